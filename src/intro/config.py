@@ -1,0 +1,306 @@
+"""The typed configuration: the only place that reads YAML. Unknown keys raise; a scale is a file of this shape."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from intro.types import IntroError
+
+Count = Annotated[int, Field(ge=1)]
+Positive = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_-]*$")]
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+# ---------------------------------------------------------------- data and models
+
+
+class Benchmark(Record):
+    stands_for: str
+    problems: Count
+    samples: Count = 1  # k of avg@k
+
+
+class Data(Record):
+    source: Literal["tiny_world"]
+    train_problems: Count
+    validation_problems: Count
+    corpus_documents: Count
+    benchmarks: dict[Name, Benchmark]
+
+
+class Model(Record):
+    stands_for: str
+    architecture: Literal["qwen2", "qwen3"]
+    hidden: Count
+    layers: Count
+    heads: Count
+    kv_heads: Count
+    intermediate: Count | None = None  # None: 4 x hidden
+
+
+class Pretraining(Record):
+    corpus: Literal["clean", "bayes", "consistent"] = "clean"
+    steps: Count
+    batch: Count
+    muon_lr: Positive
+    adamw_lr: Positive
+    seed: int = 0
+
+
+# ---------------------------------------------------------------- methods
+
+Normalisation = Literal["prompt", "rationale", "token", "sum"]
+
+
+class Method(Record):
+    label: str
+    normalisation: Normalisation = "rationale"
+    updates_per_rollout: Count = 1
+
+
+class Sft(Method):
+    objective: Literal["sft"]
+
+
+class Latro(Method):
+    objective: Literal["latro"]
+    normalisation: Normalisation = "sum"
+    beta: Annotated[float, Field(ge=0)] = 0.05
+    answer_weight: Annotated[float, Field(ge=0)] = 1.0  # lambda
+
+
+class RaftPlusPlus(Method):
+    objective: Literal["raft++"]
+    updates_per_rollout: Count = 2
+    ratio_clip: Positive = 0.2
+
+
+class Gpg(Method):
+    objective: Literal["gpg"]
+
+
+class Grpo(Method):
+    objective: Literal["grpo"]
+    updates_per_rollout: Count = 2
+    ratio_clip: Positive = 0.2
+    kl: Annotated[float, Field(ge=0)] = 1e-3
+    epsilon: Positive = 1e-4
+
+
+class Intro(Method):
+    """Defaults follow the paper where it speaks, docs/deviations.md where it does not."""
+
+    objective: Literal["intro"]
+    normalisation: Normalisation = "prompt"
+    n: Count | Literal["infinite"] = 5
+    clip: Positive = 200.0
+    own_token: Literal["weighted", "unit", "excluded"] = "weighted"
+    control_variate: bool = False
+    posterior: Literal["live", "frozen", "average"] = "live"
+    decay: Share = 0.95  # of the moving average, per step
+    prompt: str = "posterior"  # a name in `prompts`
+    answer: Literal["gold", "wrong", "none"] = "gold"  # what stands in the posterior's prompt
+
+    @property
+    def candidates(self) -> int | None:
+        """n of Eq. 7; None is the full-vocabulary form."""
+        return None if self.n == "infinite" else self.n
+
+
+AnyMethod = Annotated[Sft | Latro | RaftPlusPlus | Gpg | Grpo | Intro, Field(discriminator="objective")]
+
+
+class AblationN(Record):
+    model: str
+    method: str
+    grid: list[Count]
+
+
+class Controls(Record):
+    model: str
+    methods: dict[Name, AnyMethod] = {}
+
+
+# ---------------------------------------------------------------- training and evaluation
+
+
+class Training(Record):
+    prompts_per_step: Count
+    group_size: Count  # G
+    epochs: Count = 1
+    max_response_tokens: Count
+    micro_batch_tokens: Count
+    eval_every: Count
+    curve_problems: Count = 60  # per subset of curves.csv
+    checkpoint_every: Count = 20
+    posterior_every: Count = 10
+    learning_rates: list[Positive]
+    sweep_models: list[str]
+    protocols: list[Literal["paper", "tuned"]]
+    train_seeds: list[int]
+    betas: tuple[Share, Share] = (0.9, 0.95)
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    gradient_clip: Positive = 1.0
+    warmup: Share = 0.03
+    tensorboard: bool = False
+
+
+class Suite(Record):
+    benchmarks: list[str]
+    prompt: str = "question"  # a name in `prompts`
+    models: list[str] | None = None  # None: all
+    methods: list[str] | None = None
+
+
+class Evaluation(Record):
+    temperature: Annotated[float, Field(ge=0)]
+    top_p: Annotated[float, Field(gt=0, le=1)]
+    max_response_tokens: Count
+    batch: Count = 256
+    resamples: Count = 2000
+    hard: list[str]  # the `stands_for` names that make up "hard"
+    suites: dict[Name, Suite]
+
+
+class PosteriorCheck(Record):
+    """True posterior by Bayes over sampled rationales against the estimated one."""
+
+    models: list[str] = []
+    problems: Count = 40
+    rationales: Count = 1000
+
+
+class CostCheck(Record):
+    model: str
+    tokens: Count = 4096
+    runs: Count = 10
+
+
+class Config(Record):
+    scale: Name
+    seed: int = 0
+    results: str = "results"
+    figures: str = "figures"
+    reference: str | None = None  # folder below results/reference to compare with, or to publish to
+    data: Data
+    models: dict[Name, Model]
+    pretraining: Pretraining
+    prompts: dict[str, str]
+    training: Training
+    methods: dict[Name, AnyMethod]
+    ablation_n: AblationN
+    controls: Controls
+    evaluation: Evaluation
+    posterior: PosteriorCheck = PosteriorCheck()
+    cost: CostCheck
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Config:
+        def known(where: str, names: list[str], of: dict[str, Any] | set[str], what: str) -> None:
+            for name in names:
+                if name not in of:
+                    raise ValueError(f"{where}: unknown {what} '{name}'; known are {', '.join(sorted(of))}")
+
+        known("training.sweep_models", self.training.sweep_models, self.models, "model")
+        known("ablation_n.model", [self.ablation_n.model], self.models, "model")
+        known("ablation_n.method", [self.ablation_n.method], self.methods, "method")
+        known("controls.model", [self.controls.model], self.models, "model")
+        known("posterior.models", self.posterior.models, self.models, "model")
+        known("cost.model", [self.cost.model], self.models, "model")
+        for name, suite in self.evaluation.suites.items():
+            where = f"evaluation.suites.{name}"
+            known(f"{where}.benchmarks", suite.benchmarks, self.data.benchmarks, "benchmark")
+            known(f"{where}.prompt", [suite.prompt], self.prompts, "prompt")
+            known(f"{where}.models", suite.models or [], self.models, "model")
+            known(f"{where}.methods", suite.methods or [], {"base", *self.all_methods}, "method")
+        for name, method in self.all_methods.items():
+            if isinstance(method, Intro):
+                known(f"methods.{name}.prompt", [method.prompt], self.prompts, "prompt")
+        if not isinstance(self.methods[self.ablation_n.method], Intro):
+            raise ValueError(f"ablation_n.method: '{self.ablation_n.method}' has no n; name one with objective intro")
+        return self
+
+    @property
+    def all_methods(self) -> dict[str, AnyMethod]:
+        """Table methods, then one per n of the ablation (`intro-n1`), then the controls."""
+        swept = self.methods[self.ablation_n.method]
+        grid = {
+            f"{self.ablation_n.method}-n{n}": swept.model_copy(update={"n": n, "label": f"{swept.label} n={n}"})
+            for n in self.ablation_n.grid
+            if n != getattr(swept, "n", None)
+        }
+        return {**self.methods, **grid, **self.controls.methods}
+
+    @property
+    def results_dir(self) -> Path:
+        return Path(self.results) / self.scale
+
+    @property
+    def figures_dir(self) -> Path:
+        return Path(self.figures) / self.scale
+
+
+# ---------------------------------------------------------------- reading
+
+
+def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in over.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else value
+    return merged
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The plain mapping of a YAML file, after its `extends` (a path relative to the file) is merged below it."""
+    path = Path(path)
+    try:
+        mapping = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise IntroError(f"{path}: no such config file; the ones that come with the project are in config/") from None
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise IntroError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
+    if not isinstance(mapping, dict):
+        raise IntroError(f"{path}: expected a mapping of keys, found {type(mapping).__name__}; see config/README.md")
+    parent = mapping.pop("extends", None)
+    return _merge(read(path.parent / parent), mapping) if parent else mapping
+
+
+def parse(mapping: dict[str, Any], source: str = "config") -> Config:
+    """Check a plain mapping. Raises IntroError with one sentence that names the first bad key."""
+    try:
+        return Config.model_validate(mapping)
+    except ValidationError as error:
+        raise IntroError(f"{source}: {_sentence(error)}") from None
+
+
+def _sentence(error: ValidationError) -> str:
+    first = error.errors()[0]
+    # the discriminator of a method's union shows up as a path element of its own: leave it out
+    tags = {"sft", "latro", "raft++", "gpg", "grpo", "intro"}
+    path = [str(part) for part in first["loc"]]
+    key = ".".join(p for i, p in enumerate(path) if not (i == 2 and path[0] == "methods" and p in tags))
+    more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
+    if first["type"] == "extra_forbidden":
+        return f"unknown key '{key}'; config/README.md lists the known ones{more}"
+    if first["type"] == "missing":
+        return f"missing key '{key}'; config/README.md says what it means{more}"
+    if first["type"] == "union_tag_invalid":
+        return f"{key}: unknown method '{first['ctx']['tag']}'; known are {first['ctx']['expected_tags']}{more}"
+    message = first["msg"].removeprefix("Value error, ")
+    found = "" if first["type"] == "value_error" else f", found {first['input']!r}"
+    return f"{key + ': ' if key else ''}{message}{found}{more}"
+
+
+def load(path: str | Path) -> Config:
+    """Read and check one config file. Raises IntroError naming the file and the key."""
+    return parse(read(path), str(path))

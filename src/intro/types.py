@@ -1,0 +1,108 @@
+"""Frozen records that travel between rooms. Torch is named for annotations only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum, auto
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+class IntroError(Exception):
+    """A sentence for the person at the keyboard: what was expected, what was found, what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One question with its gold answer y; `rationale` is a gold rationale z* where one exists."""
+
+    id: str
+    benchmark: str
+    question: str
+    answer: str
+    rationale: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a grader says about one response. `reason` is "correct", "wrong answer", "no answer", ..."""
+
+    correct: bool
+    extracted: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """One sampled response: token ids up to and including the end token when there is one."""
+
+    problem: str  # Problem.id
+    sample: int
+    tokens: tuple[int, ...]
+    text: str
+    truncated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Graded:
+    """A rollout with its verdict; `verified` says whether every step of the rationale follows."""
+
+    rollout: Rollout
+    verdict: Verdict
+    verified: bool | None = None
+
+
+class Signal(Enum):
+    """What an objective may ask the trainer to compute before its loss."""
+
+    ROLLOUTS = auto()  # own samples, graded
+    GOLD_RATIONALE = auto()  # the data set's rationale instead of own samples
+    POSTERIOR = auto()  # hidden states of the pass whose prompt also holds the answer
+    OLD_LOGPROBS = auto()  # log-probs under the policy that sampled
+    REFERENCE = auto()  # log-probs under the base model
+    ANSWER_LOGPROB = auto()  # rationales end in the gold answer, whose tokens are marked
+
+
+@dataclass(frozen=True, slots=True)
+class Outcomes:
+    """What is known of a step's rationales before its loss: P prompts x G samples."""
+
+    rewards: Tensor  # [P, G] in {0, 1}
+    truncated: Tensor  # [P, G] bool
+    logprobs: Tensor | None = None  # [P, G] log pi(z|x), summed over the rationale
+    reference_logprobs: Tensor | None = None  # [P, G] log pi_0(z|x)
+    answer_logprobs: Tensor | None = None  # [P, G] log pi(y|x,z)
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """Which rationales take part in the loss, and with what advantage."""
+
+    keep: Tensor  # [P, G] bool
+    advantage: Tensor  # [P, G]
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A micro-batch after its passes: N response positions of R rationales, packed end to end."""
+
+    tokens: Tensor  # [N] the rationales' own tokens z_t
+    rationale: Tensor  # [N] in 0..R-1: which rationale a position belongs to
+    advantage: Tensor  # [R]
+    policy_hidden: Tensor  # [N, d], differentiable
+    lm_head: Tensor  # [V, d], differentiable
+    posterior_hidden: Tensor | None = None  # [N, d], detached
+    posterior_head: Tensor | None = None  # [V, d], detached; None: the policy's own
+    old_logprobs: Tensor | None = None  # [N]
+    reference_logprobs: Tensor | None = None  # [N]
+    answer_mask: Tensor | None = None  # [N] bool, the forced gold answer y
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A scalar to minimise, already scaled by the global weights, and detached sums to log."""
+
+    loss: Tensor
+    metrics: dict[str, Tensor] = field(default_factory=dict)
