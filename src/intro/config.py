@@ -37,16 +37,6 @@ class Data(Record):
     benchmarks: dict[Name, Benchmark]
 
 
-class Model(Record):
-    stands_for: str
-    architecture: Literal["qwen2", "qwen3"]
-    hidden: Count
-    layers: Count
-    heads: Count
-    kv_heads: Count
-    intermediate: Count | None = None  # None: 4 x hidden
-
-
 class Pretraining(Record):
     corpus: Literal["clean", "bayes", "consistent"] = "clean"
     steps: Count
@@ -56,15 +46,31 @@ class Pretraining(Record):
     seed: int = 0
 
 
+class Model(Record):
+    stands_for: str
+    architecture: Literal["qwen2", "qwen3"]
+    hidden: Count
+    layers: Count
+    heads: Count
+    kv_heads: Count
+    intermediate: Count | None = None  # None: 4 x hidden
+    steps: Count | None = None  # of pretraining, instead of the shared number
+
+
 # ---------------------------------------------------------------- methods
 
 Normalisation = Literal["prompt", "rationale", "token", "sum"]
 
 
 class Method(Record):
+    """`objective` names the file in objectives/; every field but these two is an option of that class."""
+
     label: str
     normalisation: Normalisation = "rationale"
     updates_per_rollout: Count = 1
+
+    def options(self) -> dict[str, Any]:
+        return self.model_dump(exclude={"label", "objective"})
 
 
 class Sft(Method):
@@ -110,11 +116,6 @@ class Intro(Method):
     prompt: str = "posterior"  # a name in `prompts`
     answer: Literal["gold", "wrong", "none"] = "gold"  # what stands in the posterior's prompt
 
-    @property
-    def candidates(self) -> int | None:
-        """n of Eq. 7; None is the full-vocabulary form."""
-        return None if self.n == "infinite" else self.n
-
 
 AnyMethod = Annotated[Sft | Latro | RaftPlusPlus | Gpg | Grpo | Intro, Field(discriminator="objective")]
 
@@ -140,9 +141,8 @@ class Training(Record):
     max_response_tokens: Count
     micro_batch_tokens: Count
     eval_every: Count
-    curve_problems: Count = 60  # per subset of curves.csv
+    curve_problems: Count = 96  # per subset of curves.csv
     checkpoint_every: Count = 20
-    posterior_every: Count = 10
     learning_rates: list[Positive]
     sweep_models: list[str]
     protocols: list[Literal["paper", "tuned"]]
@@ -175,12 +175,18 @@ class PosteriorCheck(Record):
     """True posterior by Bayes over sampled rationales against the estimated one."""
 
     models: list[str] = []
-    problems: Count = 40
-    rationales: Count = 1000
+    problems: Count = 12
+    rationales: Count = 1000  # sampled per problem
+    enumerate_benchmark: str = "chain-2"
+    enumerated: Count = 4  # problems small enough to enumerate
+    floor: Share = 1e-5  # prefixes below this probability are left out of the enumeration
 
 
 class CostCheck(Record):
+    """The update measured on the same tokens; ratios are to `sft`, which must be among the methods."""
+
     model: str
+    methods: list[str] = ["sft", "grpo", "intro"]
     tokens: Count = 4096
     runs: Count = 10
 
@@ -216,6 +222,7 @@ class Config(Record):
         known("controls.model", [self.controls.model], self.models, "model")
         known("posterior.models", self.posterior.models, self.models, "model")
         known("cost.model", [self.cost.model], self.models, "model")
+        known("cost.methods", ["sft", *self.cost.methods], self.methods, "method")
         for name, suite in self.evaluation.suites.items():
             where = f"evaluation.suites.{name}"
             known(f"{where}.benchmarks", suite.benchmarks, self.data.benchmarks, "benchmark")
@@ -271,8 +278,14 @@ def read(path: str | Path) -> dict[str, Any]:
         raise IntroError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
     if not isinstance(mapping, dict):
         raise IntroError(f"{path}: expected a mapping of keys, found {type(mapping).__name__}; see config/README.md")
+    return resolve(mapping, path.parent)
+
+
+def resolve(mapping: dict[str, Any], folder: str | Path) -> dict[str, Any]:
+    """The mapping laid over the file that its `extends` names, relative to `folder`; without one, itself."""
+    mapping = dict(mapping)
     parent = mapping.pop("extends", None)
-    return _merge(read(path.parent / parent), mapping) if parent else mapping
+    return _merge(read(Path(folder) / parent), mapping) if parent else mapping
 
 
 def parse(mapping: dict[str, Any], source: str = "config") -> Config:
@@ -304,3 +317,8 @@ def _sentence(error: ValidationError) -> str:
 def load(path: str | Path) -> Config:
     """Read and check one config file. Raises IntroError naming the file and the key."""
     return parse(read(path), str(path))
+
+
+def schema() -> str:
+    """The JSON schema of the config, as YAML: workflow/schemas/config.schema.yaml holds this text."""
+    return yaml.safe_dump(Config.model_json_schema(), sort_keys=False, allow_unicode=True)

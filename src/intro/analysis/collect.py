@@ -1,0 +1,106 @@
+"""Gather what the runs left behind into one file each; everything downstream reads only these."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from intro.analysis.stats import Resampling, within_model
+from intro.config import Config
+from intro.plan import Cell, evaluations, grid_file, method_of, sweeps, trained
+from intro.provenance import Stopwatch, whole_file, write_json
+from intro.tasks.store import read_jsonl
+
+GRADE_KEYS = ("benchmark", "problem", "sample", "correct", "tokens", "truncated", "verified")
+
+
+def collect(config: Config) -> None:
+    """Write verdicts.csv.gz, scores.csv, curves.csv, metrics.csv, grid.csv, grid_verdicts.csv.gz and run.json."""
+    watch, folder = Stopwatch(), config.results_dir
+    resampling = Resampling(config.evaluation.resamples, config.seed)
+    verdicts = read_verdicts(config)
+    grid = read_grid(config)
+    cells = trained(config)
+    frames = {
+        "verdicts.csv.gz": verdicts,
+        "scores.csv": score_rows(config, verdicts, resampling),
+        "curves.csv": _stack(cell.folder(config) / "curves.csv" for cell in cells),
+        "metrics.csv": _stack(cell.folder(config) / "metrics.csv" for cell in cells),
+        "grid_verdicts.csv.gz": grid,
+        "grid.csv": grid_rows(grid, resampling),
+    }
+    for name, frame in frames.items():
+        # a compressed file holds its own name and time unless told not to: equal inputs give equal bytes
+        packing = {"method": "gzip", "mtime": 0} if name.endswith(".gz") else None
+        with whole_file(folder / name) as temporary:
+            frame.to_csv(temporary, index=False, compression=packing)
+    write_json(folder / "run.json", _run_record(config, watch))
+
+
+def read_verdicts(config: Config) -> pd.DataFrame:
+    """One row per graded response of every evaluation."""
+    rows = [row for cell, suite in evaluations(config) for row in _graded(config, cell, suite)]
+    return pd.DataFrame(rows)
+
+
+def _graded(config: Config, cell: Cell, suite: str) -> Iterator[dict[str, Any]]:
+    n = None if cell.method == "base" else getattr(method_of(config, cell.method), "n", None)
+    names = {"suite": suite, "model": cell.model, "method": cell.method, "protocol": cell.protocol}
+    seeds = {"pretrain_seed": config.pretraining.seed, "train_seed": cell.seed, "n": n}
+    file = cell.folder(config) / suite / "grades.jsonl"
+    for line in read_jsonl(file, GRADE_KEYS, "delete it and run `intro grade` for it again"):
+        yield names | seeds | {key: line[key] for key in GRADE_KEYS}
+
+
+def score_rows(config: Config, verdicts: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
+    """One row per run and benchmark: percent correct with its problem-level interval, length and cut-off share."""
+    keys = ["suite", "model", "method", "protocol", "pretrain_seed", "train_seed", "n", "benchmark"]
+    rows = []
+    for key, group in verdicts.groupby(keys, dropna=False, sort=False):
+        values = 100.0 * group.groupby("problem", sort=False).correct.mean().to_numpy()
+        interval = within_model([values[:, None]], resampling).interval()
+        named = dict(zip(keys, key, strict=True))
+        rows.append({
+            **named, "stands_for": config.models[named["model"]].stands_for, "value": interval.value,
+            "ci_low": interval.low, "ci_high": interval.high, "problems": len(values), "k": group["sample"].nunique(),
+            "mean_tokens": group.tokens.mean(), "truncated_share": group.truncated.mean(),
+        })  # fmt: skip
+    order = ["model", "stands_for", *keys[2:], "value", "ci_low", "ci_high", "problems", "k", "mean_tokens"]
+    return pd.DataFrame(rows)[[*order, "truncated_share", "suite"]].round(4)
+
+
+def read_grid(config: Config) -> pd.DataFrame:
+    """Validation verdicts of every method at every rate of the grid, one row per problem."""
+    keys = ("model", "method", "lr", "train_seed", "benchmark", "problem", "correct", "tokens")
+    files = [grid_file(config, *pair) for pair in sweeps(config)]
+    return pd.DataFrame([line for f in files for line in read_jsonl(f, keys, "run `intro sweep` for it again")])
+
+
+def grid_rows(grid: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
+    """Validation accuracy in percent with its problem-level interval, per model, method and rate."""
+    keys, rows = ["model", "method", "lr", "train_seed"], []
+    for key, group in grid.groupby(keys, sort=False):
+        interval = within_model([100.0 * group.correct.to_numpy(dtype=float)[:, None]], resampling).interval()
+        ends = {"value": interval.value, "ci_low": interval.low, "ci_high": interval.high}
+        rows.append(dict(zip(keys, key, strict=True)) | ends | {"mean_tokens": group.tokens.mean(), "problems": len(group)})
+    return pd.DataFrame(rows).round(4)
+
+
+def _stack(files: Iterator[Path]) -> pd.DataFrame:
+    return pd.concat([pd.read_csv(file) for file in files], ignore_index=True)
+
+
+def _run_record(config: Config, watch: Stopwatch) -> dict[str, Any]:
+    """Provenance of the whole run: what computed how long, summed over the records beside the results."""
+    records = [json.loads(p.read_text()) for p in config.results_dir.rglob("*record.json") if ".scratch" not in p.parts]
+    return watch.record(
+        settings=config.model_dump(mode="json"),
+        seed=config.seed,
+        compute_seconds=round(sum(r.get("wall_seconds", 0.0) for r in records), 1),
+        commits=sorted({r["commit"] for r in records if "commit" in r}),
+        runs=len(trained(config)),
+    )

@@ -1,0 +1,50 @@
+"""Figure 6: accuracy of base models with and without the answer in the prompt, rationales verified."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from intro.analysis import estimates, style
+from intro.analysis.frames import BASE
+from intro.analysis.inputs import Inputs
+from intro.analysis.tables import PAPER, benchmarks
+
+WITHOUT, GIVEN = style.METHODS["base"], style.OKABE_ITO["green"]
+
+
+def draw(inputs: Inputs) -> Figure:
+    """Per model a panel, per benchmark a pair of dots; a response counts when it is correct and verified."""
+    config = inputs.config
+    models = [m for m in config.models if inputs.results.values("given", m, BASE) is not None]
+    if not models:
+        return style.nothing("No responses with the answer in the prompt in this configuration.")
+    columns = benchmarks(config, "given")
+    figure, axes = style.blank(
+        len(models), height=1.0 + 0.36 * len(columns), width=1.2 + 2.9 * len(models), sharey=True
+    )
+    for panel, model in zip(axes[0], models, strict=True):
+        _panel(panel, inputs, model, columns)
+        panel.set_title(f"{model}, for {style.stands_for(config, model)}", pad=style.KEY_PAD)
+    heads = [(b, PAPER.get(config.data.benchmarks[b].stands_for, "")) for b in columns]
+    axes[0, 0].set_yticks(range(len(columns)), [a if a == b else f"{a}\n{b}" for a, b in heads])
+    axes[0, 0].set_ylim(len(columns) - 0.5, -0.5)
+    return figure
+
+
+def _panel(panel: Axes, inputs: Inputs, model: str, columns: list[str]) -> None:
+    for place, benchmark in enumerate(columns):
+        pair = []
+        for suite, ink, y in (("main", WITHOUT, place - 0.07), ("given", GIVEN, place + 0.07)):
+            mean = estimates.accuracy(inputs.results, model, BASE, suite, [benchmark], "verified_correct")
+            if mean is estimates.NOTHING:
+                continue
+            panel.errorbar(mean.value, y, xerr=estimates.errors([mean]), fmt="o", ms=5.5, color=ink, elinewidth=1.4)
+            pair.append((mean.value, y))
+        if len(pair) == 2:
+            panel.plot(*zip(*pair, strict=True), color=style.FAINT, lw=5, zorder=1)
+    style.key(panel, [("question only", WITHOUT), ("answer in the prompt", GIVEN)])
+    panel.set(xlabel="correct and verified, %", xlim=(0, 102))
+    panel.grid(axis="x")
+    panel.grid(False, axis="y")
+    panel.spines["left"].set_visible(False)

@@ -1,0 +1,73 @@
+"""Figure 3: how long responses are, on the hard problems and on all of them."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from intro.analysis import estimates, style
+from intro.analysis.inputs import Inputs
+
+COMPARED = ("base", "grpo", "intro")
+
+
+def draw(inputs: Inputs) -> Figure:
+    """A row per model: from base to InTRO along a line, GRPO beside it; intervals resample problems."""
+    config, results = inputs.config, inputs.results
+    models = [m for m in config.models if any(results.values("main", m, k) is not None for k in COMPARED)]
+    if not models:
+        return style.nothing("No responses in this configuration.")
+    figure, axes = style.blank(2, height=0.9 + 0.42 * len(models), sharey=True)
+    for panel, (words, benchmarks) in zip(axes[0], {"hard": results.hard, "all": None}.items(), strict=True):
+        _panel(panel, inputs, models, benchmarks)
+        panel.set_title(f"{words} problems")
+        panel.set_xlabel("mean response length, tokens")
+    names = [m if m == style.stands_for(config, m) else f"{m}\n{style.stands_for(config, m)}" for m in models]
+    axes[0, 0].set_yticks(range(len(models)), names)
+    axes[0, 0].set_ylim(len(models) - 0.5, -0.75)
+    return figure
+
+
+def _panel(panel: Axes, inputs: Inputs, models: list[str], benchmarks: list[str] | None) -> None:
+    config = inputs.config
+    for place, model in enumerate(models):
+        found = {}
+        for shift, method in zip((0, -0.16, 0.16), COMPARED, strict=True):
+            mean, ink = (
+                estimates.tokens(inputs.results, model, method, benchmarks),
+                style.colour(config, method),
+            )
+            if mean is estimates.NOTHING:
+                continue
+            found[method] = mean.value
+            panel.errorbar(
+                mean.value,
+                place + shift,
+                xerr=estimates.errors([mean]),
+                fmt="o",
+                ms=5,
+                color=ink,
+                elinewidth=1.4,
+            )
+            if method != "base" and "base" in found:
+                panel.plot(
+                    [found["base"], mean.value],
+                    [place, place + shift],
+                    color=style.tint(ink, 0.55),
+                    lw=1,
+                    zorder=1,
+                )
+            if place == 0:
+                _name(panel, style.label(config, method), mean.value, place + shift, ink, method)
+    panel.set_xlim(left=0)
+    panel.margins(x=0.08)
+    panel.grid(axis="x")
+    panel.grid(False, axis="y")
+    panel.spines["left"].set_visible(False)
+
+
+def _name(panel: Axes, text: str, x: float, y: float, ink: str, method: str) -> None:
+    """Names the dots of the top row; InTRO's goes below its dot so that equal lengths do not overprint."""
+    below = method == "intro"
+    panel.annotate(text, (x, y), (0, -5 if below else 5), textcoords="offset points", ha="center",
+                   va="top" if below else "bottom", color=ink, fontsize=7.5, fontweight="bold")  # fmt: skip

@@ -1,0 +1,95 @@
+"""The picture that opens the README: what every method reaches, how briefly, and what became of each claim."""
+
+from __future__ import annotations
+
+import textwrap
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from intro.analysis import estimates, style
+from intro.analysis.frames import BASE
+from intro.analysis.inputs import Inputs
+from intro.analysis.verdicts import ANY, SHARED_RATE
+
+SIGNS = {
+    "reproduced": "✓",
+    "contradicted": "✗",
+    "inconclusive": "?",
+    "depends on learning rate": "±",
+    "not tested": "–",
+}
+
+
+def draw(inputs: Inputs) -> Figure:
+    """Left: averages per model with intervals. Right: one line per claim, coloured by its verdict."""
+    claims = inputs.frame("claims")
+    claims = claims[claims.protocol.isin([SHARED_RATE, ANY])]
+    run = inputs.results
+    models = [m for m in inputs.config.models if run.values("main", m, BASE) is not None]
+    if not models and claims.empty:
+        return style.nothing("Nothing has been run in this configuration.")
+    height = max(1.0 + 0.62 * len(models), 1.0 + 0.25 * len(claims), 2.4)
+    figure, axes = style.blank(2, height=height, width=10.2, gridspec_kw={"width_ratios": [1, 1.02]})
+    _averages(axes[0, 0], inputs, models)
+    _scoreboard(axes[0, 1], claims)
+    return figure
+
+
+def _averages(panel: Axes, inputs: Inputs, models: list[str]) -> None:
+    """A band per model; methods stacked inside it in a fixed order, the best one's value printed."""
+    config = inputs.config
+    methods = [BASE, *config.methods]
+    for place, model in enumerate(models):
+        found = {m: estimates.accuracy(inputs.results, model, m) for m in methods}
+        best = max(found, key=lambda m: np.nan_to_num(found[m].value, nan=-1))
+        if place % 2 == 0:
+            panel.axhspan(place - 0.5, place + 0.5, color="#f6f6f6", lw=0, zorder=0)
+        for rank, (method, mean) in enumerate(found.items()):
+            y, ink = place + 0.78 * ((rank + 0.5) / len(methods) - 0.5), style.colour(config, method)
+            panel.errorbar(mean.value, y, xerr=estimates.errors([mean]), fmt="o", ms=4.2, color=ink, elinewidth=1.5)
+            if method == best:
+                panel.annotate(f"{mean.value:.1f}", (mean.high, y), (4, 0), textcoords="offset points", va="center",
+                               fontsize=7.5, color=ink, fontweight="bold")  # fmt: skip
+    names = [m if m == style.stands_for(config, m) else f"{m}\nfor {style.stands_for(config, m)}" for m in models]
+    panel.set_yticks(range(len(models)), names)
+    panel.set_ylim(len(models) - 0.5, -0.5)
+    panel.margins(x=0.09)
+    panel.grid(axis="x")
+    panel.grid(False, axis="y")
+    panel.spines["left"].set_visible(False)
+    panel.set_xlabel("average accuracy over the benchmarks, %")
+    handles = [(style.label(config, m), style.colour(config, m)) for m in methods]
+    style.key(panel, handles)
+    panel.set_title("Accuracy, one learning rate for all", pad=style.KEY_PAD)
+
+
+def _scoreboard(panel: Axes, claims: pd.DataFrame) -> None:
+    """A disc with the verdict's sign (readable without colour), the statement, the verdict in words."""
+    panel.axis("off")
+    panel.set_title(_count(claims), pad=style.KEY_PAD)
+    if claims.empty:
+        panel.text(0, 0.9, "no claims have been judged", color=style.SOFT, style="italic")
+        return
+    panel.set(xlim=(0, 1), ylim=(len(claims) - 0.5, -0.5))
+    for place, claim in enumerate(claims.itertuples()):
+        ink = style.VERDICTS.get(claim.verdict, style.SOFT)
+        panel.plot(0.015, place, "o", ms=10.5, color=ink, clip_on=False)
+        panel.text(0.015, place + 0.02, SIGNS.get(claim.verdict, "?"), color="white", ha="center", va="center",
+                   fontsize=7.5, fontweight="bold")  # fmt: skip
+        panel.text(0.05, place, _two_lines(str(claim.statement)), va="center", fontsize=7.3, linespacing=1.05)
+        panel.text(1, place, claim.verdict, va="center", ha="right", fontsize=7.3, fontweight="bold", color=ink)
+
+
+def _two_lines(statement: str) -> str:
+    lines = textwrap.wrap(statement, 64)
+    return "\n".join(lines[:2]) + (" …" if len(lines) > 2 else "")
+
+
+def _count(claims: pd.DataFrame) -> str:
+    if claims.empty:
+        return "Claims"
+    held = int((claims.verdict == "reproduced").sum())
+    return f"Claims of the paper: {held} of {len(claims)} reproduced here"

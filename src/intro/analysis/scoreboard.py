@@ -1,0 +1,91 @@
+"""The scoreboard of claims, for the terminal and for a page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from intro.types import IntroError
+
+WIDTHS = (24, 5, 23, 24)  # with one space between: 79 columns
+HEADS = ("claim", "under", "estimate [95 %]", "verdict")
+
+
+def number(value: float) -> str:
+    """Three figures or a whole number: what an interval of this kind can carry."""
+    if math.isnan(value):
+        return "-"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+
+
+def spread(estimate: float, low: float, high: float) -> str:
+    """ "1.20 [0.40, 2.00]"; the estimate alone where it has no interval."""
+    if math.isnan(low):
+        return number(estimate)
+    return f"{number(estimate)} [{number(low)}, {number(high)}]"
+
+
+def _columns(texts: Sequence[str]) -> str:
+    return " ".join(f"{text[:width]:<{width}}" for text, width in zip(texts, WIDTHS, strict=True)).rstrip()
+
+
+def scoreboard(path: Path) -> str:
+    """claims.csv as plain text of at most 80 columns. Raises IntroError when there is no such file."""
+    if not Path(path).exists():
+        raise IntroError(f"{path}: no scoreboard yet; run `snakemake compare` to make it")
+    frame = pd.read_csv(path)
+    lines = [_columns(HEADS), _columns(["-" * width for width in WIDTHS])]
+    for row in frame.itertuples():
+        interval = spread(row.estimate, row.ci_low, row.ci_high)
+        lines.append(_columns([row.claim, row.protocol, interval, row.verdict]))
+    counts = frame["verdict"].value_counts()
+    return "\n".join([*lines, "", ", ".join(f"{count} {verdict}" for verdict, count in counts.items())])
+
+
+# ---------------------------------------------------------------- a page
+
+INTRODUCTION = """\
+# Scoreboard
+
+Intervals are 95 %. A claim is *reproduced* when its interval lies wholly on the claimed side, *contradicted* when it
+lies wholly on the other, *inconclusive* when it lies on neither. It *depends on learning rate* when some rates of the
+grid reproduce it and others contradict it, and is *not tested* where nothing comparable was run.
+"""
+
+GRID = """\
+## The same claims at every learning rate
+
+Validation problems; one shared learning rate for all methods.
+"""
+
+
+def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines: list[Sequence[str]] = [heads, ["---"] * len(heads), *rows]
+    # a bar would end a cell
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
+
+
+def markdown(claims: pd.DataFrame, grid: pd.DataFrame) -> str:
+    """claims.md: one table of claims, and one of the learning-rate grid where it was run."""
+    rows = [
+        (
+            row.statement,
+            row.protocol,
+            row.estimand,
+            spread(row.estimate, row.ci_low, row.ci_high),
+            f"**{row.verdict}**",
+            row.replicates or "-",
+        )
+        for row in claims.fillna({"replicates": ""}).itertuples()
+    ]
+    page = INTRODUCTION + "\n" + _table(("claim", "protocol", "estimand", "estimate", "verdict", "replicates"), rows)
+    if grid.empty:
+        return page
+    points = [
+        (row.claim, f"{row.lr:g}", spread(row.estimate, row.ci_low, row.ci_high), row.verdict, row.replicates or "-")
+        for row in grid.fillna({"replicates": ""}).itertuples()
+    ]
+    return page + "\n" + GRID + "\n" + _table(("claim", "learning rate", "estimate", "verdict", "replicates"), points)

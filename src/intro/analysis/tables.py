@@ -1,0 +1,168 @@
+"""Tables 1-3 of the paper and the controls, each as csv (numbers), md (to read) and tex (to include)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from intro import provenance
+from intro.analysis import estimates, stats, typeset
+from intro.analysis.frames import BASE, methods_by_n
+from intro.analysis.inputs import Inputs, under
+from intro.analysis.verdicts import SHARED_RATE
+from intro.config import Config
+from intro.types import IntroError
+
+# The paper's columns in the paper's order, by the name of the benchmark that one stands for.
+PAPER = {
+    "math500": "MATH500",
+    "minerva_math": "Minerva Math",
+    "olympiadbench": "OlympiadBench",
+    "college_math": "College Math",
+    "amc23": "AMC23",
+    "aime25": "AIME25",
+    "livecodebench": "LiveCodeBench",
+    "bigcodebench": "BigCodeBench",
+    "gpqa": "GPQA",
+    "humaneval": "HumanEval",
+    "ifeval": "IFEval",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which cells of scores.csv a table shows."""
+
+    suite: str
+    protocol: str
+    models: list[str]
+    methods: list[str]
+    improvement: bool
+
+
+def names(config: Config) -> list[str]:
+    """The tables that this config fills."""
+    return [*_layouts(config), "ablation_n"]
+
+
+def table(config: Config, name: str) -> list[Path]:
+    """Write results/{scale}/tables/{name}.csv, .md and .tex. Raises IntroError when the config has no such table."""
+    inputs = Inputs(config)
+    if name == "ablation_n":
+        frame = ablation_n(inputs)
+        texts = typeset.ablation_n(config, frame)
+    elif name in _layouts(config):
+        layout = _layouts(config)[name]
+        frame = scores_table(inputs, layout)
+        texts = typeset.scores_table(frame, _columns(config, layout), _note(inputs, layout))
+    else:
+        raise IntroError(f"there is no table '{name}' in this config; it has {', '.join(names(config))}")
+    folder = config.results_dir / "tables"
+    written = {"csv": frame.round(4).to_csv(index=False), **texts}
+    for suffix, text in written.items():
+        provenance.write_text(folder / f"{name}.{suffix}", text)
+    return [folder / f"{name}.{suffix}" for suffix in written]
+
+
+def _layouts(config: Config) -> dict[str, Layout]:
+    layouts = {}
+    for suite in ("main", "ood"):
+        spec = config.evaluation.suites.get(suite)
+        if spec is None:
+            continue
+        models, methods = spec.models or list(config.models), spec.methods or [BASE, *config.methods]
+        layouts[suite] = Layout(suite, SHARED_RATE, models, methods, improvement=suite == "main")
+        if suite == "main" and "tuned" in config.training.protocols:
+            layouts["main_tuned"] = Layout(suite, "tuned", models, methods, improvement=True)
+    controls = [BASE, "grpo", config.ablation_n.method, *config.controls.methods]
+    known = [m for m in controls if m == BASE or m in config.all_methods]
+    layouts["controls"] = Layout("main", SHARED_RATE, [config.controls.model], known, improvement=True)
+    return layouts
+
+
+# ---------------------------------------------------------------- scores
+
+
+def benchmarks(config: Config, suite: str) -> list[str]:
+    """A suite's benchmarks in the order of the paper's columns; unknown ones keep their place at the end."""
+    order = {name: place for place, name in enumerate(PAPER)}
+    listed = config.evaluation.suites[suite].benchmarks
+    return sorted(listed, key=lambda b: order.get(config.data.benchmarks[b].stands_for, len(order)))
+
+
+def scores_table(inputs: Inputs, layout: Layout) -> pd.DataFrame:
+    """One row per model and method: a column per benchmark, average, improvement over base, interval of the average."""
+    config, columns = inputs.config, benchmarks(inputs.config, layout.suite)
+    results = inputs.results.under(layout.protocol)
+    scores = under(inputs.scores[inputs.scores.suite == layout.suite], layout.protocol)
+    means = scores.groupby(["model", "method", "benchmark"]).value.mean()  # over training seeds
+    rows = []
+    for model in layout.models:
+        base = _average(means, model, BASE, columns)
+        for method in layout.methods:
+            average = _average(means, model, method, columns)
+            row: dict[str, Any] = {"model": model, "stands_for": config.models[model].stands_for, "method": method}
+            row |= {b: means.get((model, method, b), np.nan) for b in columns} | {"average": average}
+            if layout.improvement:
+                row["improvement_pct"] = 100 * (average / base - 1) if base > 0 and method != BASE else np.nan
+            interval = estimates.accuracy(results, model, method, layout.suite)
+            rows.append(row | {"average_ci_low": interval.low, "average_ci_high": interval.high})
+    return pd.DataFrame(rows)
+
+
+def _average(means: pd.Series, model: str, method: str, columns: list[str]) -> float:
+    """Unweighted over benchmarks; nan while one of them is missing, since the rest would not be comparable."""
+    return float(np.mean([means.get((model, method, b), np.nan) for b in columns]))
+
+
+def _columns(config: Config, layout: Layout) -> typeset.Columns:
+    heads = {}
+    for name in benchmarks(config, layout.suite):
+        spec = config.data.benchmarks[name]
+        paper = PAPER.get(spec.stands_for, spec.stands_for)
+        k = f" (avg@{spec.samples})" if spec.samples > 1 else ""
+        heads[name] = (paper + k, "") if name == spec.stands_for else (name + k, paper)
+    labels = {BASE: "Base", **{name: method.label for name, method in config.all_methods.items()}}
+    return typeset.Columns(heads, labels, layout.improvement)
+
+
+def _note(inputs: Inputs, layout: Layout) -> str:
+    results = inputs.results.under(layout.protocol)
+    cells = [results.values(layout.suite, layout.models[0], m) for m in layout.methods if m != BASE]
+    seeds = max((len(cell.columns) for cell in cells if cell is not None), default=0)
+    spread = (
+        "problems only: a single training run each" if seeds < 2 else f"problems only, mean of {seeds} training runs"
+    )
+    spread = spread if seeds < stats.ENOUGH else f"problems and {seeds} training runs"
+    rate = (
+        "each method at its own best learning rate on validation"
+        if layout.protocol == "tuned"
+        else "one learning rate for all"
+    )
+    gain = " Improvement is relative to the base model's average." if layout.improvement else ""
+    bold = "Bold: best of its block."
+    return f"Accuracy in percent, {rate}. Brackets: 95 % interval of the average ({spread}).{gain} {bold}"
+
+
+# ---------------------------------------------------------------- n
+
+
+def ablation_n(inputs: Inputs) -> pd.DataFrame:
+    """Average accuracy and the entropy that training ends with, per number of candidates n."""
+    model, metrics = inputs.config.ablation_n.model, under(inputs.metrics, SHARED_RATE)
+    rows = []
+    for n, method in methods_by_n(inputs.config).items():
+        average = estimates.accuracy(inputs.results, model, method)
+        trained = metrics[(metrics.model == model) & (metrics.method == method)]
+        rows.append((n, average.value, average.low, average.high, final_entropy(trained)))
+    return pd.DataFrame(rows, columns=["n", "average", "ci_low", "ci_high", "policy_entropy"])
+
+
+def final_entropy(metrics: pd.DataFrame) -> float:
+    """Mean entropy (nats per token) over the last quarter of training steps, over seeds."""
+    late = metrics[metrics.step > 0.75 * metrics.step.max()]
+    return float(late.entropy.mean())

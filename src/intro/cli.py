@@ -1,0 +1,267 @@
+"""`intro`: one subcommand per rule of the workflow. Thin, and lazy: a command imports only what it needs."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from intro.types import IntroError
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Config file.")]
+ModelOption = Annotated[str, typer.Option("--model", help="Model id of the config.")]
+MethodOption = Annotated[str, typer.Option("--method", help="Method of the config, or base.")]
+ProtocolOption = Annotated[str, typer.Option("--protocol", help="paper (shared rate), tuned, or base.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Training seed.")]
+SuiteOption = Annotated[str, typer.Option("--suite", help="Suite of benchmarks of the config.")]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Torch threads.")]
+DEFAULT = Path("config/tiny.yaml")
+
+
+def _load(path: Path):
+    from intro.config import load
+
+    return load(path)
+
+
+def _threads(count: int) -> None:
+    import torch
+
+    torch.set_num_threads(count)
+
+
+def _cell(model: str, method: str, protocol: str, seed: int):
+    from intro.plan import Cell
+
+    return Cell(model, method, protocol, seed)
+
+
+@app.callback()
+def options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+) -> None:
+    """InTRO, reproduced: data, training, evaluation, tables, figures and the comparison with the paper."""
+
+
+@app.command()
+def data(config: ConfigOption = DEFAULT) -> None:
+    """Write the problems of every benchmark, the training and validation splits, and the corpus."""
+    from intro.tasks.prepare import prepare
+
+    prepare(_load(config))
+
+
+@app.command()
+def pretrain(model: ModelOption, config: ConfigOption = DEFAULT, threads: ThreadsOption = 1) -> None:
+    """Train a tiny base model and save it as a Hugging Face folder."""
+    loaded = _load(config)
+    _threads(threads)
+    from intro.training.stages import pretrain_base
+
+    pretrain_base(loaded, model)
+
+
+@app.command()
+def sweep(model: ModelOption, method: MethodOption, config: ConfigOption = DEFAULT, threads: ThreadsOption = 1) -> None:
+    """Train one method at every learning rate of the grid; judge on validation problems."""
+    loaded = _load(config)
+    _threads(threads)
+    from intro.training.stages import sweep
+
+    sweep(loaded, model, method)
+
+
+@app.command()
+def select(config: ConfigOption = DEFAULT) -> None:
+    """Choose the shared learning rate and each method's own, from the grid's validation verdicts."""
+    from intro.training.selection import select
+
+    select(_load(config))
+
+
+@app.command()
+def train(
+    model: ModelOption,
+    method: MethodOption,
+    protocol: ProtocolOption = "paper",
+    seed: SeedOption = 0,
+    config: ConfigOption = DEFAULT,
+    threads: ThreadsOption = 1,
+) -> None:
+    """Train one model with one method; resumes where an interrupted run stopped."""
+    loaded = _load(config)
+    _threads(threads)
+    from intro.training.stages import train_cell
+
+    train_cell(loaded, _cell(model, method, protocol, seed))
+
+
+@app.command()
+def generate(
+    model: ModelOption,
+    method: MethodOption,
+    suite: SuiteOption,
+    protocol: ProtocolOption = "paper",
+    seed: SeedOption = 0,
+    config: ConfigOption = DEFAULT,
+    threads: ThreadsOption = 1,
+) -> None:
+    """Answer every problem of a suite with one checkpoint."""
+    loaded = _load(config)
+    _threads(threads)
+    from intro.evaluation.generate import generate
+
+    generate(loaded, _cell(model, method, protocol, seed), suite)
+
+
+@app.command()
+def grade(
+    model: ModelOption,
+    method: MethodOption,
+    suite: SuiteOption,
+    protocol: ProtocolOption = "paper",
+    seed: SeedOption = 0,
+    config: ConfigOption = DEFAULT,
+) -> None:
+    """Grade and verify stored generations."""
+    from intro.evaluation.grade import grade
+
+    grade(_load(config), _cell(model, method, protocol, seed), suite)
+
+
+@app.command()
+def collect(config: ConfigOption = DEFAULT) -> None:
+    """Gather verdicts, scores, curves, metrics and the grid into one file each."""
+    from intro.analysis.collect import collect
+
+    collect(_load(config))
+
+
+@app.command()
+def posterior(config: ConfigOption = DEFAULT, threads: ThreadsOption = 1) -> None:
+    """KL from the true posterior (Bayes over sampled rationales) to the estimated one."""
+    loaded = _load(config)
+    _threads(threads)
+    from intro.evaluation.posterior import posterior_check
+
+    posterior_check(loaded)
+
+
+@app.command()
+def cost(config: ConfigOption = DEFAULT, threads: ThreadsOption = 1) -> None:
+    """Measure the update: passes, FLOPs, seconds and peak memory of SFT, GRPO and InTRO."""
+    loaded = _load(config)
+    _threads(threads)
+    from intro.evaluation.cost import cost_check
+
+    cost_check(loaded)
+
+
+@app.command()
+def theory(config: ConfigOption = DEFAULT) -> None:
+    """Prove Proposition 2.1 and its neighbours with sympy."""
+    loaded = _load(config)
+    from intro.theory import write
+
+    write(loaded.results_dir / "theory")
+
+
+@app.command()
+def table(names: list[str], config: ConfigOption = DEFAULT) -> None:
+    """Lay out tables: main, main_tuned, ood, ablation_n, controls."""
+    loaded = _load(config)
+    from intro.analysis.tables import table
+
+    for name in names:
+        table(loaded, name)
+
+
+@app.command()
+def figure(names: list[str], config: ConfigOption = DEFAULT) -> None:
+    """Draw figures by name, or `all`."""
+    loaded = _load(config)
+    from intro.analysis.figures import FIGURES, figure
+
+    for name in FIGURES if names == ["all"] else names:
+        figure(loaded, name)
+
+
+@app.command()
+def compare(config: ConfigOption = DEFAULT) -> None:
+    """Audit the reported tables, put reported, reference and this run side by side, judge the claims."""
+    loaded = _load(config)
+    from intro.analysis.compare import run
+
+    run(loaded)
+
+
+@app.command()
+def report(config: ConfigOption = DEFAULT) -> None:
+    """Write report.html: scoreboard, comparison, tables, figures, theory and audit on one page."""
+    loaded = _load(config)
+    from intro.analysis.report import report
+
+    report(loaded)
+
+
+@app.command()
+def trace(
+    table: str,
+    model: str,
+    method: str,
+    benchmark: str,
+    protocol: ProtocolOption = "paper",
+    config: ConfigOption = DEFAULT,
+) -> None:
+    """Walk from a table cell to its origins, as in `intro trace main qwen3-m intro chain-4`."""
+    loaded = _load(config)
+    from intro.analysis.trace import trace
+
+    typer.echo(trace(loaded, table, model, method, benchmark, protocol))
+
+
+@app.command()
+def summary(config: ConfigOption = DEFAULT) -> None:
+    """Print where tables, figures and report are, and the claims scoreboard."""
+    loaded = _load(config)
+    from intro.analysis.summary import summary
+
+    typer.echo(summary(loaded))
+
+
+@app.command()
+def publish(config: ConfigOption = DEFAULT) -> None:
+    """Copy a run's small tables, figures and records below results/reference and figures/reference."""
+    loaded = _load(config)
+    from intro.analysis.publish import publish
+
+    publish(loaded)
+
+
+@app.command()
+def schema() -> None:
+    """Print the config's JSON schema, as kept in workflow/schemas/config.schema.yaml."""
+    from intro.config import schema
+
+    typer.echo(schema(), nl=False)
+
+
+def main() -> None:
+    """Entry point: an expected error is one sentence on stderr and exit code 1."""
+    if sys.version_info < (3, 11):
+        sys.exit(f"intro needs Python 3.11 or newer, found {sys.version.split()[0]}; make the environment with one")
+    try:
+        app(standalone_mode=True)
+    except (IntroError, OSError) as error:
+        if "--debug" in sys.argv or os.environ.get("INTRO_DEBUG"):
+            raise
+        sys.exit(f"intro: {error}")

@@ -1,0 +1,68 @@
+"""Grading of stored generations: verdicts, verified rationales and the mean per benchmark. No torch here."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from pathlib import Path
+from typing import Any
+
+from intro.config import Config
+from intro.evaluation.files import GENERATION_KEYS, GRADE_KEYS, check, suite_file
+from intro.plan import Cell, problems_file
+from intro.provenance import Stopwatch, write_json
+from intro.tasks.registry import load_source
+from intro.tasks.store import read_jsonl, read_problems, write_jsonl
+from intro.types import IntroError
+
+
+def grade(config: Config, cell: Cell, suite: str) -> None:
+    """Verdicts on stored generations: grades.jsonl, and score.json with the mean per benchmark."""
+    check(config, cell, suite)
+    watch = Stopwatch()
+    file = suite_file(config, cell, suite, "generations.jsonl")
+    source = load_source(config.data, config.prompts, config.seed)
+    benchmarks = config.evaluation.suites[suite].benchmarks
+    known = {p.id: p for b in benchmarks for p in read_problems(problems_file(config, b))}
+    lines = []
+    for line in read_jsonl(file, GENERATION_KEYS, "delete it and run `intro generate` for it again"):
+        if line["problem"] not in known:
+            raise IntroError(f"{file}: problem '{line['problem']}' is not in the suite's problems; generate it again")
+        problem = known[line["problem"]]
+        verdict = source.grade(line["text"], problem)
+        verified = verdict.correct and source.verify(line["text"], problem)
+        values = (line["benchmark"], problem.id, line["sample"], int(verdict.correct), verdict.reason,
+                  verdict.extracted, int(verified), line["tokens"], int(line["truncated"]))  # fmt: skip
+        lines.append(dict(zip(GRADE_KEYS, values, strict=True)))
+    check_complete(file, lines, config, known)
+    write_jsonl(suite_file(config, cell, suite, "grades.jsonl"), lines)
+    record = watch.record(settings={"suite": suite}, seed=cell.seed, inputs={"generations": file})
+    write_json(suite_file(config, cell, suite, "score.json"), {"scores": score(lines), "record": record})
+
+
+def check_complete(file: Path, lines: list[dict[str, Any]], config: Config, known: dict[str, Any]) -> None:
+    """Raises IntroError unless every problem has its k responses."""
+    expected = sum(config.data.benchmarks[p.benchmark].samples for p in known.values())
+    distinct = len({(line["problem"], line["sample"]) for line in lines})
+    if not len(lines) == distinct == expected:
+        raise IntroError(
+            f"{file}: expected {expected} different responses, found {distinct} in {len(lines)} lines; "
+            "delete it and run `intro generate` for it again"
+        )
+
+
+def score(grades: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+    """Per benchmark: the mean over problems of the share of correct samples (percent), and mean length (tokens)."""
+    verdicts: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    tokens: dict[str, list[int]] = defaultdict(list)
+    for line in grades:
+        verdicts[line["benchmark"]][line["problem"]].append(line["correct"])
+        tokens[line["benchmark"]].append(line["tokens"])
+    return {
+        benchmark: {
+            "value": 100 * sum(sum(v) / len(v) for v in problems.values()) / len(problems),
+            "problems": len(problems),
+            "samples": max(len(v) for v in problems.values()),
+            "mean_tokens": sum(tokens[benchmark]) / len(tokens[benchmark]),
+        }
+        for benchmark, problems in verdicts.items()
+    }

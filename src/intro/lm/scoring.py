@@ -1,0 +1,83 @@
+"""The training-side forward: hidden states at response positions, micro-batches, and log-prob passes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from intro.lm.head import token_logprobs
+
+
+@dataclass(frozen=True, slots=True)
+class Rationale:
+    """One response to learn from: its prompt x, the prompt x (+) y where there is one, and z itself."""
+
+    prompt: tuple[int, ...]
+    tokens: tuple[int, ...]
+    group: int  # index of its prompt within the step
+    posterior_prompt: tuple[int, ...] | None = None
+    answer_start: int | None = None  # z[answer_start:] is the forced gold answer (LaTRO)
+
+
+def response_hidden(model: nn.Module, prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]) -> Tensor:
+    """Hidden states [N, d] that predict each response token, rationales end to end.
+
+    Rows are padded on the right, which a causal model never sees; so no attention mask is needed.
+    """
+    lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
+    device = next(model.parameters()).device
+    ids = torch.zeros(len(prompts), max(lengths), dtype=torch.long)
+    rows, columns = [], []
+    for i, (prompt, response) in enumerate(zip(prompts, responses, strict=True)):
+        ids[i, : lengths[i]] = torch.tensor([*prompt, *response])
+        rows.append(torch.full((len(response),), i))
+        columns.append(torch.arange(len(prompt) - 1, lengths[i] - 1))  # position t-1 predicts token t
+    trunk = model.model
+    hidden = trunk(input_ids=ids.to(device), use_cache=False).last_hidden_state
+    return hidden[torch.cat(rows), torch.cat(columns)]
+
+
+def head_of(model: nn.Module) -> Tensor:
+    """The output matrix [V, d], tied or not."""
+    return model.get_output_embeddings().weight
+
+
+def pack(rationales: Sequence[Rationale]) -> tuple[Tensor, Tensor]:
+    """The tokens [N] of the rationales end to end, and the index of each token's rationale [N]."""
+    tokens = torch.tensor([t for r in rationales for t in r.tokens])
+    owner = torch.repeat_interleave(torch.arange(len(rationales)), torch.tensor([len(r.tokens) for r in rationales]))
+    return tokens, owner
+
+
+def microbatches(rationales: Sequence[Rationale], budget: int) -> list[list[int]]:
+    """Indices in groups of similar length whose padded size stays within `budget` tokens (at least one each)."""
+
+    def size(i: int) -> int:
+        r = rationales[i]
+        return len(r.tokens) + max(len(r.prompt), len(r.posterior_prompt or ()))
+
+    groups: list[list[int]] = []
+    for i in sorted(range(len(rationales)), key=size, reverse=True):
+        # sorted longest first: the group's first row is its padded length
+        if groups and (len(groups[-1]) + 1) * size(groups[-1][0]) <= budget:
+            groups[-1].append(i)
+        else:
+            groups.append([i])
+    return groups
+
+
+@torch.no_grad()
+def logprob_pass(model: nn.Module, rationales: Sequence[Rationale], budget: int) -> list[Tensor]:
+    """log pi(z_t | x, z_<t) of each rationale [|z|], without gradient."""
+    out: list[Tensor | None] = [None] * len(rationales)
+    for group in microbatches(rationales, budget):
+        chosen = [rationales[i] for i in group]
+        tokens, _ = pack(chosen)
+        hidden = response_hidden(model, [r.prompt for r in chosen], [r.tokens for r in chosen])
+        logp = token_logprobs(hidden, head_of(model), tokens.to(hidden.device))
+        for i, part in zip(group, logp.split([len(r.tokens) for r in chosen]), strict=True):
+            out[i] = part
+    return out

@@ -1,0 +1,103 @@
+"""What a config asks for: its runs and evaluations, and where each one's files are. The DAG and the code share it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from intro.config import AnyMethod, Config
+from intro.types import IntroError
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One model under one method: a column of scores. The base model is method and protocol "base", seed 0."""
+
+    model: str
+    method: str
+    protocol: str
+    seed: int
+
+    def folder(self, config: Config) -> Path:
+        return config.results_dir / "runs" / self.model / self.method / self.protocol / f"seed{self.seed}"
+
+    def weights(self, config: Config) -> Path:
+        return base_folder(config, self.model) if self.method == "base" else self.folder(config) / "final"
+
+
+def base_folder(config: Config, model: str) -> Path:
+    return config.results_dir / "models" / model
+
+
+def problems_file(config: Config, name: str) -> Path:
+    """JSONL of a benchmark, "train" or "validation"."""
+    return config.results_dir / "problems" / f"{name}.jsonl"
+
+
+def grid_file(config: Config, model: str, method: str) -> Path:
+    return config.results_dir / "grid" / model / f"{method}.jsonl"
+
+
+def method_of(config: Config, name: str) -> AnyMethod:
+    """The method's config entry. Raises IntroError for a name that the config does not have."""
+    if name not in config.all_methods:
+        raise IntroError(f"method: unknown '{name}'; this config has {', '.join(config.all_methods)}")
+    return config.all_methods[name]
+
+
+def check_model(config: Config, name: str) -> None:
+    if name not in config.models:
+        raise IntroError(f"model: unknown '{name}'; this config has {', '.join(config.models)}")
+
+
+def trained(config: Config) -> list[Cell]:
+    """Every training run: the table's methods on all models, the n-grid and the controls on theirs."""
+    table = [(model, method) for model in config.models for method in config.methods]
+    swept = [m for m in config.all_methods if m.startswith(f"{config.ablation_n.method}-n") and m not in config.methods]
+    extra = [(config.ablation_n.model, m) for m in swept if m not in config.controls.methods]
+    extra += [(config.controls.model, m) for m in config.controls.methods]
+    training = config.training
+    cells = [
+        Cell(*pair, protocol, s) for protocol in training.protocols for pair in table for s in training.train_seeds
+    ]
+    # the ablations vary one thing under the shared protocol
+    return cells + [Cell(*pair, "paper", s) for pair in extra for s in training.train_seeds]
+
+
+def evaluations(config: Config) -> list[tuple[Cell, str]]:
+    """Every (cell, suite) to generate: a suite without lists of models or methods wants all."""
+    cells = [Cell(model, "base", "base", 0) for model in config.models] + trained(config)
+    return [
+        (cell, name)
+        for name, suite in config.evaluation.suites.items()
+        for cell in cells
+        if (suite.models is None or cell.model in suite.models)
+        and (suite.methods is None or cell.method in suite.methods)
+    ]
+
+
+def sweeps(config: Config) -> list[tuple[str, str]]:
+    """(model, method) pairs that are trained at every rate of the grid and judged on validation problems."""
+    return [(model, method) for model in config.training.sweep_models for method in config.methods]
+
+
+FIGURES = [
+    "overview",
+    "length",
+    "training_length",
+    "training_accuracy",
+    "answer_conditioning",
+    "entropy_n",
+    "ablation_n",
+    "posterior",
+    "cost",
+    "learning_rate",
+    "dynamics",
+]
+
+
+def tables(config: Config) -> list[str]:
+    """Tables 1 to 3, Table 1 under tuned rates where that protocol is run, and the controls where there are any."""
+    tuned = ["main_tuned"] if "tuned" in config.training.protocols else []
+    controls = ["controls"] if config.controls.methods else []
+    return ["main", *tuned, "ood", "ablation_n", *controls]

@@ -1,0 +1,72 @@
+"""The one place that knows which task sources exist."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Protocol
+
+from intro.tasks.world import World
+from intro.types import IntroError, Problem, Verdict
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+    from intro.config import Data
+
+
+class TaskSource(Protocol):
+    """What the rest of the project may ask of a source of problems. Everything is deterministic."""
+
+    @property
+    def answer_marker(self) -> str:
+        """The text that comes before the answer in a response."""
+
+    def problems(self, benchmark: str) -> list[Problem]:
+        """The test problems of one benchmark."""
+
+    def train(self) -> list[Problem]:
+        """Post-training problems, each with a gold rationale that ends in its answer."""
+
+    def validation(self) -> list[Problem]:
+        """Problems to choose learning rates on."""
+
+    def corpus(self, setting: str, documents: int) -> list[tuple[str, str]]:
+        """(prompt, response) pairs to pretrain a base model on."""
+
+    def grade(self, text: str, problem: Problem) -> Verdict:
+        """The verdict on a response's answer."""
+
+    def verify(self, text: str, problem: Problem) -> bool:
+        """Whether every step of a response follows."""
+
+    def wrong_answer(self, problem: Problem) -> str:
+        """A plausible wrong answer for the control whose posterior is told one."""
+
+    def unknown_answer(self) -> str:
+        """What stands for the answer in the control whose posterior is told none."""
+
+    def build_tokenizer(self) -> Tokenizer:
+        """The tokenizer that goes with the corpus."""
+
+    def tokenizer_settings(self) -> dict[str, object]:
+        """Keyword arguments of `PreTrainedTokenizerFast` beside `tokenizer_object`."""
+
+
+def _tiny_world(data: Data, prompts: Mapping[str, str], seed: int) -> TaskSource:
+    return World(
+        seed=seed,
+        benchmarks={name: benchmark.problems for name, benchmark in data.benchmarks.items()},
+        train_problems=data.train_problems,
+        validation_problems=data.validation_problems,
+        prompts=dict(prompts),
+    )
+
+
+_SOURCES: dict[str, Callable[[Data, Mapping[str, str], int], TaskSource]] = {"tiny_world": _tiny_world}
+
+
+def load_source(data: Data, prompts: Mapping[str, str], seed: int) -> TaskSource:
+    """The source that `data.source` names. Raises IntroError for a name that is not registered."""
+    if data.source not in _SOURCES:
+        raise IntroError(f"data.source: expected one of {', '.join(_SOURCES)}, found '{data.source}'")
+    return _SOURCES[data.source](data, prompts, seed)

@@ -1,0 +1,202 @@
+"""Eq. 7 token by token: what its weights compute, and when that is Proposition 2.1."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+
+import sympy as sp
+from sympy import log
+
+from intro.theory.decide import Claim
+from intro.theory.registry import identity
+from intro.theory.sequence import GRADED, log_likelihood_gradient
+from intro.theory.setting import ONE_SOFTMAX, Prefix, Setting
+
+TokenWeight = Callable[[int, Prefix], sp.Expr]
+TRUE = r"$q$ the true per-token posterior $\pi(v \mid x, y, s)$; " + GRADED
+ANY = r"$q(\cdot \mid s)$ any distribution, such as $\pi(\cdot \mid x \oplus y, s)$, not differentiated"
+
+
+def token_kl(s: Setting, prefix: Prefix, q: TokenWeight) -> sp.Expr:
+    """KL(q(.|s) || pi(.|x,s)), q a constant."""
+    tokens = range(s.vocabulary)
+    return s.kl([s.detach(q(v, prefix)) for v in tokens], [s.token(v, prefix) for v in tokens])
+
+
+def over_candidates(s: Setting, prefix: Prefix, q: TokenWeight) -> sp.Matrix:
+    """E over a candidate v ~ pi(.|x,s) of w_v grad log pi(v|x,s)."""
+    return s.next_token(prefix, lambda v, t: s.token(v, t) * s.correction(v, t, q))
+
+
+def along(s: Setting, step: Callable[[int, Prefix], sp.Matrix]) -> sp.Matrix:
+    """E over z ~ posterior of sum_t step(z_t, z_<t), by visiting each (s, v) once with its posterior mass."""
+    steps = [(v, prefix) for prefix in s.live for v in range(s.vocabulary) if s.mass((*prefix, v)) != 0]
+    return sum((s.mass((*t, v)) / s.marginal() * step(v, t) for v, t in steps), start=s.zero())
+
+
+def along_prefixes(s: Setting, step: Callable[[Prefix], sp.Matrix]) -> sp.Matrix:
+    """E over z ~ posterior of sum_t step(z_<t)."""
+    return sum((s.mass(t) / s.marginal() * step(t) for t in s.live), start=s.zero())
+
+
+def logits_at(s: Setting, prefix: Prefix, values: list[sp.Expr]) -> sp.Matrix:
+    """A gradient that is zero but for the logits of one prefix."""
+    here = [values if t == prefix else [sp.Integer(0)] * s.vocabulary for t in s.prefixes]
+    return sp.Matrix([value for block in here for value in block])
+
+
+@identity(
+    "One candidate is a forward KL in expectation",
+    r"E_{v \sim \pi(\cdot \mid x,s)}[w_v \nabla \log \pi(v \mid x,s)]"
+    r" = -\nabla\, \mathrm{KL}(q(\cdot \mid s) \,\|\, \pi(\cdot \mid x,s)), \quad w_v = q(v \mid s) / \pi(v \mid x,s)",
+    ANY,
+)
+def token_forward_kl(s: Setting) -> list[Claim]:
+    return [
+        s.claim(over_candidates(s, prefix, s.estimate), -s.grad(token_kl(s, prefix, s.estimate)))
+        for prefix in s.prefixes
+    ]
+
+
+@identity(
+    "Chain rule of the alignment",
+    r"\mathrm{KL}(\pi(z \mid x,y) \,\|\, \pi(z \mid x)) = E_{z \sim \pi(z \mid x,y)}"
+    r" \sum_t \mathrm{KL}(\pi(\cdot \mid x,y,z_{<t}) \,\|\, \pi(\cdot \mid x,z_{<t}))",
+    GRADED,
+)
+def alignment_chain_rule(s: Setting) -> list[Claim]:
+    whole = s.kl([s.posterior(z) for z in s.kept], [s.prob(z) for z in s.kept])
+
+    def step(prefix: Prefix) -> sp.Expr:
+        q = [s.token_posterior(v, prefix) for v in range(s.vocabulary)]
+        return s.kl(q, [s.token(v, prefix) for v in range(s.vocabulary)])
+
+    return [s.claim(whole, sp.Add(*(s.mass(t) / s.marginal() * step(t) for t in s.live)))]
+
+
+@identity(
+    "Eq. 7 without end is Proposition 2.1, under the true posterior",
+    r"E_{z \sim \pi(z \mid x,y)} \sum_t \sum_v \pi(v \mid x,y,z_{<t}) \nabla \log \pi(v \mid x,z_{<t})"
+    r" = \nabla \log \pi(y \mid x)",
+    TRUE + r"; $n \to \infty$, no $1/|z|$, no clip",
+)
+def infinite_candidates(s: Setting) -> list[Claim]:
+    left = along_prefixes(s, lambda prefix: over_candidates(s, prefix, s.token_posterior))
+    return [s.claim(left, log_likelihood_gradient(s))]
+
+
+@identity(
+    "The true weight is a ratio of success probabilities",
+    r"\frac{\pi(v \mid x,y,s)}{\pi(v \mid x,s)} = \frac{\pi(y \mid x,s,v)}{\pi(y \mid x,s)},"
+    r" \qquad \prod_t w_t = \frac{\pi(z \mid x,y)}{\pi(z \mid x)} = \frac{1}{\pi(y \mid x)}",
+    TRUE + "; the product along any kept $z$",
+)
+def weights_are_values(s: Setting) -> list[Claim]:
+    steps = [(v, t) for t in s.live for v in range(s.vocabulary)]
+    weights = [s.correction(v, t, s.token_posterior) for v, t in steps]
+    values = [s.value((*t, v)) / s.value(t) for v, t in steps]
+    products = [sp.Mul(*(s.correction(v, t, s.token_posterior) for v, t in s.steps(z))) for z in s.kept]
+    return [s.claim(weights, values), s.claim(products, [1 / s.marginal()] * len(products))]
+
+
+def equation_7(s: Setting, z: tuple[int, ...], n: int, q: TokenWeight) -> sp.Matrix:
+    """E over the drawn candidates of (1/n) sum_t sum_i w_t^i grad log pi(z_t^i), by enumerating all n - 1 draws."""
+    total = s.zero()
+    for own, prefix in s.steps(z):
+        for drawn in product(range(s.vocabulary), repeat=n - 1):
+            chance = sp.Mul(*(s.token(v, prefix) for v in drawn))
+            terms = [s.correction(v, prefix, q) * s.token_score(v, prefix) for v in (own, *drawn)]
+            total += chance / n * sum(terms[1:], start=terms[0])
+    return total
+
+
+@identity(
+    "Eq. 7 is two updates in one",
+    r"E\Big[\frac1n \sum_t \sum_{i=1}^n w_t^i \nabla \log \pi(z_t^i \mid x,z_{<t})\Big]"
+    r" = \frac1n \sum_t w_t \nabla \log \pi(z_t \mid x,z_{<t})"
+    r" - \frac{n-1}{n} \sum_t \nabla\, \mathrm{KL}(q(\cdot \mid z_{<t}) \,\|\, \pi(\cdot \mid x,z_{<t}))",
+    ANY + r"; a kept $z$, its own token first, $n - 1$ drawn; $n = 1, 2, 3$ by enumeration",
+)
+def two_updates(s: Setting) -> list[Claim]:
+    claims = []
+    for n, z in product((1, 2, 3), s.kept[-2:]):
+        imitation, forward_kl = s.zero(), s.zero()
+        for own, prefix in s.steps(z):
+            imitation += s.estimate(own, prefix) / s.token(own, prefix) * s.token_score(own, prefix)
+            forward_kl += s.grad(token_kl(s, prefix, s.estimate))
+        right = imitation / n - sp.Rational(n - 1, n) * forward_kl
+        claims.append(s.claim(equation_7(s, z, n, s.estimate), right))
+    return claims
+
+
+@identity(
+    "Consistent InTRO is Proposition 2.1 at every n",
+    r"E_{z \sim \pi(z \mid x,y)} \sum_t \Big[\frac1n \nabla \log \pi(z_t \mid x,z_{<t}) + \frac{n-1}{n}"
+    r" E_{v \sim \pi}[w_v \nabla \log \pi(v \mid x,z_{<t})]\Big] = \nabla \log \pi(y \mid x)",
+    TRUE + r"; weight 1 on the own token; any $n \ge 1$",
+)
+def consistent_own_weight(s: Setting) -> list[Claim]:
+    n = sp.Symbol("n", positive=True)
+    q = s.token_posterior
+    own = along(s, lambda v, t: s.own_weight(v, t, q) * s.token_score(v, t))
+    candidates = along_prefixes(s, lambda t: over_candidates(s, t, q))
+    return [s.claim(own / n + (n - 1) / n * candidates, log_likelihood_gradient(s), n=5)]
+
+
+@identity(
+    "Weights are never negative",
+    r"w_v = |w_v|, \qquad \frac{\partial}{\partial \theta_k}\, w_v \log \pi(v \mid x,s)"
+    r" = w_v 1[v = k] - w_v\, \pi(k \mid x,s)",
+    ANY + r"; hence a logit falls only through $-w_v\, \pi(k \mid x,s)$, the derivative of the normaliser",
+)
+def nonnegative_weights(s: Setting) -> list[Claim]:
+    weights = [s.correction(v, t, s.estimate) for t in s.prefixes for v in range(s.vocabulary)]
+    claims = [s.claim(weights, [sp.Abs(w) for w in weights])]
+    for v in range(s.vocabulary):
+        w = s.correction(v, (), s.estimate)
+        pull = [w * (int(k == v) - s.token(k, ())) for k in range(s.vocabulary)]
+        claims.append(s.claim(s.grad(s.detach(w) * log(s.token(v, ()))), logits_at(s, (), pull)))
+    return claims
+
+
+@identity(
+    "The policy's own score is centred",
+    r"E_{v \sim \pi(\cdot \mid x,s)}[\nabla \log \pi(v \mid x,s)] = 0,"
+    r" \qquad E_{z \sim \pi(z \mid x)}[\nabla \log \pi(z \mid x)] = 0",
+    "none",
+)
+def centred_score(s: Setting) -> list[Claim]:
+    tokens = [s.claim(s.next_token(t, s.token), s.zero()) for t in s.prefixes]
+    return [*tokens, s.claim(s.expect(s.prob, s.score), s.zero())]
+
+
+@identity(
+    "Weights minus one are an unbiased control variate",
+    r"E_{v \sim \pi}[(w_v - 1) \nabla \log \pi(v \mid x,s)] = E_{v \sim \pi}[w_v \nabla \log \pi(v \mid x,s)]",
+    ANY + "; on sampled candidates only",
+)
+def control_variate(s: Setting) -> list[Claim]:
+    q = s.estimate
+    return [
+        s.claim(
+            s.next_token(t, lambda v, u: s.token(v, u) * (s.correction(v, u, q) - 1)),
+            over_candidates(s, t, q),
+        )
+        for t in s.prefixes
+    ]
+
+
+@identity(
+    "The clip caps the posterior at c times the policy",
+    r"E_{v \sim \pi}[\min(w_v, c) \nabla \log \pi_v] = \sum_v \min(q_v, c\, \pi_v) \nabla \log \pi_v"
+    r" = \sum_v q_v \nabla \log \pi_v - \sum_v \max(q_v - c\, \pi_v, 0) \nabla \log \pi_v",
+    ANY + r"; any $c > 0$; the bias is the mass above $c$",
+    settings=(ONE_SOFTMAX,),
+)
+def clip_caps_posterior(s: Setting) -> list[Claim]:
+    c, q = sp.Symbol("c", positive=True), s.estimate
+    clipped = s.next_token((), lambda v, t: s.token(v, t) * sp.Min(s.correction(v, t, q), c))
+    capped = s.next_token((), lambda v, t: sp.Min(q(v, t), c * s.token(v, t)))
+    above = s.next_token((), lambda v, t: sp.Max(q(v, t) - c * s.token(v, t), 0))
+    return [s.claim(clipped, capped), s.claim(clipped, s.next_token((), q) - above)]

@@ -1,0 +1,101 @@
+"""The list of statements. A statement is a function from a setting to the claims that it makes there."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import sympy as sp
+
+from intro.theory.decide import Claim, decide, gap_holds
+from intro.theory.setting import SETTINGS, Setting
+from intro.types import IntroError
+
+Claims = Callable[[Setting], list[Claim]]
+
+
+@dataclass(frozen=True)
+class Statement:
+    """What is claimed, in LaTeX and in words, and the function that builds both sides from the definitions."""
+
+    name: str
+    kind: Literal["identity", "counterexample"]
+    title: str
+    latex: str
+    assumptions: str
+    claims: Claims
+    settings: tuple[Setting, ...] = SETTINGS
+    gap: str | None = None  # counterexamples: LaTeX of left minus right, itself proved
+
+
+@dataclass(frozen=True)
+class Identity:
+    """A decided statement. A counterexample's statement is the tempting equality, and it must come out refuted."""
+
+    name: str
+    kind: str
+    title: str
+    statement: str
+    assumptions: str
+    verdict: str  # "proved" in every setting, or "refuted" by a witness
+    seconds: float
+    settings: tuple[str, ...]
+    gap: str | None = None  # closed form of left minus right, proved in every setting
+    size: str | None = None  # largest component of left minus right at the witness, exactly
+    decimal: float | None = None  # the same, for reading
+    rescaling: bool | None = None  # at the witness, left is merely a multiple of right
+    witness: dict[str, str] | None = None
+
+
+REGISTRY: dict[str, Statement] = {}
+
+
+def identity(title: str, latex: str, assumptions: str, settings: tuple[Setting, ...] = SETTINGS):
+    """Register a function as an identity under its own name."""
+    return _register("identity", title, latex, assumptions, settings)
+
+
+def counterexample(title: str, latex: str, assumptions: str, gap: str, settings: tuple[Setting, ...] = SETTINGS):
+    """Register a function as an equality that fails, with the closed form of the difference."""
+    return _register("counterexample", title, latex, assumptions, settings, gap)
+
+
+def _register(kind, title, latex, assumptions, settings, gap=None):
+    def add(function: Claims) -> Claims:
+        name = function.__name__
+        REGISTRY[name] = Statement(name, kind, title, latex, assumptions, function, settings, gap)
+        return function
+
+    return add
+
+
+def check(statement: Statement) -> Identity:
+    """Decide a statement in each of its settings; raises IntroError when the printed gap is not the gap."""
+    start = time.perf_counter()
+    decisions = []
+    for setting in statement.settings:
+        claims = statement.claims(setting)
+        decisions.append(decide(claims))
+        if statement.gap and not all(gap_holds(claim) for claim in claims):
+            raise IntroError(f"theory: {statement.name}: the printed gap is not the gap in '{setting.name}'")
+    refuted = [d for d in decisions if d.verdict == "refuted"]
+    if statement.kind == "counterexample" and len(refuted) < len(decisions):
+        raise IntroError(f"theory: {statement.name}: meant to fail in every setting, yet it holds in one")
+    last = refuted[-1] if refuted else decisions[-1]
+    return Identity(
+        name=statement.name,
+        kind=statement.kind,
+        title=statement.title,
+        statement=statement.latex,
+        assumptions=statement.assumptions,
+        verdict=last.verdict,
+        seconds=round(time.perf_counter() - start, 3),
+        settings=tuple(s.name for s in statement.settings),
+        gap=statement.gap,
+        size=None if last.size is None else sp.sstr(last.size),
+        decimal=None if last.size is None else float(last.size),
+        rescaling=last.rescaling,
+        witness=last.witness,
+    )

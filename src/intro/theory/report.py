@@ -1,0 +1,67 @@
+"""The decided statements as files: records for programs, a page for readers."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+
+from intro import provenance
+from intro.theory.catalogue import identities
+from intro.theory.registry import Identity
+
+
+def write(folder: Path) -> None:
+    """Decide every statement and write identities.json and identities.md into `folder`."""
+    found = identities()
+    provenance.write_text(folder / "identities.md", page(found))
+    provenance.write_json(folder / "identities.json", [asdict(record) for record in found])
+
+
+def page(found: list[Identity]) -> str:
+    """Markdown with LaTeX: a summary table, then every statement with what was assumed and where it was decided."""
+    proved = sum(record.verdict == "proved" for record in found)
+    refuted = sum(record.kind == "counterexample" and record.verdict == "refuted" for record in found)
+    head = [
+        "# Proposition 2.1 and its neighbours",
+        "",
+        f"{proved} identities proved and {refuted} tempting equalities refuted, exactly, by sympy, in"
+        f" {sum(record.seconds for record in found):.0f} seconds. An identity is proved when the difference of its"
+        " sides is the zero rational function of all token probabilities. A counterexample comes with the closed"
+        " form of its gap, which is proved as well, and with the gap's exact value at a rational point.",
+        "",
+        "| statement | kind | verdict | size of the gap | a rescaling? |",
+        "|---|---|---|---|---|",
+    ]
+    return "\n".join([*head, *(_row(record) for record in found), "", *map(_section, found)])
+
+
+def _row(record: Identity) -> str:
+    size = "" if record.decimal is None else f"{record.decimal:.4g}"
+    rescaling = {None: "", True: "yes", False: "no"}[record.rescaling]
+    return f"| {record.title} | {record.kind} | {record.verdict} | {size} | {rescaling} |"
+
+
+def _section(record: Identity) -> str:
+    lines = [
+        f"## {record.title}",
+        "",
+        f"`{record.name}`, {record.kind}: **{record.verdict}** in {record.seconds:.1f} s",
+        "",
+        f"$${record.statement}$$",
+        "",
+        f"Assumed: {record.assumptions}.",
+        "",
+        f"Decided for: {'; '.join(record.settings)}.",
+        "",
+    ]
+    if record.gap is not None:
+        lines += ["Left minus right, proved:", "", f"$${record.gap}$$", ""]
+    if record.witness is not None:
+        at = ", ".join(f"{name} = {value}" for name, value in record.witness.items())
+        lines += [
+            f"Largest component at a witness in the last setting: `{record.size}`, about {record.decimal:.6g}.",
+            "",
+            f"Witness: `{at}`.",
+            "",
+        ]
+    return "\n".join(lines)

@@ -1,0 +1,209 @@
+"""The training loop of every method: rollouts, grades, passes, one or more gradient steps, records, checkpoints."""
+
+from __future__ import annotations
+
+import copy
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from intro.config import Training
+from intro.lm.decoder import Decoder
+from intro.lm.engine import Engine, Sampling
+from intro.objectives import Objective, Posterior
+from intro.seeds import generator_for, seed_of
+from intro.training.checkpoint import Scratch
+from intro.training.evals import kl_to_base, measure, posterior_accuracy
+from intro.training.prompts import prompts_of, steps_of
+from intro.training.records import Tally
+from intro.training.rollouts import Prompter, Sample, gold_sample, own_sample
+from intro.training.update import Networks, Optimizer, backward, parts_of, score
+from intro.types import Problem, Signal
+
+PLAIN_POSTERIOR = Posterior("live", 1.0, "posterior", "gold")  # measured for methods that train without one
+
+
+@dataclass(frozen=True)
+class Run:
+    """Everything that decides a run's outcome, apart from the code."""
+
+    objective: Objective
+    settings: Training
+    lr: float
+    seed: int
+    steps: int
+    sampling: Sampling  # of the curves; rollouts are untempered
+    batch: int  # rows the engine decodes at once
+
+    @classmethod
+    def of(cls, objective: Objective, settings: Training, lr: float, seed: int, problems: int, **engine: Any) -> Run:
+        """One pass (or `epochs`) over the training prompts, the same number of steps for every method."""
+        return cls(
+            objective, settings, lr, seed, steps_of(problems, settings.prompts_per_step, settings.epochs), **engine
+        )
+
+
+class Trainer:
+    """Trains `policy` in place. `rows` and `curves` grow by one record per step and per measured subset."""
+
+    def __init__(
+        self,
+        run: Run,
+        policy: nn.Module,
+        base: nn.Module,
+        prompter: Prompter,
+        problems: Sequence[Problem],
+        subsets: Mapping[str, Sequence[Problem]],
+    ) -> None:
+        self.run, self.prompter, self.problems, self.subsets = run, prompter, problems, subsets
+        self.networks = Networks(policy, base, self._posterior_network(policy, base))
+        self.engine = self._engine(policy)
+        settings = run.settings
+        self.optimizer = Optimizer(
+            policy,
+            run.lr,
+            run.steps * run.objective.updates_per_rollout,
+            betas=settings.betas,
+            weight_decay=settings.weight_decay,
+            gradient_clip=settings.gradient_clip,
+            warmup=settings.warmup,
+        )
+        self.done = 0
+        self.rows: list[dict[str, Any]] = []
+        self.curves: list[dict[str, Any]] = []
+        self._seconds: dict[str, float] = {}
+
+    def _posterior_network(self, policy: nn.Module, base: nn.Module) -> nn.Module | None:
+        if Signal.POSTERIOR not in self.run.objective.needs:
+            return None
+        network = self.run.objective.source.network
+        return {"live": policy, "frozen": base}.get(network) or copy.deepcopy(base)
+
+    def _engine(self, network: nn.Module) -> Engine:
+        text = self.prompter.text
+        return Engine(Decoder.from_model(network), text.stop, text.pad, self.run.batch)
+
+    # ------------------------------------------------------------ the loop
+
+    def train(self, scratch: Scratch | None = None, report: Any = lambda row: None, until: int | None = None) -> None:
+        """Run the remaining steps (up to `until`), saving state every `checkpoint_every` steps and at the end."""
+        last = min(self.run.steps, until or self.run.steps)
+        if self.done == 0 and not self.curves:
+            self.measure()
+        while self.done < last:
+            row = self.step()
+            if self.done % self.run.settings.eval_every == 0 or self.done == self.run.steps:
+                row |= self.measure()
+            self.rows.append(row | {f"seconds_{k}": v for k, v in self._seconds.items()})
+            self._seconds = {}
+            if scratch and (self.done % self.run.settings.checkpoint_every == 0 or self.done == last):
+                scratch.save(self.state())
+            report(self.rows[-1])
+
+    def step(self) -> dict[str, Any]:
+        """Algorithm 1, for any objective: sample, grade, score, then one update per part of the prompts."""
+        objective, settings = self.run.objective, self.run.settings
+        generator = generator_for("step", self.run.seed, self.done)
+        sample = self._sample(generator)
+        with self._timed("score"):
+            passes = score(sample, objective, self.networks, settings.micro_batch_tokens)
+        tally, norms, kept, trained, rate = Tally(), [], 0, 0, self.optimizer.learning_rate
+        with self._timed("update"):
+            for part in parts_of(sample, passes, objective):
+                if not part.rationales:
+                    self.optimizer.updates += 1  # nothing to learn from; the schedule goes on
+                    continue
+                tally.merge(backward(part, objective, self.networks, settings.micro_batch_tokens, generator))
+                norms.append(self.optimizer.step())
+                kept += len(part.rationales)
+                trained += sum(len(r.tokens) for r in part.rationales)
+            self._follow()
+        self.done += 1
+        forwards = passes.forwards + 1 + (self.networks.posterior is not None)
+        return {
+            "step": self.done, "learning_rate": rate, "accuracy": 100 * float(sample.rewards.mean()),
+            "mean_tokens": sample.mean_tokens, "truncated_share": float(sample.truncated.double().mean()),
+            "entropy": sample.entropy, "kept_share": kept / len(sample.rationales), "trained_tokens": trained,
+            "gradient_norm": sum(norms) / len(norms) if norms else 0.0, "forward_passes": forwards, **tally.means(),
+        }  # fmt: skip
+
+    def _sample(self, generator: torch.Generator) -> Sample:
+        settings = self.run.settings
+        chosen = prompts_of(self.run.seed, self.done, len(self.problems), settings.prompts_per_step)
+        problems = [self.problems[i] for i in chosen]
+        if Signal.GOLD_RATIONALE in self.run.objective.needs:
+            return gold_sample(problems, self.prompter)
+        with self._timed("rollout"):
+            return own_sample(
+                problems,
+                settings.group_size,
+                self.run.objective,
+                self.prompter,
+                self.engine,
+                settings.max_response_tokens,
+                generator,
+            )
+
+    def _follow(self) -> None:
+        """Move an averaged posterior a step towards the policy."""
+        posterior = self.networks.posterior
+        if posterior is None or posterior is self.networks.policy or posterior is self.networks.base:
+            return
+        decay = self.run.objective.source.decay
+        with torch.no_grad():
+            for mean, now in zip(posterior.parameters(), self.networks.policy.parameters(), strict=True):
+                mean.lerp_(now, 1 - decay)
+
+    # ------------------------------------------------------------ measuring
+
+    def measure(self) -> dict[str, Any]:
+        """Fill the curves; the posterior's own accuracy and the KL to the base, on the training subset."""
+        run, budget = self.run, self.run.settings.micro_batch_tokens
+        with self._timed("eval"):
+            for name, problems in self.subsets.items():
+                prompts = [self.prompter.question(p) for p in problems]
+                seed = seed_of(name, run.seed)
+                got = measure(problems, prompts, self.prompter, self.engine, run.sampling, seed)
+                row = {"step": self.done, "subset": name, "value": got.value, "mean_tokens": got.mean_tokens}
+                self.curves.append(row)
+            source = getattr(run.objective, "source", PLAIN_POSTERIOR)
+            network = self.networks.posterior or self.networks.policy
+            engine = self._engine(network)
+            told = posterior_accuracy(problems, self.prompter, engine, source, run.sampling, seed)
+            kl = kl_to_base(self.networks, got.rationales, budget)
+        # own samples have an entropy per step; a method without them has the last subset's
+        entropy = {"entropy": got.entropy} if Signal.GOLD_RATIONALE in run.objective.needs else {}
+        return {"posterior_accuracy": told.value, "posterior_tokens": told.mean_tokens, "kl": kl, **entropy}
+
+    @contextmanager
+    def _timed(self, phase: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self._seconds[phase] = self._seconds.get(phase, 0.0) + time.perf_counter() - start
+
+    # ------------------------------------------------------------ resume
+
+    def state(self) -> dict[str, Any]:
+        """All that a resumed run needs. Randomness is a function of (seed, step), so there is none to store."""
+        networks = self.networks
+        averaged = networks.posterior not in (None, networks.policy, networks.base)
+        return {
+            "done": self.done,
+            "policy": networks.policy.state_dict(),
+            "posterior": networks.posterior.state_dict() if averaged else None,
+            "optimizer": self.optimizer.state(),
+            "rows": self.rows,
+            "curves": self.curves,
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        self.networks.policy.load_state_dict(state["policy"])
+        if state["posterior"] is not None:
+            self.networks.posterior.load_state_dict(state["posterior"])
+        self.optimizer.restore(state["optimizer"])
+        self.done, self.rows, self.curves = state["done"], list(state["rows"]), list(state["curves"])

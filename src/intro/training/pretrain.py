@@ -1,0 +1,130 @@
+"""Base models of the tiny world: Qwen2 / Qwen3 architectures trained on its corpus, saved as Hugging Face folders."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from intro.config import Model, Pretraining
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+    from transformers import PreTrainedModel
+
+IGNORE = -100
+
+
+def build_model(model: Model, tokenizer: Tokenizer, context: int, seed: int) -> PreTrainedModel:
+    """A randomly initialised model of the configured architecture and the tokenizer's vocabulary."""
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    torch.manual_seed(seed)
+    config = AutoConfig.for_model(
+        model.architecture,
+        vocab_size=tokenizer.get_vocab_size(),
+        hidden_size=model.hidden,
+        intermediate_size=model.intermediate or 4 * model.hidden,
+        num_hidden_layers=model.layers,
+        num_attention_heads=model.heads,
+        num_key_value_heads=model.kv_heads,
+        head_dim=model.hidden // model.heads,
+        max_position_embeddings=context,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.token_to_id("<eos>"),
+        pad_token_id=tokenizer.token_to_id("<pad>"),
+    )
+    return AutoModelForCausalLM.from_config(config, dtype=torch.float32)
+
+
+def encode_corpus(documents: list[tuple[str, str]], tokenizer: Tokenizer) -> list[tuple[list[int], int]]:
+    """Token ids with the end token, and the prompt's length, of each (prompt, response)."""
+    eos = tokenizer.token_to_id("<eos>")
+    prompts = tokenizer.encode_batch([p for p, _ in documents], add_special_tokens=False)
+    responses = tokenizer.encode_batch([r for _, r in documents], add_special_tokens=False)
+    return [(p.ids + r.ids + [eos], len(p.ids)) for p, r in zip(prompts, responses, strict=True)]
+
+
+def bucketed_batches(lengths: list[int], batch: int, steps: int, generator: torch.Generator) -> list[list[int]]:
+    """Document indices per step: batches of neighbours in length, in random order, passing over the corpus as needed."""
+    order: list[list[int]] = []
+    while len(order) < steps:
+        jitter = torch.rand(len(lengths), generator=generator) * 8  # neighbours differ from pass to pass
+        ranked = (torch.tensor(lengths) + jitter).argsort().tolist()
+        batches = [ranked[i : i + batch] for i in range(0, len(ranked) - batch + 1, batch)]
+        order += [batches[i] for i in torch.randperm(len(batches), generator=generator)]
+    return order[:steps]
+
+
+def collate(rows: list[tuple[list[int], int]]) -> tuple[Tensor, Tensor]:
+    """Right-padded ids and labels [B, T]; prompts and padding are not labels."""
+    longest = max(len(ids) for ids, _ in rows)
+    ids = torch.zeros(len(rows), longest, dtype=torch.long)
+    labels = torch.full_like(ids, IGNORE)
+    for i, (tokens, prompt) in enumerate(rows):
+        ids[i, : len(tokens)] = torch.tensor(tokens)
+        labels[i, prompt : len(tokens)] = ids[i, prompt : len(tokens)]
+    return ids, labels
+
+
+class Optimizers:
+    """Muon on the matrices inside the layers, AdamW on embeddings, norms and biases; linear decay to zero."""
+
+    def __init__(self, model: nn.Module, settings: Pretraining) -> None:
+        matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
+        chosen = {id(p) for p in matrices}
+        rest = [p for p in model.parameters() if id(p) not in chosen]
+        self.parts = [
+            torch.optim.Muon(matrices, lr=settings.muon_lr, weight_decay=0.0),
+            torch.optim.AdamW(rest, lr=settings.adamw_lr, betas=(0.9, 0.95), weight_decay=0.0),
+        ]
+        self.peaks = [settings.muon_lr, settings.adamw_lr]
+        self.steps, self.warmup = settings.steps, max(1, settings.steps // 20)
+
+    def step(self, step: int) -> None:
+        share = min(1.0, (step + 1) / self.warmup) * (1 - step / self.steps)
+        for optimizer, peak in zip(self.parts, self.peaks, strict=True):
+            for group in optimizer.param_groups:
+                group["lr"] = peak * share
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+
+
+def pretrain(
+    model: PreTrainedModel,
+    rows: list[tuple[list[int], int]],
+    settings: Pretraining,
+    report: Callable[[int, float], None] = lambda step, loss: None,
+) -> list[float]:
+    """Train in place on rationale tokens only; returns the loss per token of each step (nats)."""
+    generator = torch.Generator().manual_seed(settings.seed)
+    labelled = [len(ids) - prompt for ids, prompt in rows]
+    # a constant, not the batch's own count: batches hold one length each, and a token mean would favour short ones
+    usual = settings.batch * sum(labelled) / len(labelled)
+    optimizers, losses = Optimizers(model, settings), []
+    model.train()
+    batches = bucketed_batches([len(ids) for ids, _ in rows], settings.batch, settings.steps, generator)
+    for step, batch in enumerate(batches):
+        ids, labels = collate([rows[i] for i in batch])
+        logits = model(input_ids=ids, use_cache=False).logits
+        total = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="sum")
+        (total / usual).backward()
+        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizers.step(step)
+        losses.append(float(total.detach()) / int((labels != IGNORE).sum()))
+        report(step + 1, losses[-1])
+    model.eval()
+    return losses
+
+
+def save_base(model: PreTrainedModel, tokenizer: Tokenizer, settings: dict[str, object], folder: Path) -> None:
+    """An ordinary Hugging Face folder: weights, config and tokenizer."""
+    from transformers import PreTrainedTokenizerFast
+
+    model.save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, **settings).save_pretrained(folder)

@@ -1,0 +1,121 @@
+"""From problems to what an objective learns from: sampled, graded rationales, or the data set's gold ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+
+from intro.lm.engine import Engine, Response, Sampling
+from intro.lm.scoring import Rationale
+from intro.lm.text import Text, render
+from intro.objectives import Objective, Posterior
+from intro.tasks.registry import TaskSource
+from intro.types import Graded, Problem, Rollout, Signal
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One step's rationales, P prompts x G samples in row-major order, before any pass of the network."""
+
+    rationales: list[Rationale]
+    rewards: Tensor  # [P, G]
+    truncated: Tensor  # [P, G] bool
+    mean_tokens: float  # of the responses
+    entropy: float | None  # of the policy per sampled token, nats; None without own samples
+
+
+@dataclass(frozen=True, slots=True)
+class Prompter:
+    """Problems to prompt ids, with and without the answer."""
+
+    text: Text
+    templates: Mapping[str, str]
+    source: TaskSource
+
+    def question(self, problem: Problem) -> tuple[int, ...]:
+        return tuple(self.text.encode(render(self.templates["question"], problem)))
+
+    def named(self, template: str, problem: Problem) -> tuple[int, ...]:
+        return tuple(self.text.encode(render(self.templates[template], problem)))
+
+    def posterior(self, problem: Problem, posterior: Posterior) -> tuple[int, ...]:
+        """x (+) y; the controls put a wrong answer, or the word for an unknown one, where y belongs."""
+        answer = {
+            "gold": lambda: problem.answer,
+            "wrong": lambda: self.source.wrong_answer(problem),
+            "none": self.source.unknown_answer,
+        }[posterior.answer]()
+        return tuple(self.text.encode(render(self.templates[posterior.prompt], problem, answer)))
+
+
+def grade_responses(
+    responses: Sequence[Response], problems: Sequence[Problem], text: Text, source: TaskSource, verify: bool = False
+) -> list[Graded]:
+    """Verdicts in order; `verify` also checks every step of the rationale. A cut-off response can be correct."""
+    graded = []
+    for sample, (response, problem) in enumerate(zip(responses, problems, strict=True)):
+        words = text.decode(response.tokens)
+        rollout = Rollout(problem.id, sample, response.tokens, words, response.truncated)
+        graded.append(Graded(rollout, source.grade(words, problem), source.verify(words, problem) if verify else None))
+    return graded
+
+
+def gold_sample(problems: Sequence[Problem], prompter: Prompter) -> Sample:
+    """G = 1: the gold rationale z*, which ends in y, and the end token."""
+    stop = prompter.text.stop[0]
+    rationales = [
+        Rationale(prompter.question(p), (*prompter.text.encode(p.rationale), stop), group)
+        for group, p in enumerate(problems)
+    ]
+    shape = (len(problems), 1)
+    lengths = [len(r.tokens) for r in rationales]
+    return Sample(
+        rationales, torch.ones(shape), torch.zeros(shape, dtype=torch.bool), sum(lengths) / len(lengths), None
+    )
+
+
+def own_sample(
+    problems: Sequence[Problem],
+    group_size: int,
+    objective: Objective,
+    prompter: Prompter,
+    engine: Engine,
+    max_tokens: int,
+    generator: Generator,
+) -> Sample:
+    """G rationales per prompt from the current policy (temperature 1, untruncated), graded."""
+    repeated = [p for p in problems for _ in range(group_size)]
+    prompts = {p.id: prompter.question(p) for p in problems}
+    responses = engine.generate([prompts[p.id] for p in repeated], Sampling(max_tokens), generator)
+    graded = grade_responses(responses, repeated, prompter.text, prompter.source)
+    posterior = getattr(objective, "source", None)
+    given = {p.id: prompter.posterior(p, posterior) for p in problems} if posterior else {}
+    rationales = []
+    for i, (problem, response) in enumerate(zip(repeated, responses, strict=True)):
+        tokens, start = response.tokens, None
+        if Signal.ANSWER_LOGPROB in objective.needs:
+            tokens, start = end_in_answer(tokens, problem, prompter)
+        group = i // group_size
+        rationales.append(Rationale(prompts[problem.id], tokens, group, given.get(problem.id), start))
+    shape = (len(problems), group_size)
+    rewards = torch.tensor([float(g.verdict.correct) for g in graded]).view(shape)
+    truncated = torch.tensor([r.truncated for r in responses]).view(shape)
+    count = sum(len(r.tokens) for r in responses)
+    entropy = sum(r.entropy * len(r.tokens) for r in responses) / count
+    return Sample(rationales, rewards, truncated, count / len(responses), entropy)
+
+
+def end_in_answer(tokens: tuple[int, ...], problem: Problem, prompter: Prompter) -> tuple[tuple[int, ...], int]:
+    """z with its own answer replaced by the gold one, and where that begins (LaTRO's log pi(y | x, z)).
+
+    z is cut after its last answer marker; a rationale that never got there has the marker appended.
+    """
+    text = prompter.text
+    marker = tuple(text.encode(prompter.source.answer_marker))
+    starts = [i for i in range(len(tokens) - len(marker) + 1) if tokens[i : i + len(marker)] == marker]
+    body = tokens[: starts[-1]] if starts else tuple(t for t in tokens if t not in text.stop)
+    z = (*body, *marker)
+    return (*z, *text.encode(problem.answer), text.stop[0]), len(z)

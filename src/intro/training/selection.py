@@ -1,0 +1,62 @@
+"""Two protocols, chosen on validation problems before any test problem is generated."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from statistics import fmean
+
+from intro.config import Config
+from intro.plan import grid_file, sweeps
+from intro.provenance import Stopwatch, write_json
+from intro.tasks.store import read_jsonl
+from intro.training.prompts import steps_of
+from intro.types import IntroError
+
+GRID_KEYS = ("model", "method", "lr", "train_seed", "benchmark", "problem", "correct", "tokens")
+
+
+def choose(values: dict[tuple[str, str, float], float]) -> tuple[float, dict[str, float]]:
+    """(shared rate, each method's own) from validation averages by (model, method, rate); ties go to the smaller.
+
+    The shared rate has the highest mean over all methods together, so it favours none.
+    """
+    by_rate: dict[float, list[float]] = defaultdict(list)
+    by_method: dict[str, dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for (_, method, lr), value in values.items():
+        by_rate[lr].append(value)
+        by_method[method][lr].append(value)
+
+    def best(rates: dict[float, list[float]]) -> float:
+        return min(rates, key=lambda lr: (-fmean(rates[lr]), lr))
+
+    return best(by_rate), {method: best(rates) for method, rates in by_method.items()}
+
+
+def select(config: Config) -> None:
+    """Write protocol.json from the grid's validation verdicts."""
+    watch = Stopwatch()
+    verdicts: dict[tuple[str, str, float], list[int]] = defaultdict(list)
+    files = {f"{model}/{method}": grid_file(config, model, method) for model, method in sweeps(config)}
+    for file in files.values():
+        for line in read_jsonl(file, GRID_KEYS, "run `intro sweep` for it again"):
+            verdicts[line["model"], line["method"], line["lr"]].append(line["correct"])
+    shared, own = choose({key: 100 * fmean(v) for key, v in verdicts.items()})
+    training = config.training
+    steps = steps_of(config.data.train_problems, training.prompts_per_step, training.epochs)
+    record = watch.record(settings=training.model_dump(), seed=None, inputs=files)
+    path = config.results_dir / "protocol.json"
+    write_json(path, {"paper": {"learning_rate": shared, "steps": steps}, "tuned": own, "record": record})
+
+
+def learning_rate(config: Config, method: str, protocol: str) -> float:
+    """The rate that `select` chose; methods outside the grid (n-ablation, controls) have the shared one only."""
+    path = config.results_dir / "protocol.json"
+    if not path.is_file():
+        raise IntroError(f"{path}: no such file; `intro select` makes it from the learning-rate grid")
+    chosen = json.loads(path.read_text())
+    if protocol == "paper":
+        return chosen["paper"]["learning_rate"]
+    if protocol == "tuned" and method in chosen["tuned"]:
+        return chosen["tuned"][method]
+    raise IntroError(f"protocol '{protocol}' has no learning rate for method '{method}'; expected paper or tuned")

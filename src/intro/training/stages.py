@@ -1,0 +1,229 @@
+"""What the commands `pretrain`, `train`, `sweep` and `select` do: read files, train, write whole files."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from intro.config import Config
+from intro.lm.engine import Sampling
+from intro.lm.load import load_model, save_model
+from intro.lm.text import Text
+from intro.objectives import build
+from intro.plan import Cell, base_folder, check_model, grid_file, method_of, problems_file
+from intro.provenance import Stopwatch, code_digest, digest, file_digest, to_csv, whole_folder, write_json, write_text
+from intro.tasks.registry import load_source
+from intro.tasks.store import read_jsonl, read_problems, write_jsonl
+from intro.training import pretrain as pretraining
+from intro.training.checkpoint import Scratch
+from intro.training.evals import measure
+from intro.training.loop import Run, Trainer
+from intro.training.records import CURVES, METRICS
+from intro.training.rollouts import Prompter
+from intro.training.selection import GRID_KEYS, learning_rate
+from intro.types import Problem
+
+# what a run does not depend on: leaving these out lets equal runs share their scratch folder
+NOT_THE_RUN = {"learning_rates", "sweep_models", "protocols", "train_seeds", "tensorboard", "checkpoint_every"}
+CONTEXT = 512  # positions of the tiny models
+
+
+def pretrain_base(config: Config, name: str) -> None:
+    """Train one base model on the corpus and save it below models/."""
+    watch = Stopwatch()
+    check_model(config, name)
+    source = load_source(config.data, config.prompts, config.seed)
+    tokenizer = source.build_tokenizer()
+    file = problems_file(config, "corpus")
+    documents = [(r["prompt"], r["response"]) for r in read_jsonl(file, ("prompt", "response"), "run `intro data`")]
+    rows = pretraining.encode_corpus(documents, tokenizer)
+    steps = config.models[name].steps or config.pretraining.steps
+    settings = config.pretraining.model_copy(update={"steps": steps})
+    model = pretraining.build_model(config.models[name], tokenizer, CONTEXT, settings.seed)
+    with _progress(name, settings.steps) as bar:
+        losses = pretraining.pretrain(model, rows, settings, lambda step, loss: _tick(bar, step, loss=loss))
+    with whole_folder(base_folder(config, name)) as folder:
+        pretraining.save_base(model, tokenizer, source.tokenizer_settings(), folder)
+        curve = [{"step": i + 1, "loss": loss} for i, loss in enumerate(losses)]
+        write_text(folder / "pretraining.csv", to_csv(["step", "loss"], curve))
+        record = watch.record(
+            settings={"model": config.models[name].model_dump(), "pretraining": settings.model_dump()},
+            seed=settings.seed,
+            inputs={"corpus": file},
+            parameters=sum(p.numel() for p in model.parameters()),
+        )
+        write_json(folder / "record.json", record)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What all runs on one model share."""
+
+    config: Config
+    model: str
+    prompter: Prompter
+    train: list[Problem]
+    subsets: dict[str, list[Problem]]
+
+    @classmethod
+    def open(cls, config: Config, model: str) -> Bench:
+        check_model(config, model)
+        source = load_source(config.data, config.prompts, config.seed)
+        prompter = Prompter(Text.from_folder(base_folder(config, model)), config.prompts, source)
+        train = read_problems(problems_file(config, "train"))
+        return cls(config, model, prompter, train, curve_subsets(config, train))
+
+    @property
+    def sampling(self) -> Sampling:
+        evaluation = self.config.evaluation
+        return Sampling(evaluation.max_response_tokens, evaluation.temperature, evaluation.top_p)
+
+    def settings(self, method: str, lr: float, seed: int) -> dict[str, Any]:
+        """Everything that decides the run, for its record and for the name of its scratch folder."""
+        config = self.config
+        return {
+            "model": self.model,
+            "base": file_digest(base_folder(config, self.model) / "model.safetensors"),
+            "method": method_of(config, method).model_dump(exclude={"label"}),
+            "learning_rate": lr,
+            "seed": seed,
+            "training": config.training.model_dump(exclude=NOT_THE_RUN),
+            "evaluation": config.evaluation.model_dump(include={"temperature", "top_p", "max_response_tokens", "hard"}),
+            "prompts": config.prompts,
+            "data": config.data.model_dump(),
+            "world_seed": config.seed,
+        }
+
+    def train_one(self, method: str, lr: float, seed: int, tick: Callable[[Trainer], None] | None = None) -> Trainer:
+        """A finished run: resumed from its scratch folder when there is one, complete or not."""
+        entry = method_of(self.config, method)
+        objective = build(entry.objective, **entry.options())
+        training = self.config.training
+        run = Run.of(
+            objective, training, lr, seed, len(self.train), sampling=self.sampling, batch=self.config.evaluation.batch
+        )
+        folder = base_folder(self.config, self.model)
+        trainer = Trainer(run, load_model(folder), load_model(folder), self.prompter, self.train, self.subsets)
+        key = digest({**self.settings(method, lr, seed), "code": code_digest()})
+        scratch = Scratch(self.config.results_dir, key)
+        with scratch.lock(), _progress(f"{self.model} {method} lr={lr:g}", run.steps) as bar:
+            if state := scratch.load():
+                trainer.restore(state)
+                bar.update(trainer.done)
+
+            def report(row: dict[str, Any]) -> None:
+                _tick(bar, row["step"], accuracy=row["accuracy"], tokens=row["mean_tokens"])
+                if tick:
+                    tick(trainer)
+
+            trainer.train(scratch, report)
+        return trainer
+
+
+def curve_subsets(config: Config, train: list[Problem]) -> dict[str, list[Problem]]:
+    """Fixed problems of equal share per benchmark: hard, all (of suite main), and training ones."""
+    benchmarks = config.data.benchmarks
+    main = config.evaluation.suites["main"].benchmarks
+    hard = [b for b in main if benchmarks[b].stands_for in config.evaluation.hard]
+    size = config.training.curve_problems
+
+    def some(names: list[str]) -> list[Problem]:
+        share = -(-size // len(names))
+        return [p for b in names for p in read_problems(problems_file(config, b))[:share]][:size]
+
+    return {"hard": some(hard), "all": some(main), "train": train[:size]}
+
+
+def train_cell(config: Config, cell: Cell) -> None:
+    """One training run: final/ (a Hugging Face folder), metrics.csv, curves.csv, record.json."""
+    watch = Stopwatch()
+    bench = Bench.open(config, cell.model)
+    lr = learning_rate(config, cell.method, cell.protocol)
+    writer = _tensorboard(cell.folder(config)) if config.training.tensorboard else None
+    trainer = bench.train_one(cell.method, lr, cell.seed, writer)
+    folder = cell.folder(config)
+    names = {"model": cell.model, "method": cell.method, "protocol": cell.protocol, "train_seed": cell.seed}
+    with whole_folder(folder / "final") as final:
+        save_model(trainer.networks.policy, final, tokenizer_from=base_folder(config, cell.model))
+    write_text(folder / "metrics.csv", to_csv(METRICS, (names | row for row in trainer.rows)))
+    write_text(folder / "curves.csv", to_csv(CURVES, (names | {"lr": lr} | row for row in trainer.curves)))
+    record = watch.record(
+        settings=bench.settings(cell.method, lr, cell.seed),
+        seed=cell.seed,
+        inputs={"base": base_folder(config, cell.model), "problems": problems_file(config, "train")},
+        steps=trainer.run.steps,
+        training_seconds=sum(v for row in trainer.rows for k, v in row.items() if k.startswith("seconds_")),
+    )
+    write_json(folder / "record.json", record)
+
+
+def sweep(config: Config, model: str, method: str) -> None:
+    """Train at every rate of the grid and answer the validation problems with each final model."""
+    watch = Stopwatch()
+    bench = Bench.open(config, model)
+    problems = read_problems(problems_file(config, "validation"))
+    prompts = [bench.prompter.question(p) for p in problems]
+    seed, lines = config.training.train_seeds[0], []
+    for lr in config.training.learning_rates:
+        trainer = bench.train_one(method, lr, seed)
+        graded = measure(problems, prompts, bench.prompter, trainer.engine, bench.sampling, seed).graded
+        for problem, g in zip(problems, graded, strict=True):
+            values = (
+                model,
+                method,
+                lr,
+                seed,
+                problem.benchmark,
+                problem.id,
+                int(g.verdict.correct),
+                len(g.rollout.tokens),
+            )
+            lines.append(dict(zip(GRID_KEYS, values, strict=True)))
+    file = grid_file(config, model, method)
+    write_jsonl(file, lines)
+    settings = bench.settings(method, 0.0, seed) | {"learning_rate": config.training.learning_rates}
+    record = watch.record(settings=settings, seed=seed, inputs={"base": base_folder(config, model)})
+    write_json(file.with_suffix(".record.json"), record)
+
+
+def clear_scratch(config: Config) -> None:
+    """Delete the resumable state of all runs."""
+    shutil.rmtree(config.results_dir / ".scratch", ignore_errors=True)
+
+
+# ---------------------------------------------------------------- progress
+
+
+def _progress(name: str, total: int) -> tqdm:
+    # a log file gets a line now and then, a terminal a live bar; both show speed and remaining time
+    return tqdm(total=total, desc=name, unit="step", mininterval=1.0, dynamic_ncols=True)
+
+
+def _tick(bar: tqdm, step: int, **numbers: float) -> None:
+    bar.set_postfix({k: f"{v:.3g}" for k, v in numbers.items()}, refresh=False)
+    bar.update(step - bar.n)
+
+
+def _tensorboard(folder: Path) -> Callable[[Trainer], None]:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError:
+        from intro.types import IntroError
+
+        raise IntroError(
+            "training.tensorboard is on but tensorboard is not installed; pip install tensorboard"
+        ) from None
+    writer = SummaryWriter(folder / "tensorboard")
+
+    def report(trainer: Trainer) -> None:
+        for name, value in trainer.rows[-1].items():
+            if isinstance(value, int | float) and name != "step":
+                writer.add_scalar(name, value, trainer.rows[-1]["step"])
+        writer.flush()
+
+    return report

@@ -1,0 +1,93 @@
+"""Paths, settings and helpers that all rules share. What there is to run comes from `intro.plan`."""
+
+from pathlib import Path
+
+import yaml
+from snakemake.exceptions import WorkflowError
+
+from intro import config as intro_config
+from intro import plan
+from intro.provenance import write_text
+from intro.types import IntroError
+
+
+def checked(mapping):
+    """The typed config; a bad key is one sentence, not a traceback."""
+    try:
+        return intro_config.parse(intro_config.resolve(mapping, "config"), "config")
+    except IntroError as error:
+        raise WorkflowError(str(error))
+
+
+CONFIG = checked(config)
+RESULTS, PICTURES = str(CONFIG.results_dir), str(CONFIG.figures_dir)
+# the commands read this copy, which holds what `--config` changed; rules depend on the settings they name as params
+SETTINGS = f"{RESULTS}/config.yaml"
+_text = yaml.safe_dump(CONFIG.model_dump(mode="json"), sort_keys=False)
+if not Path(SETTINGS).exists() or Path(SETTINGS).read_text() != _text:
+    try:
+        write_text(Path(SETTINGS), _text)
+    except IntroError as error:
+        raise WorkflowError(str(error))
+
+RUN = RESULTS + "/runs/{model}/{method}/{protocol}/seed{seed}"
+
+
+wildcard_constraints:
+    scale=CONFIG.scale,
+    model="|".join(CONFIG.models),
+    method="|".join(m.replace("+", "[+]") for m in ["base", *CONFIG.all_methods]),
+    protocol="base|paper|tuned",
+    seed="[0-9]+",
+    suite="|".join(CONFIG.evaluation.suites),
+
+
+def sources(*rooms):
+    """The modules whose change must re-run a rule."""
+    return sorted(str(p) for room in rooms for p in Path("src/intro").glob(room))
+
+
+def settings(*names):
+    """The parts of the config that a rule depends on, for its params."""
+    return {name: CONFIG.model_dump(mode="json", include={name})[name] for name in names}
+
+
+def method_settings(wildcards):
+    """One method's own options: changing another method re-runs nothing here. Labels are only printed."""
+    return plan.method_of(CONFIG, wildcards.method).model_dump(mode="json", exclude={"label"})
+
+
+def objective_file(wildcards):
+    """The one file of objectives/ that a method's training depends on, beside the shared ones."""
+    objective = plan.method_of(CONFIG, wildcards.method).objective
+    return "src/intro/objectives/" + {"raft++": "raft"}.get(objective, objective) + ".py"
+
+
+def run_settings():
+    """What every training run depends on; which runs there are is not part of it."""
+    training = CONFIG.training.model_dump(
+        mode="json", exclude={"learning_rates", "sweep_models", "protocols", "train_seeds", "tensorboard"}
+    )
+    evaluation = CONFIG.evaluation.model_dump(mode="json", exclude={"suites", "resamples"})
+    return {"training": training, "evaluation": evaluation, "prompts": CONFIG.prompts}
+
+
+def suite_settings(wildcards):
+    """What one suite's generations depend on."""
+    suite = CONFIG.evaluation.suites[wildcards.suite]
+    evaluation = CONFIG.evaluation.model_dump(mode="json", exclude={"suites", "resamples", "hard"})
+    return {"suite": [suite.benchmarks, suite.prompt], "evaluation": evaluation, "prompts": CONFIG.prompts}
+
+
+def run_files(name, cells):
+    return [str(cell.folder(CONFIG) / name) for cell in cells]
+
+
+def grades():
+    return [str(cell.folder(CONFIG) / suite / "grades.jsonl") for cell, suite in plan.evaluations(CONFIG)]
+
+
+TRAINED = plan.trained(CONFIG)
+GRID = [str(plan.grid_file(CONFIG, *pair)) for pair in plan.sweeps(CONFIG)]
+PROBLEMS = [*CONFIG.data.benchmarks, "train", "validation", "corpus"]
+TRAINING_CODE = ["lm/*.py", "tasks/*.py", "training/*.py", "objectives/protocol.py"]
