@@ -260,11 +260,12 @@ class Config(Record):
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
+    """`over` laid on `base`: mappings merge key by key, everything else replaces, null takes an entry away."""
     merged = dict(base)
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = _merge(merged[key], value) if both else value
-    return merged
+    return {key: value for key, value in merged.items() if value is not None}
 
 
 def read(path: str | Path) -> dict[str, Any]:

@@ -43,7 +43,7 @@ def test_counterexamples_carry_an_exact_size(decided):
 
 def test_what_a_learning_rate_could_absorb(decided):
     rescaled = {name for name, record in decided.items() if record.rescaling}
-    assert rescaled == {"control_variate_on_own_token", "dropped_prompts"}
+    assert rescaled == {"control_variate_on_own_token", "dropped_prompts", "sequence_weight_after_filter"}
 
 
 def test_it_is_quick(decided):

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 import sympy as sp
 
 from intro.theory import catalogue
+from intro.theory.aggregation import group_mean
 from intro.theory.decide import decide
 from intro.theory.registry import check
-from intro.theory.setting import END_TOKEN, ONE_SOFTMAX, Setting
+from intro.theory.setting import END_TOKEN, ONE_SOFTMAX, Logits, Setting, Softmax
 from intro.types import IntroError
 
 STATEMENTS = {s.name: s for s in catalogue.statements()}
@@ -81,6 +82,7 @@ MUTANTS = {
     "constant_likelihood_gradient": [UniformPosterior, UnnormalisedPosterior, FlippedScore],
     "rejection_samples_posterior": [UniformPosterior, UnnormalisedPosterior],
     "filter_only_unbiased": [FlippedScore],
+    "importance_sampling": [WeightWithoutPolicy],
     "token_forward_kl": [WeightWithoutPolicy, FlippedTokenScore, ReversedKl],
     "alignment_chain_rule": [UnnormalisedPosterior, EstimateForTokenPosterior],
     "infinite_candidates": [EstimateForTokenPosterior, WeightWithoutPolicy, FlippedTokenScore],
@@ -126,8 +128,6 @@ def test_a_departure_vanishes_where_it_should():
 
 
 def test_a_counterexample_that_holds_is_an_error():
-    from dataclasses import replace
-
     statement = replace(STATEMENTS["mean_over_tokens"], settings=(ONE_SOFTMAX,))
     with pytest.raises(IntroError, match="it holds in one"):
         check(statement)
@@ -139,19 +139,13 @@ def test_the_clip_of_the_true_posterior_is_a_rescaling_for_one_softmax():
 
 
 def test_group_of_one_is_the_expected_reward():
-    from intro.theory.aggregation import group_mean
-
     s = END_TOKEN
     assert decide([s.claim(group_mean(s, 1), s.grad(s.marginal()))]).verdict == "proved"
 
 
 def test_a_softmax_by_rule_is_a_softmax_by_exponentials():
-    from intro.theory.setting import Logits, Softmax
-
     by_rule, literal = (kind("p", ((),), 4) for kind in (Softmax, Logits))
     for v in range(4):
         p = by_rule.probability(v, ())
         claim = ONE_SOFTMAX.claim(sp.Matrix(by_rule.grad(sp.log(p) * p)), sp.Matrix(literal.grad(sp.log(p) * p)))
-        from dataclasses import replace
-
         assert decide([replace(claim, gauge=by_rule.gauge)]).verdict == "proved"

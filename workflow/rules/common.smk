@@ -8,6 +8,7 @@ from snakemake.exceptions import WorkflowError
 from intro import config as intro_config
 from intro import plan
 from intro.provenance import write_text
+from intro.training.selection import learning_rate
 from intro.types import IntroError
 
 

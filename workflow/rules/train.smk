@@ -25,7 +25,9 @@ rule sweep_learning_rates:
         " --threads {threads} > {log} 2>&1"
 
 
-rule select_learning_rates:
+# a checkpoint, since what it chooses decides what must be trained: when another grid leads to the same rates, the
+# runs stand; when a rate changes, the runs that use it change their params and are made again
+checkpoint select_learning_rates:
     output:
         protocol=RESULTS + "/protocol.json",
     input:
@@ -45,6 +47,17 @@ rule select_learning_rates:
         "intro select --config {params.config} > {log} 2>&1"
 
 
+def protocol_file(wildcards):
+    return checkpoints.select_learning_rates.get().output.protocol
+
+
+def chosen_rate(wildcards):
+    """The rate of a run, once it is known."""
+    if not Path(RESULTS, "protocol.json").exists():
+        return None
+    return learning_rate(CONFIG, wildcards.method, wildcards.protocol)
+
+
 rule train_policy:
     output:
         final=directory(RUN + "/final"),
@@ -55,12 +68,13 @@ rule train_policy:
         model=RESULTS + "/models/{model}",
         # a curve generates a few problems of each benchmark
         problems=expand(RESULTS + "/problems/{name}.jsonl", name=PROBLEMS),
-        protocol=RESULTS + "/protocol.json",
+        protocol=ancient(protocol_file),
         objective=objective_file,
         code=sources(*TRAINING_CODE),
     params:
         method=method_settings,
         settings=run_settings(),
+        learning_rate=chosen_rate,
         config=SETTINGS,
     log:
         RESULTS + "/logs/train/{model}.{method}.{protocol}.seed{seed}.log",

@@ -86,7 +86,8 @@ def grid_rows(grid: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
     for key, group in grid.groupby(keys, sort=False):
         interval = within_model([100.0 * group.correct.to_numpy(dtype=float)[:, None]], resampling).interval()
         ends = {"value": interval.value, "ci_low": interval.low, "ci_high": interval.high}
-        rows.append(dict(zip(keys, key, strict=True)) | ends | {"mean_tokens": group.tokens.mean(), "problems": len(group)})
+        size = {"mean_tokens": group.tokens.mean(), "problems": len(group)}
+        rows.append(dict(zip(keys, key, strict=True)) | ends | size)
     return pd.DataFrame(rows).round(4)
 
 

@@ -27,8 +27,8 @@ def publish(config: Config) -> list[Path]:
     record = json.loads((config.results_dir / "run.json").read_text())
     if dirty := [c for c in record["commits"] if c.endswith("+changes")]:
         raise IntroError(f"run.json: made from uncommitted code ({dirty[0]}); commit, run again and publish that")
-    written = _copy(config.results_dir, KEPT, Path(config.results) / "reference" / config.reference)
-    return written + _copy(config.figures_dir, ["*.png", "*.pdf"], Path(config.figures) / "reference" / config.reference)
+    results, figures = (Path(root) / "reference" / config.reference for root in (config.results, config.figures))
+    return _copy(config.results_dir, KEPT, results) + _copy(config.figures_dir, ["*.png", "*.pdf"], figures)
 
 
 def _copy(source: Path, patterns: list[str], target: Path) -> list[Path]:

@@ -24,7 +24,8 @@ def trace(config: Config, table: str, model: str, method: str, benchmark: str, p
     benchmark = _named(benchmark, {k: v.stands_for for k, v in config.data.benchmarks.items()}, "benchmark")
     protocol = "base" if method == "base" else "tuned" if table == "main_tuned" else protocol
     suite = SUITES[table]
-    cells = [c for c, s in evaluations(config) if (c.model, c.method, c.protocol, s) == (model, method, protocol, suite)]
+    wanted = (model, method, protocol, suite)
+    cells = [c for c, s in evaluations(config) if (c.model, c.method, c.protocol, s) == wanted]
     if not cells or benchmark not in config.evaluation.suites[suite].benchmarks:
         raise IntroError(f"{table}: this config has no cell for {model}, {method}, {benchmark} under '{protocol}'")
     heading = f"table {table} · {model} · {method} · {benchmark} · protocol {protocol}"
@@ -55,7 +56,8 @@ def _chain(config: Config, cell: Cell, suite: str, benchmark: str) -> list[str]:
     if trained:
         settings = trained["settings"]
         lines.append(f"      trained    {_made(trained)}, config {trained['config_hash']}")
-        lines.append(f"      settings   lr {settings['learning_rate']:g}, {trained['steps']} steps, {settings['method']}")
+        rate = f"learning rate {settings['learning_rate']:g}"
+        lines.append(f"      settings   {rate}, {trained['steps']} steps, {settings['method']}")
     return [
         *lines,
         f"    base model   {base_folder(config, cell.model)}   {_made(base)}, config {base['config_hash']}",

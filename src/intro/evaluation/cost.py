@@ -27,7 +27,8 @@ from intro.training.update import Networks, backward, parts_of, score
 from intro.types import Signal
 
 COLUMNS = (
-    "method forward_passes backward_passes tokens flops seconds_median ratio_median ratio_low ratio_high peak_bytes runs"
+    "method forward_passes backward_passes tokens flops seconds_median ratio_median ratio_low ratio_high "
+    "peak_bytes runs"
 ).split()
 YARDSTICK = "sft"
 
@@ -81,7 +82,8 @@ def fixed_sample(config: Config, prompter: Prompter, tokens: int) -> Sample:
         rationales.append(Rationale(prompter.question(problem), z, len(rationales), given))
     shape = (len(rationales), 1)
     lengths = [len(r.tokens) for r in rationales]
-    return Sample(rationales, torch.ones(shape), torch.zeros(shape, dtype=torch.bool), sum(lengths) / len(lengths), None)
+    complete = torch.zeros(shape, dtype=torch.bool)
+    return Sample(rationales, torch.ones(shape), complete, sum(lengths) / len(lengths), None)
 
 
 def cost_check(config: Config) -> None:

@@ -1,4 +1,4 @@
-"""Generation: every problem of a suite by one checkpoint. Grading is another rule, so a mended grader needs no model."""
+"""Generation: every problem of a suite by one checkpoint. Grading is another rule: a mended grader needs no model."""
 
 from __future__ import annotations
 

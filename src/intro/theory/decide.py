@@ -109,7 +109,8 @@ def _rational_point(claim: Claim, attempt: int) -> dict[sp.Symbol, sp.Rational]:
     fixed = dict(claim.at)
     for softmax, (last, rest) in enumerate(claim.gauge.items()):
         for index, p in enumerate(sorted(rest.free_symbols, key=str)):
-            fixed[p] = sp.Rational(1 + (3 * softmax + index + attempt) % 4, 15)
+            # 1, 2 and 4 fifteenths, in an order that turns with the softmax and with the attempt
+            fixed[p] = sp.Rational(2 ** ((softmax + (1 + attempt % 2) * index + attempt // 2) % 3), 15)
         fixed[last] = rest.xreplace(fixed)
     free = {s for e in entries(claim.left) + entries(claim.right) for s in e.free_symbols}
     for index, symbol in enumerate(sorted(free - set(fixed), key=str)):
@@ -118,9 +119,9 @@ def _rational_point(claim: Claim, attempt: int) -> dict[sp.Symbol, sp.Rational]:
 
 
 def _exact(number: sp.Expr) -> sp.Expr:
-    """A rational combination of logarithms of primes, which vanishes only if every coefficient does."""
+    """The number, linear in logarithms, by those of primes: it vanishes only if every coefficient does."""
 
     def primes(x: sp.Expr) -> sp.Expr:
-        return sp.Add(*(power * sp.log(prime) for prime, power in sp.factorrat(sp.nsimplify(x)).items()))
+        return sp.Add(*(power * sp.log(prime) for prime, power in sp.factorrat(x).items()))
 
     return sp.expand(number.replace(sp.log, primes))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import sympy as sp
 
 from intro.theory.decide import Claim
-from intro.theory.equation_7 import TRUE, along, along_prefixes, logits_at, over_candidates
+from intro.theory.equation_7 import TRUE, along, along_prefixes, logits_at, over_candidates, sequence_weight
 from intro.theory.registry import counterexample
 from intro.theory.sequence import GRADED, log_likelihood_gradient
 from intro.theory.setting import END_TOKEN, SETTINGS, Prefix, Setting
@@ -36,7 +38,7 @@ def estimated_posterior(s: Setting) -> list[Claim]:
     + r"\sum_t \Big[\frac1n w_t \nabla \log \pi(z_t \mid x,z_{<t})"
     + r" + \frac{n-1}{n} E_{v \sim \pi}[w_v \nabla \log \pi(v \mid x,z_{<t})]\Big]"
     + TARGET,
-    TRUE + r"; the kept token already comes from the posterior, and $w$ counts it again",
+    TRUE + r"; $z_t$ is itself a draw from $q$, which its weight then applies once more",
     gap=r"\frac1n E_{z \sim \pi(z \mid x,y)} \sum_t (w_t - 1) \nabla \log \pi(z_t \mid x,z_{<t})",
 )
 def own_token_weight(s: Setting) -> list[Claim]:
@@ -45,6 +47,18 @@ def own_token_weight(s: Setting) -> list[Claim]:
     left = own / n + (n - 1) / n * along_prefixes(s, lambda t: over_candidates(s, t, q))
     gap = along(s, lambda v, t: (s.correction(v, t, q) - 1) / n * s.token_score(v, t))
     return [s.claim(left, log_likelihood_gradient(s), gap, n=5)]
+
+
+@counterexample(
+    "The sequence weight on filtered rationales",
+    EXPECT + r"\Big[\prod_t w_t \; \nabla \log \pi(z \mid x)\Big]" + TARGET,
+    TRUE + r"; Eq. 5 weighs unfiltered rationales, Algorithm 1 filters them",
+    gap=r"\Big(\frac{1}{\pi(y \mid x)} - 1\Big) \nabla \log \pi(y \mid x)",
+)
+def sequence_weight_after_filter(s: Setting) -> list[Claim]:
+    left = s.expect(lambda z: s.posterior(z) * sequence_weight(s, z, s.token_posterior) if z in s.kept else 0, s.score)
+    target = log_likelihood_gradient(s)
+    return [s.claim(left, target, (1 / s.marginal() - 1) * target)]
 
 
 @counterexample(
@@ -58,6 +72,27 @@ def mean_over_tokens(s: Setting) -> list[Claim]:
     left = s.expect(lambda z: s.posterior(z) / len(z), s.score)
     gap = s.expect(lambda z: s.posterior(z) * (sp.Rational(1, len(z)) - 1), s.score)
     return [s.claim(left, log_likelihood_gradient(s), gap)]
+
+
+@counterexample(
+    "Under the mean over tokens, candidates and own token disagree",
+    EXPECT + r"\frac{1}{|z|} \sum_t \nabla \log \pi(z_t \mid x,z_{<t})"
+    r" = " + EXPECT + r"\frac{1}{|z|} \sum_t \sum_v \pi(v \mid x,y,z_{<t}) \nabla \log \pi(v \mid x,z_{<t})",
+    TRUE + r"; a candidate is weighted by the length of a rationale that it is not part of",
+    gap=r"E_{z} \frac{1}{|z|} \sum_t (1[v = z_t] - \pi(v \mid x,y,z_{<t})) \quad \text{at the logits of } z_{<t}",
+    settings=(END_TOKEN,),
+)
+def mean_over_tokens_splits(s: Setting) -> list[Claim]:
+    q = s.token_posterior
+
+    def per_token(step: Callable[[int, Prefix], sp.Matrix]) -> sp.Matrix:
+        return s.expect(lambda z: s.posterior(z) / len(z), lambda z: sum((step(*at) for at in s.steps(z)), s.zero()))
+
+    def surprise(v: int, t: Prefix) -> sp.Matrix:
+        return logits_at(s, t, [int(u == v) - q(u, t) for u in range(s.vocabulary)])
+
+    candidates = per_token(lambda v, t: over_candidates(s, t, q))
+    return [s.claim(per_token(s.token_score), candidates, per_token(surprise))]
 
 
 @counterexample(

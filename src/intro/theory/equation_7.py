@@ -11,7 +11,7 @@ from sympy import log
 from intro.theory.decide import Claim
 from intro.theory.registry import identity
 from intro.theory.sequence import GRADED, log_likelihood_gradient
-from intro.theory.setting import ONE_SOFTMAX, Prefix, Setting
+from intro.theory.setting import ONE_SOFTMAX, Prefix, Rationale, Setting
 
 TokenWeight = Callable[[int, Prefix], sp.Expr]
 TRUE = r"$q$ the true per-token posterior $\pi(v \mid x, y, s)$; " + GRADED
@@ -44,6 +44,23 @@ def logits_at(s: Setting, prefix: Prefix, values: list[sp.Expr]) -> sp.Matrix:
     """A gradient that is zero but for the logits of one prefix."""
     here = [values if t == prefix else [sp.Integer(0)] * s.vocabulary for t in s.prefixes]
     return sp.Matrix([value for block in here for value in block])
+
+
+def sequence_weight(s: Setting, z: Rationale, q: TokenWeight) -> sp.Expr:
+    """Eq. 6: the product of the token weights along z."""
+    return sp.Mul(*(s.correction(v, t, q) for v, t in s.steps(z)))
+
+
+@identity(
+    "Eq. 5 and 6: importance sampling of unfiltered rationales",
+    r"E_{z \sim \pi(z \mid x)}\Big[\prod_t w_t \; \nabla \log \pi(z \mid x)\Big]"
+    r" = E_{z \sim q}[\nabla \log \pi(z \mid x)]",
+    ANY,
+)
+def importance_sampling(s: Setting) -> list[Claim]:
+    left = s.expect(lambda z: s.prob(z) * sequence_weight(s, z, s.estimate), s.score)
+    right = s.expect(lambda z: sp.Mul(*(s.estimate(v, t) for v, t in s.steps(z))), s.score)
+    return [s.claim(left, right)]
 
 
 @identity(
@@ -96,11 +113,11 @@ def weights_are_values(s: Setting) -> list[Claim]:
     steps = [(v, t) for t in s.live for v in range(s.vocabulary)]
     weights = [s.correction(v, t, s.token_posterior) for v, t in steps]
     values = [s.value((*t, v)) / s.value(t) for v, t in steps]
-    products = [sp.Mul(*(s.correction(v, t, s.token_posterior) for v, t in s.steps(z))) for z in s.kept]
+    products = [sequence_weight(s, z, s.token_posterior) for z in s.kept]
     return [s.claim(weights, values), s.claim(products, [1 / s.marginal()] * len(products))]
 
 
-def equation_7(s: Setting, z: tuple[int, ...], n: int, q: TokenWeight) -> sp.Matrix:
+def equation_7(s: Setting, z: Rationale, n: int, q: TokenWeight) -> sp.Matrix:
     """E over the drawn candidates of (1/n) sum_t sum_i w_t^i grad log pi(z_t^i), by enumerating all n - 1 draws."""
     total = s.zero()
     for own, prefix in s.steps(z):
@@ -191,7 +208,7 @@ def control_variate(s: Setting) -> list[Claim]:
     "The clip caps the posterior at c times the policy",
     r"E_{v \sim \pi}[\min(w_v, c) \nabla \log \pi_v] = \sum_v \min(q_v, c\, \pi_v) \nabla \log \pi_v"
     r" = \sum_v q_v \nabla \log \pi_v - \sum_v \max(q_v - c\, \pi_v, 0) \nabla \log \pi_v",
-    ANY + r"; any $c > 0$; the bias is the mass above $c$",
+    ANY + r"; any $c > 0$; what is lost is the part of $q$ that exceeds $c\, \pi$",
     settings=(ONE_SOFTMAX,),
 )
 def clip_caps_posterior(s: Setting) -> list[Claim]:

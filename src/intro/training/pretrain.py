@@ -51,7 +51,7 @@ def encode_corpus(documents: list[tuple[str, str]], tokenizer: Tokenizer) -> lis
 
 
 def bucketed_batches(lengths: list[int], batch: int, steps: int, generator: torch.Generator) -> list[list[int]]:
-    """Document indices per step: batches of neighbours in length, in random order, passing over the corpus as needed."""
+    """Document indices per step: neighbours in length share a batch, batches come in random order, pass after pass."""
     order: list[list[int]] = []
     while len(order) < steps:
         jitter = torch.rand(len(lengths), generator=generator) * 8  # neighbours differ from pass to pass

@@ -1,0 +1,193 @@
+"""The DAG: it is lint-clean, every config plans, the smoke run makes everything once, and a change re-runs its share.
+
+The workflow runs in a copy of the working tree, so that a user's own run and its lock are left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+ROOT = Path(__file__).resolve().parents[1]
+COPIED = ["Snakefile", "environment.yml", "pyproject.toml", "workflow", "config", "profiles", "src"]
+# the tools of the environment that runs the tests, whether or not it is activated
+ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+
+
+def tool(folder: Path, *command: str, ok: bool = True) -> str:
+    """Run a command there; its output, stdout and stderr together."""
+    done = subprocess.run(command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True)
+    text = done.stdout + done.stderr
+    assert (done.returncode == 0) == ok, text[-4000:]
+    return text
+
+
+def snakemake(folder: Path, config: str, *more: str, ok: bool = True) -> str:
+    return tool(folder, "snakemake", "--cores", "2", "--configfile", f"config/{config}.yaml", *more, ok=ok)
+
+
+def planned(text: str) -> dict[str, int]:
+    """Rule -> number of jobs of a dry run."""
+    lines = text.split("Job stats:")[-1].splitlines() if "Job stats:" in text else []
+    counts = [line.split() for line in lines]
+    return {words[0]: int(words[1]) for words in counts if len(words) == 2 and words[1].isdigit()}
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tree")
+    for name in COPIED:
+        source = ROOT / name
+        ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
+        shutil.copytree(source, folder / name, ignore=ignore) if source.is_dir() else shutil.copy(source, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def smoke(tree: Path) -> Path:
+    """The tree after one whole smoke run."""
+    snakemake(tree, "smoke")
+    return tree
+
+
+def test_workflow_files_are_formatted(tree: Path) -> None:
+    tool(tree, "snakefmt", "--check", "Snakefile", "workflow")
+
+
+def test_workflow_is_lint_clean(tree: Path) -> None:
+    """Snakemake's own lint finds nothing to say."""
+    assert "Congratulations" in tool(tree, "snakemake", "--lint")
+
+
+@pytest.mark.parametrize("config", ["tiny", "reference", "smoke"])
+def test_every_config_plans_its_whole_dag(tree: Path, config: str) -> None:
+    """Each config has a training job per cell that it asks for; asking again for less would lose table rows."""
+    from intro import plan
+    from intro.config import load
+
+    wanted = load(tree / "config" / f"{config}.yaml")
+    jobs = planned(snakemake(tree, config, "--dry-run", "--quiet", "rules"))
+    if not jobs:  # the smoke run may already be whole
+        pytest.skip("nothing left to plan: this config was run before in this session")
+    assert jobs["train_policy"] == len(plan.trained(wanted))
+    assert jobs["generate_responses"] == len(plan.evaluations(wanted)) == jobs["grade_responses"]
+
+
+@pytest.mark.parametrize("target", ["table_main", "table_ood", "table_ablation_n", "figures", "theory", "compare", "report"])
+def test_named_targets_exist(tree: Path, target: str) -> None:
+    """One table can be asked for by name."""
+    snakemake(tree, "tiny", "--dry-run", "--quiet", "all", target)
+
+
+def test_other_scales_results_are_refused(tree: Path) -> None:
+    """A config makes results of its own scale only, and says so without a traceback."""
+    text = snakemake(tree, "tiny", "--dry-run", "results/paper/tables/main.csv", ok=False)
+    assert "results/paper/tables/main.csv" in text and "Traceback" not in text
+
+
+def test_unknown_config_key_is_one_sentence(tree: Path) -> None:
+    text = snakemake(tree, "tiny", "--dry-run", "--config", "learning=3", ok=False)
+    assert "unknown key 'learning'" in text and "Traceback" not in text
+
+
+@pytest.mark.pipeline
+def test_smoke_run_makes_every_table_and_figure(smoke: Path) -> None:
+    """From nothing to the report in one command."""
+    results, figures = smoke / "results/smoke", smoke / "figures/smoke"
+    for name in ("main", "ood", "ablation_n", "controls"):
+        for ending in ("csv", "md", "tex"):
+            assert (results / "tables" / f"{name}.{ending}").stat().st_size > 0
+    assert len(list(figures.glob("*.png"))) == len(list(figures.glob("*.pdf"))) == 11
+    assert (results / "report.html").stat().st_size > 100_000  # its figures are inside
+    main = pd.read_csv(results / "tables/main.csv")
+    assert set(main.model) == {"qwen2-s", "qwen3-m"} and main.average.notna().all()
+    claims = pd.read_csv(results / "claims.csv")
+    allowed = {"reproduced", "contradicted", "inconclusive", "depends on learning rate", "not tested"}
+    assert set(claims.verdict) <= allowed
+
+
+@pytest.mark.pipeline
+def test_models_are_ordinary_hugging_face_folders(smoke: Path) -> None:
+    """AutoModelForCausalLM and AutoTokenizer load a base and a trained model."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    for folder in ("models/qwen3-m", "runs/qwen3-m/intro/paper/seed0/final"):
+        path = smoke / "results/smoke" / folder
+        model, tokenizer = AutoModelForCausalLM.from_pretrained(path), AutoTokenizer.from_pretrained(path)
+        ids = tokenizer("3 + 4 :", return_tensors="pt").input_ids
+        assert model(ids).logits.shape == (1, 4, model.config.vocab_size)
+        assert tokenizer.decode(ids[0]) == "3 + 4 :"
+
+
+@pytest.mark.pipeline
+def test_second_run_does_nothing(smoke: Path) -> None:
+    assert "Nothing to be done" in snakemake(smoke, "smoke")
+
+
+@pytest.mark.pipeline
+def test_trace_walks_from_a_cell_to_its_origins(smoke: Path) -> None:
+    shown = tool(smoke, "intro", "trace", "main", "Qwen3-4B", "intro", "math500", "-c", "config/smoke.yaml")
+    cell = pd.read_csv(smoke / "results/smoke/tables/main.csv").set_index(["model", "method"])
+    assert f"{cell.loc[('qwen3-m', 'intro'), 'chain-2']:.1f}" in shown
+    for word in ("generations.jsonl", "checkpoint", "base model", "problems", "config", "commit", "versions"):
+        assert word in shown
+
+
+@pytest.mark.pipeline
+def test_changing_one_method_re_runs_what_depends_on_it(smoke: Path) -> None:
+    """An option of one control retrains that control alone; its scores then flow into tables and report."""
+    path = smoke / "config/smoke.yaml"
+    kept = path.read_text()
+    changed = yaml.safe_load(kept)
+    changed["controls"]["methods"]["intro-frozen"]["clip"] = 7.0
+    try:
+        path.write_text(yaml.safe_dump(changed))
+        jobs = planned(snakemake(smoke, "smoke", "--dry-run", "--quiet", "rules"))
+    finally:
+        path.write_text(kept)
+    assert jobs["train_policy"] == jobs["generate_responses"] == jobs["grade_responses"] == 1
+    assert "pretrain_base" not in jobs and "sweep_learning_rates" not in jobs and jobs["collect_results"] == 1
+
+
+@pytest.mark.pipeline
+def test_changing_a_swept_method_leaves_the_others_alone(smoke: Path) -> None:
+    """GRPO's option changes GRPO's grid; while the shared rate stays, no other method is trained again."""
+    path = smoke / "config/smoke.yaml"
+    kept = path.read_text()
+    changed = yaml.safe_load(kept)
+    changed["methods"]["grpo"] = {"epsilon": 2.0e-4}
+    record = smoke / "results/smoke/runs/qwen2-s/intro/paper/seed0/record.json"
+    rate = json.loads((smoke / "results/smoke/protocol.json").read_text())["paper"]
+    before = record.stat().st_mtime_ns
+    try:
+        path.write_text(yaml.safe_dump(changed))
+        text = snakemake(smoke, "smoke")
+        assert json.loads((smoke / "results/smoke/protocol.json").read_text())["paper"] == rate
+        assert record.stat().st_mtime_ns == before, text[-3000:]
+    finally:
+        path.write_text(kept)
+
+
+@pytest.mark.pipeline
+def test_snakemake_report_holds_captions(smoke: Path) -> None:
+    """`snakemake --report` works offline and shows the captions."""
+    snakemake(smoke, "smoke", "--report", "report.html")
+    assert "learning rate" in (smoke / "report.html").read_text().lower()
+
+
+@pytest.mark.pipeline
+def test_records_beside_results_say_where_they_came_from(smoke: Path) -> None:
+    """Commit, versions, config hash, seed, hardware and wall time are beside every result."""
+    records = [p for p in (smoke / "results/smoke").rglob("*record.json") if ".scratch" not in p.parts]
+    assert len(records) > 20
+    for path in records:
+        record = json.loads(path.read_text())
+        assert {"commit", "versions", "config_hash", "seed", "hardware", "wall_seconds", "command"} <= set(record), path
