@@ -39,6 +39,14 @@ def _threads(count: int) -> None:
     torch.set_num_threads(count)
 
 
+def _record(path: Path, watch, config, files: list[Path]) -> None:
+    """Provenance of a derived result: tables, figures and comparisons come from the files that `collect` made."""
+    from intro.provenance import write_json
+
+    record = watch.record(settings=config.model_dump(mode="json"), seed=config.seed)
+    write_json(path, record | {"files": [str(file) for file in files]})
+
+
 def _cell(model: str, method: str, protocol: str, seed: int):
     from intro.plan import Cell
 
@@ -170,9 +178,12 @@ def cost(config: ConfigOption = DEFAULT, threads: ThreadsOption = 1) -> None:
 def theory(config: ConfigOption = DEFAULT) -> None:
     """Prove Proposition 2.1 and its neighbours with sympy."""
     loaded = _load(config)
+    from intro.provenance import Stopwatch
     from intro.theory import write
 
-    write(loaded.results_dir / "theory")
+    watch, folder = Stopwatch(), loaded.results_dir / "theory"
+    write(folder)
+    _record(folder / "record.json", watch, loaded, [folder / "identities.json", folder / "identities.md"])
 
 
 @app.command()
@@ -180,9 +191,12 @@ def table(names: list[str], config: ConfigOption = DEFAULT) -> None:
     """Lay out tables: main, main_tuned, ood, ablation_n, controls."""
     loaded = _load(config)
     from intro.analysis.tables import table
+    from intro.provenance import Stopwatch
 
     for name in names:
-        table(loaded, name)
+        watch = Stopwatch()
+        files = table(loaded, name)
+        _record(files[0].with_suffix(".record.json"), watch, loaded, files)
 
 
 @app.command()
@@ -190,9 +204,11 @@ def figure(names: list[str], config: ConfigOption = DEFAULT) -> None:
     """Draw figures by name, or `all`."""
     loaded = _load(config)
     from intro.analysis.figures import FIGURES, figure
+    from intro.provenance import Stopwatch
 
-    for name in FIGURES if names == ["all"] else names:
-        figure(loaded, name)
+    watch = Stopwatch()
+    files = [file for name in (FIGURES if names == ["all"] else names) for file in figure(loaded, name)]
+    _record(loaded.figures_dir / "record.json", watch, loaded, files)
 
 
 @app.command()
@@ -200,8 +216,11 @@ def compare(config: ConfigOption = DEFAULT) -> None:
     """Audit the reported tables, put reported, reference and this run side by side, judge the claims."""
     loaded = _load(config)
     from intro.analysis.compare import run
+    from intro.provenance import Stopwatch
 
-    run(loaded)
+    watch = Stopwatch()
+    files = run(loaded)
+    _record(loaded.results_dir / "compare" / "record.json", watch, loaded, files)
 
 
 @app.command()
@@ -245,6 +264,14 @@ def publish(config: ConfigOption = DEFAULT) -> None:
     from intro.analysis.publish import publish
 
     publish(loaded)
+
+
+@app.command()
+def readme(config: ConfigOption = DEFAULT) -> None:
+    """Fill the README's comparison table from this run."""
+    from intro.analysis.readme import fill
+
+    fill(_load(config))
 
 
 @app.command()

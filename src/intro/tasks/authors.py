@@ -42,9 +42,9 @@ class Style:
 
 
 CAREFUL = Author(hard=0.03, easy=0.005)
-CARELESS = Author(hard=0.90, easy=0.02)
+CARELESS = Author(hard=0.85, easy=0.02)
 CAREFUL_SHARE = 0.3
-HARD_SHARE = 0.33  # of all facts
+HARD_SHARE = 0.25  # of all facts
 CONCISE = Style()
 VERBOSE = Style(restate_first=True, restate=0.65, check=0.35, hesitate=0.05, correct=0.10)
 VERBOSE_SHARE = 0.6

@@ -1,0 +1,49 @@
+# `make reproduce` and `make test` need Python 3.11 or newer and make; everything else they install themselves.
+# Another interpreter: `make reproduce PYTHON=python3.12`. One config option, one table: see README.md.
+
+PYTHON ?= python3
+VENV = .venv
+STAMP = $(VENV)/.installed
+RUN = PATH="$$PWD/$(VENV)/bin:$$PATH"
+
+help: ## list the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+reproduce: $(STAMP) ## regenerate every table and figure at the tiny scale and compare them with the paper
+	$(RUN) snakemake --cores all
+	@$(RUN) intro summary
+
+test: $(STAMP) ## run the tests
+	$(RUN) pytest
+
+reference: $(STAMP) ## the larger run behind results/reference/tiny; needs a clean git checkout
+	$(RUN) snakemake --cores all --configfile config/reference.yaml
+	$(RUN) intro publish --config config/reference.yaml
+
+lint: $(STAMP) ## check style of code and workflow
+	$(RUN) ruff check .
+	$(RUN) snakefmt --check Snakefile workflow
+	$(RUN) snakemake --lint
+
+setup: $(STAMP) ## only make the virtual environment .venv
+
+clean: ## delete the results and figures of the tiny and smoke scales, and caches (not .venv, not results/reference)
+	rm -rf results/tiny figures/tiny results/smoke figures/smoke
+	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis
+
+# Installs again only when the dependencies changed. The log keeps what the terminal is not shown.
+$(STAMP): pyproject.toml constraints.txt
+	@command -v "$(PYTHON)" > /dev/null || \
+	  { echo "intro needs Python 3.11 or newer, found no '$(PYTHON)'; name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "intro needs Python 3.11 or newer, found " \
+	  + sys.version.split()[0] + "; name one: make PYTHON=/path/to/python3.11")'
+	@test -x $(VENV)/bin/python || "$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	@rm -f $(STAMP)
+	@echo "installing the pinned packages into $(VENV): some minutes the first time, log in $(VENV)/install.log"
+	@{ $(VENV)/bin/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]' 2>&1 \
+	  && touch $(STAMP); } | tee $(VENV)/install.log | awk '/^ *(Downloading|Using cached) .*\.whl \(/ \
+	  && !/metadata/ {print "  " $$0; fflush()} /^Installing collected/ {print "  Unpacking all of them"; fflush()}'
+	@test -f $(STAMP) || { tail -n 20 $(VENV)/install.log >&2; \
+	  echo "the installation failed: see above and $(VENV)/install.log, then run make again" >&2; exit 1; }
+
+.PHONY: help reproduce test reference lint setup clean
