@@ -16,7 +16,9 @@ reproduce: $(STAMP) ## regenerate every table and figure at the tiny scale and c
 test: $(STAMP) ## run the tests
 	$(RUN) pytest
 
-reference: $(STAMP) ## the larger run behind results/reference/tiny; needs a clean git checkout
+reference: $(STAMP) ## the larger run behind results/reference/tiny; needs committed code
+	@test -z "$$(git status --porcelain -uno)" || \
+	  { echo "what is published must come from committed code; commit or stash your changes first" >&2; exit 1; }
 	$(RUN) snakemake --cores all --configfile config/reference.yaml
 	$(RUN) intro publish --config config/reference.yaml
 
