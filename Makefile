@@ -17,7 +17,7 @@ test: $(STAMP) ## run the tests
 	$(RUN) pytest
 
 reference: $(STAMP) ## the larger run behind results/reference/tiny; needs committed code
-	@test -z "$$(git status --porcelain -uno)" || \
+	@changes=$$(git status --porcelain -uno) && test -z "$$changes" || \
 	  { echo "what is published must come from committed code; commit or stash your changes first" >&2; exit 1; }
 	$(RUN) snakemake --cores all --configfile config/reference.yaml
 	$(RUN) intro publish --config config/reference.yaml

@@ -51,11 +51,13 @@ def code_digest() -> str:
 
 
 def commit() -> str:
-    """The commit this code runs from, with "+changes" when the tree differs from it."""
+    """The commit this code runs from, with "+changes" when code, workflow or config differ from it."""
     git = ["git", "-C", str(ROOT)]
     try:
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=20, check=True)
-        dirty = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True, text=True, timeout=20)
+        decides = ["src", "workflow", "config", "Snakefile"]
+        status = [*git, "status", "--porcelain", "-uno", "--", *decides]
+        dirty = subprocess.run(status, capture_output=True, text=True, timeout=20)
         return head.stdout.strip() + ("+changes" if dirty.stdout.strip() else "")
     except (OSError, subprocess.SubprocessError):
         return "unknown (not a git checkout)"
