@@ -4,7 +4,9 @@ from snakemake.utils import min_version
 min_version("9.0")
 
 
-if not config:  # a config given on the command line replaces the default, it is not merged with it
+if (
+    not config
+):  # a config given on the command line replaces the default, it is not merged with it
 
     configfile: "config/tiny.yaml"
 

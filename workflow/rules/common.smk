@@ -31,7 +31,7 @@ if not Path(SETTINGS).exists() or Path(SETTINGS).read_text() != _text:
     except IntroError as error:
         raise WorkflowError(str(error))
 
-RUN = RESULTS + "/runs/{model}/{method}/{protocol}/seed{seed}"
+RUN = f"{RESULTS}/runs/{{model}}/{{method}}/{{protocol}}/seed{{seed}}"
 
 
 wildcard_constraints:
@@ -50,34 +50,55 @@ def sources(*rooms):
 
 def settings(*names):
     """The parts of the config that a rule depends on, for its params."""
-    return {name: CONFIG.model_dump(mode="json", include={name})[name] for name in names}
+    return {
+        name: CONFIG.model_dump(mode="json", include={name})[name] for name in names
+    }
 
 
 def method_settings(wildcards):
     """One method's own options: changing another method re-runs nothing here. Labels are only printed."""
-    return plan.method_of(CONFIG, wildcards.method).model_dump(mode="json", exclude={"label"})
+    return plan.method_of(CONFIG, wildcards.method).model_dump(
+        mode="json", exclude={"label"}
+    )
 
 
 def objective_file(wildcards):
     """The one file of objectives/ that a method's training depends on, beside the shared ones."""
     objective = plan.method_of(CONFIG, wildcards.method).objective
-    return "src/intro/objectives/" + {"raft++": "raft"}.get(objective, objective) + ".py"
+    return (
+        "src/intro/objectives/" + {"raft++": "raft"}.get(objective, objective) + ".py"
+    )
 
 
 def run_settings():
     """What every training run depends on; which runs there are is not part of it."""
     training = CONFIG.training.model_dump(
-        mode="json", exclude={"learning_rates", "sweep_models", "protocols", "train_seeds", "tensorboard"}
+        mode="json",
+        exclude={
+            "learning_rates",
+            "sweep_models",
+            "protocols",
+            "train_seeds",
+            "tensorboard",
+        },
     )
-    evaluation = CONFIG.evaluation.model_dump(mode="json", exclude={"suites", "resamples"})
+    evaluation = CONFIG.evaluation.model_dump(
+        mode="json", exclude={"suites", "resamples"}
+    )
     return {"training": training, "evaluation": evaluation, "prompts": CONFIG.prompts}
 
 
 def suite_settings(wildcards):
     """What one suite's generations depend on."""
     suite = CONFIG.evaluation.suites[wildcards.suite]
-    evaluation = CONFIG.evaluation.model_dump(mode="json", exclude={"suites", "resamples", "hard"})
-    return {"suite": [suite.benchmarks, suite.prompt], "evaluation": evaluation, "prompts": CONFIG.prompts}
+    evaluation = CONFIG.evaluation.model_dump(
+        mode="json", exclude={"suites", "resamples", "hard"}
+    )
+    return {
+        "suite": [suite.benchmarks, suite.prompt],
+        "evaluation": evaluation,
+        "prompts": CONFIG.prompts,
+    }
 
 
 def run_files(name, cells):
@@ -85,7 +106,39 @@ def run_files(name, cells):
 
 
 def grades():
-    return [str(cell.folder(CONFIG) / suite / "grades.jsonl") for cell, suite in plan.evaluations(CONFIG)]
+    return [
+        str(cell.folder(CONFIG) / suite / "grades.jsonl")
+        for cell, suite in plan.evaluations(CONFIG)
+    ]
+
+
+def protocol_file(wildcards):
+    return checkpoints.select_learning_rates.get().output.protocol
+
+
+def chosen_rate(wildcards):
+    """The rate of a run, once it is known."""
+    if not Path(RESULTS, "protocol.json").exists():
+        return None
+    return learning_rate(CONFIG, wildcards.method, wildcards.protocol)
+
+
+def weights(wildcards):
+    """The folder that answers: the base model's, or a run's final one."""
+    return str(
+        plan.Cell(
+            wildcards.model, wildcards.method, wildcards.protocol, wildcards.seed
+        ).weights(CONFIG)
+    )
+
+
+def suite_problems(wildcards):
+    suite = CONFIG.evaluation.suites[wildcards.suite]
+    return expand(f"{RESULTS}/problems/{{name}}.jsonl", name=suite.benchmarks)
+
+
+def table_files(name):
+    return [f"{RESULTS}/tables/{name}.{ending}" for ending in ("csv", "md", "tex")]
 
 
 TRAINED = plan.trained(CONFIG)

@@ -1,17 +1,18 @@
 rule make_data:
-    output:
-        expand(RESULTS + "/problems/{name}.jsonl", name=PROBLEMS),
     input:
         sources("tasks/*.py"),
-    params:
-        settings=settings("seed", "data", "prompts") | {"corpus": CONFIG.pretraining.corpus},
-        config=SETTINGS,
+    output:
+        expand(f"{RESULTS}/problems/{{name}}.jsonl", name=PROBLEMS),
     log:
-        RESULTS + "/logs/make_data.log",
+        f"{RESULTS}/logs/make_data.log",
     benchmark:
-        RESULTS + "/benchmarks/make_data.tsv"
-    threads: 1
+        f"{RESULTS}/benchmarks/make_data.tsv"
     conda:
         "../../environment.yml"
+    threads: 1
+    params:
+        settings=settings("seed", "data", "prompts")
+        | {"corpus": CONFIG.pretraining.corpus},
+        config=SETTINGS,
     shell:
         "intro data --config {params.config} > {log} 2>&1"

@@ -1,5 +1,18 @@
 # one process draws them all: importing matplotlib takes longer than most of the drawing
 rule figures:
+    input:
+        expand(
+            f"{RESULTS}/{{name}}",
+            name=[
+                "verdicts.csv.gz",
+                "scores.csv",
+                "metrics.csv",
+                "curves.csv",
+                "grid.csv",
+            ],
+        ),
+        expand(f"{RESULTS}/{{name}}.csv", name=["posterior", "cost", "claims"]),
+        code=sources("analysis/figures/*.py", "analysis/style.py"),
     output:
         [
             report(
@@ -11,22 +24,20 @@ rule figures:
             for name in plan.FIGURES
             for ending in ("png", "pdf")
         ],
-    input:
-        expand(RESULTS + "/{name}", name=["verdicts.csv.gz", "scores.csv", "metrics.csv", "curves.csv", "grid.csv"]),
-        expand(RESULTS + "/{name}.csv", name=["posterior", "cost", "claims"]),
-        code=sources("analysis/figures/*.py", "analysis/style.py"),
+    log:
+        f"{RESULTS}/logs/figures.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/figures.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
     params:
         settings=settings("models", "methods", "ablation_n", "controls", "evaluation"),
         config=SETTINGS,
-    log:
-        RESULTS + "/logs/figures.log",
-    benchmark:
-        RESULTS + "/benchmarks/figures.tsv"
-    threads: 1
-    conda:
-        "../../environment.yml"
     shell:
         "intro figure all --config {params.config} > {log} 2>&1"
 
 
-FIGURES = expand(PICTURES + "/{name}.{ending}", name=plan.FIGURES, ending=["pdf", "png"])
+FIGURES = expand(
+    f"{PICTURES}/{{name}}.{{ending}}", name=plan.FIGURES, ending=["pdf", "png"]
+)

@@ -1,6 +1,4 @@
 rule report:
-    output:
-        report(RESULTS + "/report.html", caption="../report/page.rst", category="Report"),
     input:
         TABLES,
         FIGURES,
@@ -9,14 +7,18 @@ rule report:
         f"{RESULTS}/run.json",
         captions=sorted(str(p) for p in Path("workflow/report").glob("*.rst")),
         code=sources("analysis/report.py", "analysis/page.py"),
-    params:
-        config=SETTINGS,
+    output:
+        report(
+            f"{RESULTS}/report.html", caption="../report/page.rst", category="Report"
+        ),
     log:
-        RESULTS + "/logs/report.log",
+        f"{RESULTS}/logs/report.log",
     benchmark:
-        RESULTS + "/benchmarks/report.tsv"
-    threads: 1
+        f"{RESULTS}/benchmarks/report.tsv"
     conda:
         "../../environment.yml"
+    threads: 1
+    params:
+        config=SETTINGS,
     shell:
         "intro report --config {params.config} > {log} 2>&1"

@@ -1,36 +1,37 @@
-def table_files(name):
-    return [f"{RESULTS}/tables/{name}.{ending}" for ending in ("csv", "md", "tex")]
-
-
 TABLE_NAMES = plan.tables(CONFIG)
 TABLES = [file for name in TABLE_NAMES for file in table_files(name)]
 
 
 rule lay_out_table:
+    input:
+        expand(
+            f"{RESULTS}/{{name}}",
+            name=["verdicts.csv.gz", "scores.csv", "metrics.csv"],
+        ),
+        code=sources("analysis/tables.py", "analysis/typeset.py", "analysis/stats.py"),
     output:
         report(
-            RESULTS + "/tables/{table}.csv",
+            f"{RESULTS}/tables/{{table}}.csv",
             caption="../report/{table}.rst",
             category="Tables",
             labels={"table": "{table}", "format": "csv"},
         ),
-        RESULTS + "/tables/{table}.md",
-        RESULTS + "/tables/{table}.tex",
-    input:
-        expand(RESULTS + "/{name}", name=["verdicts.csv.gz", "scores.csv", "metrics.csv"]),
-        code=sources("analysis/tables.py", "analysis/typeset.py", "analysis/stats.py"),
-    params:
-        settings=lambda w: settings("models", "methods", "ablation_n", "controls", "evaluation"),
-        config=SETTINGS,
+        f"{RESULTS}/tables/{{table}}.md",
+        f"{RESULTS}/tables/{{table}}.tex",
+    log:
+        f"{RESULTS}/logs/tables/{{table}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/{{table}}.tsv"
     wildcard_constraints:
         table="|".join(TABLE_NAMES),
-    log:
-        RESULTS + "/logs/tables/{table}.log",
-    benchmark:
-        RESULTS + "/benchmarks/tables/{table}.tsv"
-    threads: 1
     conda:
         "../../environment.yml"
+    threads: 1
+    params:
+        settings=lambda w: settings(
+            "models", "methods", "ablation_n", "controls", "evaluation"
+        ),
+        config=SETTINGS,
     shell:
         "intro table {wildcards.table} --config {params.config} > {log} 2>&1"
 

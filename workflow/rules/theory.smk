@@ -2,19 +2,19 @@ THEORY = [f"{RESULTS}/theory/identities.json", f"{RESULTS}/theory/identities.md"
 
 
 rule theory:
+    input:
+        sources("theory/*.py"),
     output:
         json=THEORY[0],
         page=THEORY[1],
-    input:
-        sources("theory/*.py"),
-    params:
-        config=SETTINGS,
     log:
-        RESULTS + "/logs/theory.log",
+        f"{RESULTS}/logs/theory.log",
     benchmark:
-        RESULTS + "/benchmarks/theory.tsv"
-    threads: 1
+        f"{RESULTS}/benchmarks/theory.tsv"
     conda:
         "../../environment.yml"
+    threads: 1
+    params:
+        config=SETTINGS,
     shell:
         "intro theory --config {params.config} > {log} 2>&1"
