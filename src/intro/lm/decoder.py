@@ -99,11 +99,13 @@ class Decoder:
             shape = Shape.of(json.loads(config.read_text()), str(folder))
             weights = {name: tensor for file in files for name, tensor in load_file(file).items()}
             return cls(shape, weights)
-        except (SafetensorError, json.JSONDecodeError, KeyError) as error:
+        except (SafetensorError, ValueError, KeyError) as error:
             raise IntroError(f"{folder}: the model folder is damaged ({error}); delete it and make it again") from None
 
     def _layer(self, i: int) -> dict[str, Tensor | None]:
         prefix = f"model.layers.{i}."
+        if f"{prefix}input_layernorm.weight" not in self.weights:
+            raise KeyError(f"layer {i} of {self.shape.layers} has no weights")
         return {name.removeprefix(prefix): tensor for name, tensor in self.weights.items() if name.startswith(prefix)}
 
     def _rope(self, positions: Tensor) -> tuple[Tensor, Tensor]:

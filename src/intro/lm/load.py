@@ -23,7 +23,7 @@ def load_model(folder: str | Path) -> PreTrainedModel:
     try:
         return AutoModelForCausalLM.from_pretrained(folder, local_files_only=True).eval()
     except Exception as error:  # transformers raises many kinds for a damaged folder
-        first_line = str(error).strip().splitlines()[0]
+        first_line = (str(error).strip() or type(error).__name__).splitlines()[0]
         raise IntroError(f"{folder}: transformers cannot load this model folder ({first_line})") from None
 
 

@@ -27,15 +27,19 @@ class Text:
         if not file.is_file():
             raise IntroError(f"{folder}: expected a Hugging Face model folder, found no tokenizer.json in it")
         stop, pad = set(), None
-        for name in ("config.json", "generation_config.json"):
-            if (folder / name).is_file():
-                record = json.loads((folder / name).read_text())
-                found = record.get("eos_token_id")
-                stop |= set(found) if isinstance(found, list) else {found} - {None}
-                pad = record.get("pad_token_id") if pad is None else pad
+        try:
+            tokenizer = Tokenizer.from_file(str(file))
+            files = [folder / name for name in ("config.json", "generation_config.json")]
+            records = [json.loads(file.read_text()) for file in files if file.is_file()]
+        except Exception as error:  # tokenizers raises nothing more specific
+            raise IntroError(f"{folder}: the model folder is damaged ({error}); delete it and make it again") from None
+        for record in records:
+            found = record.get("eos_token_id")
+            stop |= set(found) if isinstance(found, list) else {found} - {None}
+            pad = record.get("pad_token_id") if pad is None else pad
         if not stop:
             raise IntroError(f"{folder}: no eos_token_id in config.json, so nothing would ever end a response")
-        return cls(Tokenizer.from_file(str(file)), min(stop) if pad is None else pad, tuple(sorted(stop)))
+        return cls(tokenizer, min(stop) if pad is None else pad, tuple(sorted(stop)))
 
     def encode(self, text: str) -> list[int]:
         return self.tokenizer.encode(text, add_special_tokens=False).ids

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from intro.config import Model, Pretraining
+from intro.types import IntroError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -52,6 +53,8 @@ def encode_corpus(documents: list[tuple[str, str]], tokenizer: Tokenizer) -> lis
 
 def bucketed_batches(lengths: list[int], batch: int, steps: int, generator: torch.Generator) -> list[list[int]]:
     """Document indices per step: neighbours in length share a batch, batches come in random order, pass after pass."""
+    if len(lengths) < batch:
+        raise IntroError(f"pretraining.batch: {batch} documents wanted, the corpus has {len(lengths)}; make it longer")
     order: list[list[int]] = []
     while len(order) < steps:
         jitter = torch.rand(len(lengths), generator=generator) * 8  # neighbours differ from pass to pass

@@ -1,0 +1,250 @@
+"""The rollout engine and its decoder: tokens and logits of transformers, whatever shares a batch with a row."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy.stats import chisquare
+from toy import random_model, random_tokens
+
+from intro.lm.decoder import Cache, Decoder
+from intro.lm.engine import Engine, Sampling, choose, nucleus
+from intro.lm.load import load_model
+from intro.types import IntroError
+
+VARIANTS = [(family, tied) for family in ("qwen2", "qwen3") for tied in (True, False)]
+VOCABULARY = 20
+STOP = (0, 3, 11)  # several, so that rows end at different times
+
+
+@pytest.fixture(params=VARIANTS, ids=lambda v: f"{v[0]}-{'tied' if v[1] else 'untied'}", scope="module")
+def model(request: pytest.FixtureRequest):
+    return random_model(*request.param, vocabulary=VOCABULARY, seed=3)
+
+
+def ragged(rows: int, seed: int = 0, shortest: int = 1) -> list[tuple[int, ...]]:
+    g = torch.Generator().manual_seed(seed)
+    lengths = torch.randint(shortest, 14, (rows,), generator=g).tolist()
+    return [random_tokens(n, VOCABULARY, g) for n in lengths]
+
+
+def transformers_greedy(model, prompt: tuple[int, ...], limit: int) -> tuple[int, ...]:
+    ids = torch.tensor([prompt])
+    out = model.generate(
+        ids,
+        attention_mask=torch.ones_like(ids),
+        do_sample=False,
+        max_new_tokens=limit,
+        eos_token_id=list(STOP),
+        pad_token_id=0,
+    )
+    return tuple(out[0, len(prompt) :].tolist())
+
+
+@pytest.mark.parametrize("batch", [3, 64])
+def test_greedy_tokens_are_those_of_transformers(model, batch: int) -> None:
+    """Ragged prompts, rows that end early and are compacted away, more rows than the batch holds."""
+    prompts, limit = ragged(11), 12
+    responses = Engine(Decoder.from_model(model), STOP, pad=0, batch=batch).generate(prompts, Sampling(limit, 0))
+    assert [r.tokens for r in responses] == [transformers_greedy(model, p, limit) for p in prompts]
+    for response in responses:
+        assert response.truncated == (response.tokens[-1] not in STOP)
+        assert not set(response.tokens[:-1]) & set(STOP)
+    lengths = {len(r.tokens) for r in responses if not r.truncated}
+    assert len(lengths) > 1, "rows must end at different steps, or compaction was not tried"
+
+
+def test_a_rows_tokens_do_not_depend_on_its_batch_mates(model) -> None:
+    """Alone, in company and in another order: the same response, and entropy to rounding."""
+    prompts = ragged(9, seed=1)
+    engine = Engine(Decoder.from_model(model), STOP, pad=0)
+    together = engine.generate(prompts, Sampling(10, 0))
+    backwards = engine.generate(prompts[::-1], Sampling(10, 0))[::-1]
+    for i, prompt in enumerate(prompts):
+        (alone,) = engine.generate([prompt], Sampling(10, 0))
+        assert alone.tokens == together[i].tokens == backwards[i].tokens
+        assert alone.entropy == pytest.approx(together[i].entropy, abs=1e-5)
+
+
+def test_prefill_and_decode_logits_equal_the_models(model) -> None:
+    """The decoder's logits at every position, in one pass and token by token, to 1e-5."""
+    decoder, tokens = Decoder.from_model(model), torch.tensor(ragged(1, seed=5, shortest=12)[0])[None]
+    length = tokens.shape[1]
+    with torch.inference_mode():
+        wanted = model(tokens).logits
+        positions = torch.arange(length)[None]
+        got = decoder.logits(decoder.forward(tokens, Cache(decoder.shape, 1, length, decoder.embedding), positions, None))
+        torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-5)
+        cache = Cache(decoder.shape, 1, length, decoder.embedding)
+        decoder.forward(tokens[:, :2], cache, positions[:, :2], None)
+        for t in range(2, length):
+            mask = torch.ones(1, 1, 1, t + 1, dtype=torch.bool)
+            hidden = decoder.forward(tokens[:, t : t + 1], cache, torch.tensor([[t]]), mask)
+            torch.testing.assert_close(decoder.logits(hidden)[:, 0], wanted[:, t], atol=1e-5, rtol=1e-5)
+
+
+def test_entropy_is_the_untempered_mean_over_tokens(model) -> None:
+    """The logged entropy is the policy's own, at temperature 1, per generated token."""
+    prompt = ragged(1, seed=2)[0]
+    engine = Engine(Decoder.from_model(model), STOP, pad=0)
+    (response,) = engine.generate([prompt], Sampling(8, 0.5, 0.8), torch.Generator().manual_seed(0))
+    with torch.inference_mode():
+        logp = model(torch.tensor([[*prompt, *response.tokens]])).logits[0].log_softmax(-1)
+    wanted = -(logp.exp() * logp).sum(-1)[len(prompt) - 1 : -1].mean()
+    assert response.entropy == pytest.approx(float(wanted), abs=1e-5)
+
+
+def test_decoder_follows_the_live_model() -> None:
+    """It shares the parameters: after an update, rollouts come from the new policy."""
+    model = random_model()
+    decoder, tokens = Decoder.from_model(model), torch.tensor([[1, 2, 3]])
+
+    def logits() -> torch.Tensor:
+        cache = Cache(decoder.shape, 1, 3, decoder.embedding)
+        return decoder.logits(decoder.forward(tokens, cache, torch.arange(3)[None], None))
+
+    before = logits()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1
+        torch.testing.assert_close(logits(), model(tokens).logits, atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(before, logits())
+
+
+# ---------------------------------------------------------------- sampling
+
+
+@pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.6, 1.0), (1.0, 0.8), (1.6, 0.8)])
+def test_sampled_pairs_have_the_models_frequencies(temperature: float, top_p: float) -> None:
+    """First and second token together follow softmax at the temperature, cut to the nucleus (chi-square)."""
+    model, draws = random_model("qwen3", vocabulary=8, seed=1), 6000
+    prompt = (4, 2, 5)
+    engine = Engine(Decoder.from_model(model), stop=(99,), pad=0, batch=2000)
+    drawn = engine.generate([prompt] * draws, Sampling(2, temperature, top_p), torch.Generator().manual_seed(0))
+    counts = np.zeros((8, 8))
+    for response in drawn:
+        counts[response.tokens] += 1
+
+    def expected(prefix: tuple[int, ...]) -> np.ndarray:
+        with torch.inference_mode():
+            logits = model(torch.tensor([prefix])).logits[0, -1].double().numpy() / temperature
+        p = np.exp(logits - logits.max())
+        p /= p.sum()
+        ranked = np.argsort(-p)
+        kept = ranked[: int(np.searchsorted(np.cumsum(p[ranked]), top_p - 1e-9)) + 1]
+        cut = np.where(np.isin(np.arange(8), kept), p, 0)
+        return cut / cut.sum()
+
+    first = expected(prompt)
+    joint = np.stack([first[v] * expected((*prompt, v)) for v in range(8)])
+    assert counts[joint == 0].sum() == 0
+    likely = joint * draws >= 5
+    rest = (counts[~likely].sum(), joint[~likely].sum() * draws)
+    seen, wanted = [*counts[likely], rest[0]], [*(joint[likely] * draws), rest[1]]
+    if rest[1] == 0:
+        seen, wanted = seen[:-1], wanted[:-1]
+    assert len(seen) > 3
+    assert chisquare(seen, np.array(wanted) * sum(seen) / sum(wanted)).pvalue > 1e-3
+
+
+def test_sampling_repeats_with_its_generator() -> None:
+    engine = Engine(Decoder.from_model(random_model()), STOP, pad=0)
+    first, second, other = (
+        [r.tokens for r in engine.generate(ragged(8), Sampling(10), torch.Generator().manual_seed(s))] for s in (1, 1, 2)
+    )
+    assert first == second != other
+
+
+def test_temperature_zero_is_the_most_likely_token() -> None:
+    logits = torch.tensor([[0.0, 3.0, 1.0], [2.0, -1.0, 0.0]])
+    token, entropy = choose(logits, Sampling(1, 0), None)
+    assert token.tolist() == [1, 0]
+    p = logits.softmax(-1)
+    torch.testing.assert_close(entropy, -(p * p.log()).sum(-1))
+
+
+distributions = st.lists(st.floats(1e-4, 1.0), min_size=1, max_size=12).map(
+    lambda w: torch.tensor(w, dtype=torch.float64) / sum(w)
+)
+
+
+@given(distributions, st.floats(0.01, 1.0))
+def test_nucleus_is_the_smallest_set_that_reaches_its_mass(p: torch.Tensor, top_p: float) -> None:
+    """Kept tokens are the likeliest, keep their value, reach top_p, and one fewer would not."""
+    kept = nucleus(p[None], top_p)[0]
+    chosen = kept > 0
+    assert chosen.any() and torch.equal(kept[chosen], p[chosen])
+    assert kept.sum() >= min(top_p, float(p.sum())) - 1e-9
+    assert kept.sum() - kept[chosen].min() < top_p + 1e-9
+    if not chosen.all():
+        assert p[~chosen].max() <= p[chosen].min()
+
+
+def test_nucleus_by_hand() -> None:
+    p = torch.tensor([[0.1, 0.5, 0.15, 0.25]])
+    assert nucleus(p, 0.5).tolist() == [[0, 0.5, 0, 0]]
+    assert nucleus(p, 0.51)[0, 3] == 0.25 and nucleus(p, 0.51)[0, 2] == 0
+    assert torch.equal(nucleus(p, 1.0), p)
+
+
+# ---------------------------------------------------------------- model folders
+
+
+@pytest.fixture(params=VARIANTS, ids=lambda v: f"{v[0]}-{'tied' if v[1] else 'untied'}")
+def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    random_model(*request.param, seed=2).save_pretrained(tmp_path / "model")
+    return tmp_path / "model"
+
+
+def test_folder_gives_the_same_decoder_as_its_model(folder: Path) -> None:
+    """Reading a saved folder without transformers changes no bit of the logits."""
+    tokens, logits = torch.tensor([[1, 5, 2, 9]]), []
+    for decoder in (Decoder.from_folder(folder), Decoder.from_model(load_model(folder))):
+        cache = Cache(decoder.shape, 1, 4, decoder.embedding)
+        with torch.inference_mode():
+            logits.append(decoder.logits(decoder.forward(tokens, cache, torch.arange(4)[None], None)))
+    assert torch.equal(*logits)
+
+
+def change_config(folder: Path, **changes: object) -> None:
+    file = folder / "config.json"
+    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+
+
+DAMAGE = {
+    "no folder": lambda f: [p.unlink() for p in f.iterdir()] and f.rmdir(),
+    "no config": lambda f: (f / "config.json").unlink(),
+    "no weights": lambda f: (f / "model.safetensors").unlink(),
+    "config cut": lambda f: (f / "config.json").write_text('{"model_type": "qwe'),
+    "config binary": lambda f: (f / "config.json").write_bytes(b"\xff\xfe\x00"),
+    "weights cut": lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:200]),
+    "weights empty": lambda f: (f / "model.safetensors").write_bytes(b""),
+    "weights of fewer layers": lambda f: change_config(f, num_hidden_layers=3),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+@pytest.mark.parametrize("folder", [("qwen2", True)], indirect=True)
+def test_damaged_folder_is_one_sentence_that_names_it(folder: Path, damage: str) -> None:
+    """Both readers of a folder say which one is wrong, in one line, whatever is wrong with it."""
+    DAMAGE[damage](folder)
+    readers = [Decoder.from_folder]
+    if damage != "weights of fewer layers":  # transformers fills those with random numbers and warns
+        readers.append(load_model)
+    for reader in readers:
+        with pytest.raises(IntroError) as error:
+            reader(folder)
+        assert str(folder) in str(error.value) and "\n" not in str(error.value)
+
+
+def test_other_architectures_are_refused(tmp_path: Path) -> None:
+    random_model().save_pretrained(tmp_path)
+    change_config(tmp_path, model_type="llama")
+    with pytest.raises(IntroError, match="expected a model of type qwen2 or qwen3, found 'llama'"):
+        Decoder.from_folder(tmp_path)
