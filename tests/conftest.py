@@ -30,7 +30,6 @@ def toy_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def toy_config(toy_root: Path, tmp_path: Path):
     """The config of a copy of the toy world, free to change."""
     import toy
-
     from intro.config import parse
 
     shutil.copytree(toy_root, tmp_path, dirs_exist_ok=True)

@@ -268,8 +268,11 @@ def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in merged.items() if value is not None}
 
 
-def read(path: str | Path) -> dict[str, Any]:
-    """The plain mapping of a YAML file, after its `extends` (a path relative to the file) is merged below it."""
+def read(path: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The plain mapping of a YAML file, after its `extends` (a path relative to the file) is merged below it.
+
+    `above` are the files that extend this one. Raises IntroError when the file is not a config or extends in a circle.
+    """
     path = Path(path)
     try:
         mapping = yaml.safe_load(path.read_text())
@@ -279,14 +282,22 @@ def read(path: str | Path) -> dict[str, Any]:
         raise IntroError(f"{path}: not readable as YAML ({' '.join(str(error).split())})") from None
     if not isinstance(mapping, dict):
         raise IntroError(f"{path}: expected a mapping of keys, found {type(mapping).__name__}; see config/README.md")
-    return resolve(mapping, path.parent)
+    return resolve(mapping, path.parent, (*above, path))
 
 
-def resolve(mapping: dict[str, Any], folder: str | Path) -> dict[str, Any]:
+def resolve(mapping: dict[str, Any], folder: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """The mapping laid over the file that its `extends` names, relative to `folder`; without one, itself."""
     mapping = dict(mapping)
     parent = mapping.pop("extends", None)
-    return _merge(read(Path(folder) / parent), mapping) if parent else mapping
+    if parent is None:
+        return mapping
+    where = above[-1] if above else "config"
+    if not isinstance(parent, str):
+        raise IntroError(f"{where}: extends: expected the name of one config file, found {parent!r}")
+    path = Path(folder) / parent
+    if path.resolve() in (file.resolve() for file in above):
+        raise IntroError(f"{where}: extends: '{parent}' leads back to itself; take one of the links away")
+    return _merge(read(path, above), mapping)
 
 
 def parse(mapping: dict[str, Any], source: str = "config") -> Config:

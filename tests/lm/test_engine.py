@@ -11,12 +11,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
-from toy import random_model, random_tokens
 
 from intro.lm.decoder import Cache, Decoder
 from intro.lm.engine import Engine, Sampling, choose, nucleus
 from intro.lm.load import load_model
 from intro.types import IntroError
+from toy import random_model, random_tokens
 
 VARIANTS = [(family, tied) for family in ("qwen2", "qwen3") for tied in (True, False)]
 VOCABULARY = 20
@@ -79,7 +79,9 @@ def test_prefill_and_decode_logits_equal_the_models(model) -> None:
     with torch.inference_mode():
         wanted = model(tokens).logits
         positions = torch.arange(length)[None]
-        got = decoder.logits(decoder.forward(tokens, Cache(decoder.shape, 1, length, decoder.embedding), positions, None))
+        got = decoder.logits(
+            decoder.forward(tokens, Cache(decoder.shape, 1, length, decoder.embedding), positions, None)
+        )
         torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-5)
         cache = Cache(decoder.shape, 1, length, decoder.embedding)
         decoder.forward(tokens[:, :2], cache, positions[:, :2], None)
@@ -156,7 +158,8 @@ def test_sampled_pairs_have_the_models_frequencies(temperature: float, top_p: fl
 def test_sampling_repeats_with_its_generator() -> None:
     engine = Engine(Decoder.from_model(random_model()), STOP, pad=0)
     first, second, other = (
-        [r.tokens for r in engine.generate(ragged(8), Sampling(10), torch.Generator().manual_seed(s))] for s in (1, 1, 2)
+        [r.tokens for r in engine.generate(ragged(8), Sampling(10), torch.Generator().manual_seed(s))]
+        for s in (1, 1, 2)
     )
     assert first == second != other
 

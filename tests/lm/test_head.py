@@ -25,9 +25,7 @@ class Case:
 
     def loss(self, **options):
         options = {"n": None, "clip": 200.0, "posterior_head": self.posterior_head} | options
-        return intro_loss(
-            self.policy_hidden, self.posterior_hidden, self.lm_head, self.tokens, self.weights, **options
-        )
+        return intro_loss(self.policy_hidden, self.posterior_hidden, self.lm_head, self.tokens, self.weights, **options)
 
 
 def seeded(seed: int = 7) -> torch.Generator:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from toy import random_model, random_tokens
 
 from intro.lm.scoring import Rationale, head_of, logprob_pass, microbatches, pack, response_hidden
+from toy import random_model, random_tokens
 
 VOCABULARY = 20
 

@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from toy import text_of
 
 from intro.lm.text import Text, render
 from intro.tasks.language import tokenizer_json
 from intro.types import IntroError, Problem
+from toy import text_of
 
 PROBLEM = Problem("p", "chain-2", "3 + 4", "7")
 

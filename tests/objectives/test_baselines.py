@@ -175,9 +175,7 @@ def test_latro_with_one_sample_has_no_baseline() -> None:
 
 def test_latro_loss_by_hand() -> None:
     """Rationale tokens weigh their advantage, the gold answer's tokens lambda."""
-    batch = scored(
-        log([[0.25, 0.75], [0.5, 0.5]]), [0, 1], [0, 0], [-3.0], answer_mask=torch.tensor([False, True])
-    )
+    batch = scored(log([[0.25, 0.75], [0.5, 0.5]]), [0, 1], [0, 0], [-3.0], answer_mask=torch.tensor([False, True]))
     result = value("latro", batch, [1.0, 1.0], answer_weight=0.7)
     assert result.loss.item() == pytest.approx(-3.0 * ln(4) + 0.7 * ln(2))
 

@@ -29,9 +29,7 @@ def test_it_keeps_only_correct_and_complete_rationales() -> None:
 
 def test_eq_7_with_the_own_token_alone_by_hand() -> None:
     """n = 1: -weight * min(p'/p, c) * log p, here w = 0.8/0.2 = 4 and 0.1/0.5 = 0.2."""
-    batch = scored(
-        log([[0.2, 0.8], [0.5, 0.5]]), [0, 1], [0, 0], [1.0], posterior_hidden=log([[0.8, 0.2], [0.9, 0.1]])
-    )
+    batch = scored(log([[0.2, 0.8], [0.5, 0.5]]), [0, 1], [0, 0], [1.0], posterior_hidden=log([[0.8, 0.2], [0.9, 0.1]]))
     weights = torch.tensor([0.5, 0.25], dtype=torch.float64)
     free = build("intro", n=1).loss(batch, weights, seeded())
     assert free.loss.item() == pytest.approx(0.5 * 4 * ln(5) + 0.25 * 0.2 * ln(2))

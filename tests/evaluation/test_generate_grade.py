@@ -1,0 +1,181 @@
+"""From a checkpoint to scores on disk: complete, repeatable, and a damaged file is one sentence that names it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from intro.config import Config
+from intro.evaluation.files import GENERATION_KEYS, GRADE_KEYS, suite_file
+from intro.evaluation.generate import generate
+from intro.evaluation.grade import grade, score
+from intro.plan import Cell, problems_file
+from intro.tasks.checking import grade as check
+from intro.tasks.store import read_jsonl, read_problems
+from intro.types import IntroError
+
+BASE = Cell("qwen2-s", "base", "base", 0)
+
+
+def file_of(config: Config, name: str) -> Path:
+    return suite_file(config, BASE, "main", name)
+
+
+@pytest.fixture
+def generated(toy_config: Config) -> Config:
+    generate(toy_config, BASE, "main")
+    return toy_config
+
+
+def solve(config: Config) -> None:
+    """Replace the random model's texts by right ones, except sample 1 of every avg@k problem."""
+    problems = {p.id: p for b in config.data.benchmarks for p in read_problems(problems_file(config, b))}
+    file = file_of(config, "generations.jsonl")
+    lines = [json.loads(line) for line in file.read_text().splitlines()]
+    for line in lines:
+        line["text"] = f"answer {problems[line['problem']].answer}" if line["sample"] == 0 else "answer no"
+    file.write_text("".join(json.dumps(line) + "\n" for line in lines))
+
+
+def test_every_problem_is_answered_k_times_and_graded(generated: Config) -> None:
+    """4 problems once and 3 twice; the grades are the grader's own verdicts on the stored text."""
+    lines = read_jsonl(file_of(generated, "generations.jsonl"), GENERATION_KEYS, "")
+    assert len(lines) == len({(x["problem"], x["sample"]) for x in lines}) == 4 + 3 * 2
+    assert all(0 < x["tokens"] <= 30 and (not x["truncated"] or x["tokens"] == 30) for x in lines)
+    grade(generated, BASE, "main")
+    problems = {p.id: p for b in generated.data.benchmarks for p in read_problems(problems_file(generated, b))}
+    graded = read_jsonl(file_of(generated, "grades.jsonl"), GRADE_KEYS, "")
+    for line, row in zip(lines, graded, strict=True):
+        verdict = check(line["text"], problems[line["problem"]].answer)
+        assert (row["problem"], row["sample"], row["tokens"]) == (line["problem"], line["sample"], line["tokens"])
+        assert (row["correct"], row["reason"], row["extracted"]) == (verdict.correct, verdict.reason, verdict.extracted)
+
+
+def test_scores_are_percentages_of_what_was_solved(generated: Config) -> None:
+    """All right at avg@1, half right at avg@2; an answer without its steps is correct and not verified."""
+    solve(generated)
+    grade(generated, BASE, "main")
+    scores = json.loads(file_of(generated, "score.json").read_text())["scores"]
+    assert (scores["chain-2"]["value"], scores["chain-2"]["problems"], scores["chain-2"]["samples"]) == (100, 4, 1)
+    assert (scores["chain-3"]["value"], scores["chain-3"]["problems"], scores["chain-3"]["samples"]) == (50, 3, 2)
+    assert {g["verified"] for g in read_jsonl(file_of(generated, "grades.jsonl"), GRADE_KEYS, "")} == {0}
+
+
+def test_generation_repeats_and_says_where_it_came_from(generated: Config) -> None:
+    """The same config gives the same file; a training seed of its own gives another; the record has the hash."""
+    before = file_of(generated, "generations.jsonl").read_bytes()
+    generate(generated, BASE, "main")
+    assert file_of(generated, "generations.jsonl").read_bytes() == before
+    other = Cell("qwen2-s", "base", "base", 1)
+    generate(generated, other, "main")
+    assert suite_file(generated, other, "main", "generations.jsonl").read_bytes() != before
+    record = json.loads(file_of(generated, "generations.record.json").read_text())
+    assert len(record["weights_hash"]) == 16 and record["settings"]["evaluation"]["temperature"] == 0.6
+
+
+def test_no_cell_has_random_numbers_of_its_own(generated: Config) -> None:
+    """A checkpoint equal to the base answers word for word like it: paired differences are of the weights alone."""
+    import shutil
+
+    trained = Cell("qwen2-s", "intro", "paper", 0)
+    shutil.copytree(BASE.weights(generated), trained.weights(generated))
+    generate(generated, trained, "main")
+    same = suite_file(generated, trained, "main", "generations.jsonl").read_bytes()
+    assert same == file_of(generated, "generations.jsonl").read_bytes()
+
+
+def edit(change: Callable[[list[str]], list[str]]) -> Callable[[Path], None]:
+    def apply(file: Path) -> None:
+        file.write_text("\n".join(change(file.read_text().splitlines())) + "\n")
+
+    return apply
+
+
+def without(line: str, key: str) -> str:
+    return json.dumps({k: v for k, v in json.loads(line).items() if k != key})
+
+
+DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
+    "line cut": (edit(lambda x: [x[0], x[1][:30], *x[2:]]), "line 2 is not JSON"),
+    "key missing": (edit(lambda x: [*x[:2], without(x[2], "text"), *x[3:]]), "line 3 lacks text"),
+    "line is a list": (edit(lambda x: ["[]", *x[1:]]), "line 1 lacks"),
+    "rows missing": (edit(lambda x: x[:-1]), "expected 10 different responses, found 9 in 9 lines"),
+    "row twice": (edit(lambda x: [*x[:-1], x[0]]), "expected 10 different responses, found 9 in 10 lines"),
+    "empty": (lambda f: f.write_text(""), "expected 10 different responses, found 0"),
+    "unknown problem": (
+        edit(lambda x: [json.dumps(json.loads(x[0]) | {"problem": "chain-9/test/0"}), *x[1:]]),
+        "problem 'chain-9/test/0' is not in the suite's problems",
+    ),
+    "binary": (lambda f: f.write_bytes(b"\xff\xfe" + f.read_bytes()), "line 1 is not JSON"),
+    "missing": (lambda f: f.unlink(), "no such file"),
+}
+
+
+@pytest.mark.parametrize("kind", DAMAGE)
+def test_damaged_generations_are_one_sentence(generated: Config, kind: str) -> None:
+    """It names the file, the line where there is one, and what to do; no grades are left behind."""
+    damage, message = DAMAGE[kind]
+    file = file_of(generated, "generations.jsonl")
+    damage(file)
+    with pytest.raises(IntroError) as error:
+        grade(generated, BASE, "main")
+    text = str(error.value)
+    assert str(file) in text and message in text and "\n" not in text and "generate" in text
+    assert not file_of(generated, "grades.jsonl").exists() and not file_of(generated, "score.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("cell", "suite", "message"),
+    [
+        (Cell("gpt", "base", "base", 0), "main", "model: unknown 'gpt'"),
+        (Cell("qwen2-s", "ppo", "paper", 0), "main", "method: unknown 'ppo'"),
+        (BASE, "ood", "suite: unknown 'ood'; this config has main"),
+    ],
+)
+def test_unknown_names_are_one_sentence(toy_config: Config, cell: Cell, suite: str, message: str) -> None:
+    for command in (generate, grade):
+        with pytest.raises(IntroError, match=message):
+            command(toy_config, cell, suite)
+
+
+def test_generation_without_a_checkpoint_is_one_sentence(toy_config: Config) -> None:
+    with pytest.raises(IntroError, match="expected a Hugging Face model folder"):
+        generate(toy_config, Cell("qwen2-s", "intro", "paper", 0), "main")
+
+
+# ---------------------------------------------------------------- scores
+
+
+def lines_of(benchmark: str, verdicts: list[list[int]], tokens: int = 7) -> list[dict]:
+    return [
+        {"benchmark": benchmark, "problem": f"{benchmark}/{i}", "sample": j, "correct": c, "tokens": tokens}
+        for i, row in enumerate(verdicts)
+        for j, c in enumerate(row)
+    ]
+
+
+@given(st.lists(st.integers(0, 1), min_size=1, max_size=20), st.integers(1, 9))
+def test_constant_verdicts_have_the_same_mean_at_any_k(solved: list[int], k: int) -> None:
+    """avg@k of a model that always answers alike is its accuracy, whatever k."""
+    got = score(lines_of("b", [[c] * k for c in solved]))["b"]
+    assert got["value"] == pytest.approx(100 * sum(solved) / len(solved))
+    assert (got["problems"], got["samples"], got["mean_tokens"]) == (len(solved), k, 7)
+
+
+@given(st.lists(st.lists(st.integers(0, 1), min_size=3, max_size=3), min_size=1, max_size=8), st.randoms())
+def test_scores_do_not_depend_on_the_order_of_lines(verdicts: list[list[int]], random) -> None:
+    lines = lines_of("b", verdicts) + lines_of("c", [[1, 1, 1]], tokens=3)
+    shuffled = random.sample(lines, len(lines))
+    first, second = score(lines), score(shuffled)
+    assert first["b"]["value"] == pytest.approx(second["b"]["value"])
+    assert second["c"] == {"value": 100, "problems": 1, "samples": 3, "mean_tokens": 3}
+
+
+def test_problems_weigh_alike() -> None:
+    """The mean is over problems of the share of their samples: (1 + 0 + 1/2) / 3."""
+    assert score(lines_of("b", [[1, 1], [0, 0], [0, 1]]))["b"]["value"] == pytest.approx(50)

@@ -1,0 +1,85 @@
+"""pyproject.toml, constraints.txt and environment.yml describe one environment."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+ROOT = Path(__file__).resolve().parents[1]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+REQUIRED = [Requirement(r) for r in PROJECT["dependencies"]]
+EXTRAS = [Requirement(r) for extra in PROJECT["optional-dependencies"].values() for r in extra]
+CONSTRAINTS = [
+    Requirement(line.split("#")[0])
+    for line in (ROOT / "constraints.txt").read_text().splitlines()
+    if line.split("#")[0].strip()
+]
+PINNED = {canonicalize_name(r.name): r for r in CONSTRAINTS}
+CONDA = yaml.safe_load((ROOT / "environment.yml").read_text())["dependencies"]
+PIP = next(entry["pip"] for entry in CONDA if isinstance(entry, dict))
+
+
+def pin(requirement: Requirement) -> Version:
+    (only,) = requirement.specifier
+    assert only.operator == "==", requirement
+    return Version(only.version)
+
+
+def test_torch_is_one_exact_version_everywhere() -> None:
+    """Other versions of torch are other random numbers."""
+    (torch,) = [r for r in REQUIRED if r.name == "torch"]
+    assert pin(torch) == pin(PINNED["torch"]) == Version("2.13.0")
+    named = [str(e) for e in [*CONDA, *PIP] if not isinstance(e, dict) and re.match(r"(py)?torch\b", str(e))]
+    assert all("2.13.0" in entry for entry in named)
+
+
+@pytest.mark.parametrize("requirement", [*REQUIRED, *EXTRAS], ids=lambda r: r.name)
+def test_every_dependency_is_pinned_within_its_range(requirement: Requirement) -> None:
+    """What pyproject allows, constraints.txt fixes; deepspeed and tools included."""
+    assert canonicalize_name(requirement.name) in PINNED, "add it to constraints.txt"
+    assert pin(PINNED[canonicalize_name(requirement.name)]) in requirement.specifier
+
+
+def test_constraints_are_exact_and_once_each() -> None:
+    assert len(PINNED) == len(CONSTRAINTS)
+    for requirement in CONSTRAINTS:
+        pin(requirement)
+
+
+@pytest.mark.parametrize("requirement", REQUIRED, ids=lambda r: r.name)
+def test_indirect_dependencies_are_pinned_too(requirement: Requirement) -> None:
+    """Also what the dependencies need, but for the GPU libraries that torch brings itself."""
+    seen, pending = set(), [requirement.name]
+    while pending:
+        name = canonicalize_name(pending.pop())
+        if name in seen or re.match(r"nvidia|cuda|triton", name):
+            continue
+        seen.add(name)
+        for line in metadata.requires(name) or []:
+            needed = Requirement(line)
+            if needed.marker is None or needed.marker.evaluate({"extra": ""}):
+                pending.append(needed.name)
+    assert seen <= set(PINNED), f"add {', '.join(sorted(seen - set(PINNED)))} to constraints.txt"
+
+
+def test_conda_installs_the_package_with_the_same_pins() -> None:
+    """One more way to the same environment: pip inside conda, with the constraints file."""
+    assert "-c constraints.txt" in PIP
+    assert any(re.fullmatch(r"(-e|--editable) \.(\[[a-z,]+\])?", entry) for entry in PIP)
+    assert "pip" in CONDA
+    (python,) = [e for e in CONDA if isinstance(e, str) and e.startswith("python")]
+    assert Version(python.split("=")[-1]) in SpecifierSet(PROJECT["requires-python"])
+
+
+def test_makefile_installs_with_the_same_pins() -> None:
+    install = [line for line in (ROOT / "Makefile").read_text().splitlines() if "pip install" in line]
+    assert install and all("-c constraints.txt" in line for line in install)

@@ -1,0 +1,81 @@
+"""The commands on disk: what `intro pretrain`, `train` and `sweep` leave behind for the toy world."""
+
+from __future__ import annotations
+
+import json
+
+import pandas as pd
+import pytest
+
+from intro.config import Config
+from intro.lm.load import load_model
+from intro.plan import Cell, base_folder, grid_file
+from intro.provenance import file_digest
+from intro.tasks.store import read_jsonl
+from intro.training import stages
+from intro.training.selection import GRID_KEYS, select
+from intro.types import IntroError
+
+
+def test_pretrain_writes_a_model_with_its_record(toy_config: Config) -> None:
+    folder = base_folder(toy_config, "qwen2-s")
+    before = file_digest(folder / "model.safetensors")
+    stages.pretrain_base(toy_config, "qwen2-s")
+    assert file_digest(folder / "model.safetensors") != before
+    record = json.loads((folder / "record.json").read_text())
+    assert record["parameters"] == sum(p.numel() for p in load_model(folder).parameters())
+    assert len(pd.read_csv(folder / "pretraining.csv")) == 40
+
+
+def test_sweep_select_train_is_one_chain(toy_config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of equal settings are trained once: after the grid, the paper protocol's run is only read."""
+    for method in toy_config.methods:
+        stages.sweep(toy_config, "qwen2-s", method)
+    lines = read_jsonl(grid_file(toy_config, "qwen2-s", "intro"), GRID_KEYS, "")
+    assert len(lines) == 2 * 10 and {line["lr"] for line in lines} == {0.001, 0.003}
+    select(toy_config)
+    monkeypatch.setattr(stages.Trainer, "step", None)
+    cell = Cell("qwen2-s", "intro", "paper", 0)
+    stages.train_cell(toy_config, cell)
+    folder = cell.folder(toy_config)
+    assert load_model(folder / "final").config.model_type == "qwen2"
+    assert (folder / "final" / "tokenizer.json").is_file()
+    metrics = pd.read_csv(folder / "metrics.csv")
+    assert list(metrics.step) == [1, 2, 3] and set(metrics.method) == {"intro"}
+    assert set(pd.read_csv(folder / "curves.csv").subset) == {"hard", "all", "train"}
+    record = json.loads((folder / "record.json").read_text())
+    assert record["steps"] == 3 and record["settings"]["base"] == file_digest(
+        base_folder(toy_config, "qwen2-s") / "model.safetensors"
+    )
+    stages.clear_scratch(toy_config)
+    with pytest.raises(TypeError):  # without the scratch folder it would have to train
+        stages.train_cell(toy_config, cell)
+
+
+def test_scratch_is_named_by_everything_that_decides_a_run(toy_config: Config) -> None:
+    """Options of the method, rate, seed and base model change the name; labels and other methods do not."""
+    bench = stages.Bench.open(toy_config, "qwen2-s")
+
+    def changed(**update: object) -> stages.Bench:
+        return stages.Bench(toy_config.model_copy(update=update), "qwen2-s", bench.prompter, bench.train, bench.subsets)
+
+    same = bench.settings("intro", 0.1, 0)
+    relabelled = {n: m.model_copy(update={"label": "x"}) for n, m in toy_config.methods.items()}
+    assert changed(methods=relabelled).settings("intro", 0.1, 0) == same
+    clipped = {n: m.model_copy(update={"clip": 3.0}) if n == "intro" else m for n, m in toy_config.methods.items()}
+    assert changed(methods=clipped).settings("intro", 0.1, 0) != same
+    assert changed(methods=clipped).settings("grpo", 0.1, 0) == bench.settings("grpo", 0.1, 0)
+    assert bench.settings("intro", 0.2, 0) != same != bench.settings("intro", 0.1, 1)
+    other = stages.Bench(toy_config, "qwen3-m", bench.prompter, bench.train, bench.subsets)
+    assert other.settings("intro", 0.1, 0)["base"] != same["base"]
+    short = toy_config.training.model_copy(update={"max_response_tokens": 7})
+    assert changed(training=short).settings("intro", 0.1, 0) != same
+
+
+def test_unknown_names_are_one_sentence(toy_config: Config) -> None:
+    for call, message in (
+        (lambda: stages.pretrain_base(toy_config, "gpt"), "model: unknown 'gpt'; this config has qwen2-s, qwen3-m"),
+        (lambda: stages.sweep(toy_config, "qwen2-s", "ppo"), "method: unknown 'ppo'"),
+    ):
+        with pytest.raises(IntroError, match=message):
+            call()

@@ -1,0 +1,224 @@
+"""One update against plain autograd over the whole model, however it is split into micro-batches."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+
+from intro.lm.scoring import Rationale
+from intro.objectives import build
+from intro.training.rollouts import Sample
+from intro.training.update import Networks, Optimizer, backward, outcomes_of, parts_of, score
+from toy import disturb, gradients, random_model, random_tokens
+
+PROMPTS, GROUP, VOCABULARY = 4, 3, 20
+METHODS = {
+    "sft": {},
+    "raft++": {"updates_per_rollout": 1},
+    "gpg": {},
+    "grpo": {"updates_per_rollout": 1, "kl": 0.3},
+    "latro": {"answer_weight": 0.6},
+    "intro": {"n": "infinite", "clip": 1.5},
+}
+HUGE = 10**6
+
+
+def sample(forced: bool = False) -> Sample:
+    """Mixed, all-correct and all-wrong groups of ragged rationales, one of them correct and cut off."""
+    g = torch.Generator().manual_seed(1)
+    rationales = []
+    for p in range(PROMPTS):
+        prompt = random_tokens(2 + p, VOCABULARY, g)
+        for _ in range(GROUP):
+            length = int(torch.randint(2, 9, (1,), generator=g))
+            z = random_tokens(length, VOCABULARY, g)
+            start = length - 1 if forced else None
+            rationales.append(Rationale(prompt, z, p, (*prompt, *random_tokens(3, VOCABULARY, g)), start))
+    rewards = torch.tensor([[1.0, 0, 1], [1, 1, 1], [0, 0, 0], [0, 1, 1]], dtype=torch.float64)
+    truncated = torch.zeros(PROMPTS, GROUP, dtype=torch.bool)
+    truncated[3, 2] = True
+    return Sample(rationales, rewards, truncated, 5.0, 1.0)
+
+
+@pytest.fixture
+def networks() -> Networks:
+    policy = random_model("qwen3").double()
+    base = copy.deepcopy(policy)
+    disturb(base, seed=8)
+    return Networks(policy, base, None)
+
+
+def with_posterior(networks: Networks, which: str | None) -> Networks:
+    posterior = {"live": networks.policy, "frozen": networks.base, None: None}[which]
+    return Networks(networks.policy, networks.base, posterior)
+
+
+def update(name: str, networks: Networks, budget: int, seed: int = 0, **options):
+    """The gradient of one update's parts added up, the loss, and the parts."""
+    objective = build(name, **(METHODS[name] | options))
+    if name == "intro":
+        networks = with_posterior(networks, options.get("posterior", "live"))
+    drawn = sample(forced=name == "latro")
+    passes = score(drawn, objective, networks, budget)
+    parts = parts_of(drawn, passes, objective)
+    networks.policy.zero_grad()
+    loss = 0.0
+    for part in parts:
+        if part.rationales:
+            generator = torch.Generator().manual_seed(seed)
+            loss += backward(part, objective, networks, budget, generator).means()["loss"]
+    return gradients(networks.policy), loss, parts
+
+
+# ---------------------------------------------------------------- the plain twin
+
+
+def logp_of(model, prompt, z):
+    logits = model(torch.tensor([[*prompt, *z]])).logits[0, len(prompt) - 1 : -1]
+    return logits.log_softmax(-1)  # [|z|, V]
+
+
+def plain(name: str, networks: Networks, posterior: str = "live"):
+    """The method's loss from the table of neighbouring methods, one rationale after the other."""
+    drawn = sample(forced=name == "latro")
+    r = drawn.rewards
+    good = (r > 0) & ~drawn.truncated
+    rows = drawn.rationales
+    total = 0.0
+    for i, z in enumerate(rows):
+        p, j = divmod(i, GROUP)
+        logp = logp_of(networks.policy, z.prompt, z.tokens)
+        own = logp[torch.arange(len(z.tokens)), torch.tensor(z.tokens)]  # [|z|]
+        mean = -own.mean()
+        if name == "sft":
+            total = total + mean / len(rows)
+        elif name == "raft++" and good[p, j]:
+            total = total + mean / good.sum()
+        elif name == "gpg" and 0 < r[p].sum() < GROUP:
+            total = total + (r[p, j] - r[p].mean()) * mean / (2 * GROUP)  # two groups are mixed
+        elif name == "grpo":
+            advantage = (r[p, j] - r[p].mean()) / (r[p].std(correction=0) + 1e-4)
+            base = logp_of(networks.base, z.prompt, z.tokens)[torch.arange(len(z.tokens)), torch.tensor(z.tokens)]
+            gap = base.detach() - own
+            total = total + (advantage * mean + 0.3 * (gap.exp() - 1 - gap).mean()) / len(rows)
+        elif name == "intro" and good[p, j]:
+            network = networks.policy if posterior == "live" else networks.base
+            told = logp_of(network, z.posterior_prompt, z.tokens)
+            mass = torch.minimum(told.exp(), 1.5 * logp.exp()).detach()
+            kept_of_prompt, prompts_with_any = good[p].sum(), good.any(1).sum()
+            total = total - (mass * logp).sum() / len(z.tokens) / kept_of_prompt / prompts_with_any
+        elif name == "latro":
+            rewards = []
+            for other in rows[p * GROUP : (p + 1) * GROUP]:
+                pick = (torch.arange(len(other.tokens)), torch.tensor(other.tokens))
+                now, then = (logp_of(m, other.prompt, other.tokens)[pick] for m in (networks.policy, networks.base))
+                rewards.append(now[-1] - 0.05 * (now[:-1] - then[:-1]).sum())
+            rewards = torch.stack(rewards).detach()
+            advantage = rewards[j] - (rewards.sum() - rewards[j]) / (GROUP - 1)
+            total = total - (advantage * own[:-1].sum() + 0.6 * own[-1]) / len(rows)
+    return total
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_gradient_equals_plain_autograd(name: str, networks: Networks) -> None:
+    """Credit, weights, passes and loss together are the method, over all parameters."""
+    got, _, _ = update(name, networks, HUGE)
+    networks.policy.zero_grad()
+    plain(name, networks).backward()
+    wanted = gradients(networks.policy)
+    assert len(got) == len(wanted) and any(g.any() for g in got)
+    for a, b in zip(got, wanted, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-10)
+
+
+def test_frozen_posterior_uses_its_own_network_and_head(networks: Networks) -> None:
+    """The base model's states go through the base model's head."""
+    with torch.no_grad():
+        networks.base.model.embed_tokens.weight *= 1.1  # tied: its head moves away from the policy's
+    got, loss, _ = update("intro", networks, HUGE, posterior="frozen")
+    networks.policy.zero_grad()
+    twin = plain("intro", networks, "frozen")
+    twin.backward()
+    assert loss == pytest.approx(float(twin.detach()))
+    for a, b in zip(got, gradients(networks.policy), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-7, atol=1e-10)
+    assert not gradients(networks.base)
+
+
+@pytest.mark.parametrize("normalisation", ["prompt", "rationale", "token", "sum"])
+@pytest.mark.parametrize("name", METHODS)
+def test_any_split_gives_the_same_gradient(name: str, normalisation: str, networks: Networks) -> None:
+    """One row per micro-batch, a few, or all at once: the weights come from global counts."""
+    whole, loss, _ = update(name, networks, HUGE, normalisation=normalisation)
+    for budget in (1, 40):
+        split, same, _ = update(name, networks, budget, normalisation=normalisation)
+        assert same == pytest.approx(loss)
+        for a, b in zip(split, whole, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-11)
+
+
+def test_parts_split_prompts_and_use_each_sample_once(networks: Networks) -> None:
+    """Two updates per rollout: the first half of the prompts, then the second, each with its own counts."""
+    _, _, parts = update("raft++", networks, HUGE, updates_per_rollout=2)
+    rows = sample().rationales
+    # correct and complete: both of prompt 0, all of prompt 1; one of prompt 3
+    assert [p.rationales for p in parts] == [[rows[0], rows[2], rows[3], rows[4], rows[5]], [rows[10]]]
+    for part in parts:
+        lengths = torch.tensor([len(r.tokens) for r in part.rationales])
+        assert float((lengths * part.weights).sum()) == pytest.approx(1)
+    old = score(sample(), build("raft++"), networks, HUGE).old
+    torch.testing.assert_close(parts[1].old[0], old[10])
+
+
+def test_forced_answers_are_kept_apart(networks: Networks) -> None:
+    """log pi(z|x) sums the rationale, log pi(y|x,z) the gold answer after it."""
+    drawn = sample(forced=True)
+    passes = score(drawn, build("latro"), networks, HUGE)
+    known = outcomes_of(drawn, passes)
+    for i, (old, reference) in enumerate(zip(passes.old, passes.reference, strict=True)):
+        at = divmod(i, GROUP)
+        torch.testing.assert_close(known.logprobs[at], old[:-1].sum())
+        torch.testing.assert_close(known.answer_logprobs[at], old[-1])
+        torch.testing.assert_close(known.reference_logprobs[at], reference[:-1].sum())
+    assert outcomes_of(sample(), score(sample(), build("grpo"), networks, HUGE)).answer_logprobs is None
+
+
+@pytest.mark.parametrize(("name", "forwards"), [("sft", 0), ("intro", 0), ("raft++", 1), ("grpo", 2), ("latro", 2)])
+def test_scoring_makes_only_the_passes_that_are_needed(name: str, forwards: int, networks: Networks) -> None:
+    """Before the loss; the policy's pass, and InTRO's posterior pass, belong to the loss."""
+    passes = score(sample(), build(name), networks, HUGE)
+    assert passes.forwards == forwards == (passes.old is not None) + (passes.reference is not None)
+
+
+# ---------------------------------------------------------------- the optimizer
+
+
+def optimizer(**changes) -> Optimizer:
+    settings = {"betas": (0.9, 0.95), "weight_decay": 0.0, "gradient_clip": 1.0, "warmup": 0.3} | changes
+    return Optimizer(torch.nn.Linear(3, 2), 0.5, 10, **settings)
+
+
+def test_warm_up_is_linear_and_then_constant() -> None:
+    """30 % of 10 updates: a third, two thirds, the whole rate, and so on."""
+    policy = optimizer()
+    rates = []
+    for _ in range(5):
+        rates.append(policy.learning_rate)
+        policy.policy(torch.ones(3)).sum().backward()
+        policy.step()
+        assert policy.adamw.param_groups[0]["lr"] == rates[-1]
+    assert rates == pytest.approx([0.5 / 3, 1 / 3, 0.5, 0.5, 0.5])
+    assert optimizer(warmup=0.0).learning_rate == 0.5
+
+
+def test_gradient_is_clipped_by_its_whole_norm() -> None:
+    """The norm before clipping is reported; AdamW's first moment then holds a tenth of the clipped gradient."""
+    policy = optimizer(gradient_clip=1.0)
+    (policy.policy(torch.ones(3)).sum() * 10).backward()
+    assert policy.step() == pytest.approx((6 * 100 + 2 * 100) ** 0.5)
+    moments = [s["exp_avg"] for s in policy.adamw.state.values()]
+    norm = sum(m.square().sum() for m in moments).sqrt()
+    assert float(norm) == pytest.approx(0.1, rel=1e-4)
+    assert all(p.grad is None for p in policy.policy.parameters())
