@@ -59,8 +59,8 @@ MISTAKES: dict[str, tuple[str, Any, str]] = {
         "evaluation/suites/main/prompt", "told", "evaluation.suites.main.prompt: unknown prompt 'told'"
     ),
     "no candidates": ("methods/intro/n", 0, "methods.intro.n"),
-    "no candidates in the grid": ("ablation_n/grid", [1, 0], "ablation_n.grid.1: Input should be greater than or equal"),
-    "empty group": ("training/group_size", 0, "training.group_size: Input should be greater than or equal to 1, found 0"),
+    "no candidates in the grid": ("ablation_n/grid", [1, 0], "ablation_n.grid.1: Input should be greater than"),
+    "empty group": ("training/group_size", 0, "training.group_size: Input should be greater than or equal to 1"),
     "clip of zero": ("methods/intro/clip", 0, "methods.intro.clip: Input should be greater than 0, found 0"),
     "negative clip": ("methods/intro/clip", -1.5, "methods.intro.clip: Input should be greater than 0, found -1.5"),
     "negative rate": ("training/learning_rates", [-1e-4], "training.learning_rates.0"),

@@ -49,13 +49,13 @@ def test_says_so_when_nothing_was_run(name, tmp_path):
 
 @pytest.fixture(scope="module")
 def thin(tmp_path_factory):
-    """One model, one method, one n, one benchmark: as little as a config can ask for."""
+    """One model, one n, one benchmark, InTRO and the yardstick of costs: as little as a config can ask for."""
     tiny = whole_run.config(tmp_path_factory.mktemp("ask"))
     folder = tmp_path_factory.mktemp("thin")
     return whole_run.write(
         folder,
         models={"qwen2-s": tiny.models["qwen2-s"].model_dump()},
-        methods={"intro": {"objective": "intro", "label": "InTRO"}},
+        methods={"sft": {"objective": "sft", "label": "SFT"}, "intro": {"objective": "intro", "label": "InTRO"}},
         ablation_n={"model": "qwen2-s", "method": "intro", "grid": [5]},
         evaluation=tiny.evaluation.model_dump() | {"suites": {"main": {"benchmarks": ["chain-2"]}}},
         cost={"model": "qwen2-s"},
@@ -128,3 +128,8 @@ def test_no_personal_matplotlibrc_leaks_in():
     with style.applied():
         assert matplotlib.rcParams["axes.facecolor"] == "white"
     matplotlib.rcdefaults()
+
+
+def test_every_planned_figure_can_be_drawn():
+    """The workflow asks for plan.FIGURES; a name without a drawing would fail at the end of a run."""
+    assert set(DRAW) == set(FIGURES)

@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import whole_run
 
+from intro import plan
 from intro.analysis import report, tables
 from intro.analysis.figures import FIGURES, figure
 
@@ -33,7 +34,7 @@ class Balance(HTMLParser):
 
 @pytest.fixture(scope="module")
 def config(whole):
-    for name in tables.names(whole):
+    for name in plan.tables(whole):
         tables.table(whole, name)
     for name in FIGURES:
         (whole.figures_dir / f"{name}.png").unlink(missing_ok=True)
@@ -71,7 +72,7 @@ def test_comparison_shows_three_columns(page):
 
 
 def test_tables_figures_and_captions_are_inside(page, config):
-    for name in tables.names(config):
+    for name in plan.tables(config):
         assert f'id="table-{name}"' in page
     assert page.count("data:image/png;base64,") == 2
     assert "<b>Table 1.</b>" in page
@@ -103,7 +104,7 @@ def test_text_from_files_is_escaped(config):
 
 
 def test_every_table_and_figure_has_a_caption(config):
-    for name in [*tables.names(config), *FIGURES, "workflow"]:
+    for name in [*plan.tables(config), *FIGURES, "workflow"]:
         text = (report.CAPTIONS / f"{name}.rst").read_text()
         assert text.strip() and max(map(len, text.splitlines())) <= 120
 

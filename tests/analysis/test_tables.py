@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 import whole_run
 
+from intro import plan
 from intro.analysis import tables, typeset
 from intro.analysis.inputs import Inputs
 from intro.types import IntroError
@@ -16,7 +17,7 @@ IN_DOMAIN = ["chain-2", "chain-5", "chain-6", "chain-4", "chain-3", "chain-7"]
 
 @pytest.fixture(scope="module")
 def config(whole):
-    for name in tables.names(whole):
+    for name in plan.tables(whole):
         tables.table(whole, name)
     return whole
 
@@ -30,7 +31,7 @@ def text(config, name: str) -> str:
 
 
 def test_names_follow_the_config(config):
-    assert tables.names(config) == ["main", "main_tuned", "ood", "controls", "ablation_n"]
+    assert plan.tables(config) == ["main", "main_tuned", "ood", "controls", "ablation_n"]
 
 
 def test_main_has_the_papers_rows_and_columns(config):
@@ -81,7 +82,7 @@ def test_best_of_each_block_is_bold_in_both_texts(config):
 
 
 def test_latex_is_a_balanced_booktabs_tabular(config):
-    for name in tables.names(config):
+    for name in plan.tables(config):
         latex = text(config, f"{name}.tex")
         assert latex.startswith("\\begin{tabular}") and latex.rstrip().endswith("\\end{tabular}")
         assert latex.count("{") == latex.count("}")
@@ -119,7 +120,7 @@ def test_seeds_are_averaged_and_the_note_says_so(config, three_seeds):
 
 def test_a_config_without_results_makes_tables_of_dashes(tmp_path):
     empty = whole_run.config(tmp_path)
-    for name in tables.names(empty):
+    for name in plan.tables(empty):
         tables.table(empty, name)
     assert typeset.DASH in text(empty, "main.md")
     assert "**" not in text(empty, "main.md").replace("**qwen", "").replace("-s**", "").split("\n")[3]

@@ -57,9 +57,9 @@ def test_hard_facts_are_a_fixed_share_with_one_common_mistake_each() -> None:
 def right_share(author: Author, style: Style) -> float:
     rng, family = Random(1), FAMILIES["chain-4"]
     questions = [family.draw(rng) for _ in range(1500)]
-    return sum(
-        grade(write(0, family, q, author, style, rng), family.solve(q)).correct for q in questions
-    ) / len(questions)
+    return sum(grade(write(0, family, q, author, style, rng), family.solve(q)).correct for q in questions) / len(
+        questions
+    )
 
 
 def test_careful_authors_are_mostly_right_and_careless_ones_mostly_wrong() -> None:

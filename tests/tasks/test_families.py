@@ -61,9 +61,7 @@ def test_questions_and_remainders_stay_in_the_language(name: str, seed: int) -> 
     assert set(question.split()) <= set(VOCABULARY)
     value, operations = family.parse(question)
     for i, operation in enumerate(operations):
-        assert set(family.remainder(value, operations[i:])) | set(family.left(value, operation)) <= set(
-            VOCABULARY
-        )
+        assert set(family.remainder(value, operations[i:])) | set(family.left(value, operation)) <= set(VOCABULARY)
         value = family.apply(value, operation)
 
 

@@ -31,9 +31,7 @@ def test_every_word_of_the_corpus_and_no_other_is_in_the_vocabulary(world: World
 
 
 def test_saved_folder_behaves_like_the_tokenizer(tmp_path) -> None:
-    saved = PreTrainedTokenizerFast(
-        tokenizer_object=language.build_tokenizer(), **language.tokenizer_settings()
-    )
+    saved = PreTrainedTokenizerFast(tokenizer_object=language.build_tokenizer(), **language.tokenizer_settings())
     saved.save_pretrained(tmp_path)
     loaded = PreTrainedTokenizerFast.from_pretrained(tmp_path)
     text = "3 + 4 given _ : 3 + 4 = 7 ; answer 7"

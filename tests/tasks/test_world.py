@@ -182,9 +182,7 @@ def test_prompts_follow_the_templates() -> None:
 def test_speed(world: World) -> None:
     start = time.process_time()
     world.corpus("bayes", 4000)
-    assert (
-        time.process_time() - start < 5.0
-    )  # 24,000 documents take a second or two; the room is for slow machines
+    assert time.process_time() - start < 5.0  # 24,000 documents take a second or two; the room is for slow machines
 
 
 # ---------------------------------------------------------------- controls and errors

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
+from intro import provenance
 from intro.analysis import agreement
 from intro.analysis.audit import audit_frame
 from intro.analysis.claims import record
@@ -13,7 +13,7 @@ from intro.analysis.scoreboard import markdown
 from intro.analysis.verdicts import SHARED_RATE, claims_frame, grid_frame, judge, judge_grid
 from intro.config import Config
 
-REPORTED = Path("workflow/reported")  # from the repository root, where snakemake runs
+REPORTED = provenance.ROOT / "workflow" / "reported"
 
 
 def run(config: Config, reported: Path = REPORTED) -> list[Path]:
@@ -37,13 +37,5 @@ def run(config: Config, reported: Path = REPORTED) -> list[Path]:
     texts["claims.csv"] = rows.round(6).to_csv(index=False)
     texts["claims.md"] = markdown(rows, grid_frame(grid))
     for name, text in texts.items():
-        _write(folder / name, text)
+        provenance.write_text(folder / name, text)
     return [folder / name for name in texts]
-
-
-def _write(path: Path, text: str) -> None:
-    """A file that exists is whole: written under another name, then renamed."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)

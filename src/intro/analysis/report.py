@@ -13,8 +13,8 @@ import pandas as pd
 from jinja2 import Environment
 from markupsafe import Markup
 
-from intro import provenance
-from intro.analysis import page, tables
+from intro import plan, provenance
+from intro.analysis import page
 from intro.analysis.figures import FIGURES
 from intro.analysis.inputs import Inputs
 from intro.analysis.style import VERDICTS
@@ -150,7 +150,7 @@ def grid(heads: Sequence[str], rows: list[list[Any]], words: set[int]) -> Markup
 
 def _tables(config: Config, captions: Path) -> list[dict[str, Any]]:
     folder = config.results_dir / "tables"
-    found = [(name, folder / f"{name}.md") for name in tables.names(config)]
+    found = [(name, folder / f"{name}.md") for name in plan.tables(config)]
     return [
         {"name": name, "html": from_markdown(path.read_text()), "caption": caption(captions / f"{name}.rst")}
         for name, path in found

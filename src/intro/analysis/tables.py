@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from intro import provenance
+from intro import plan, provenance
 from intro.analysis import estimates, stats, typeset
 from intro.analysis.frames import BASE, methods_by_n
 from intro.analysis.inputs import Inputs, under
@@ -44,23 +44,18 @@ class Layout:
     improvement: bool
 
 
-def names(config: Config) -> list[str]:
-    """The tables that this config fills."""
-    return [*_layouts(config), "ablation_n"]
-
-
 def table(config: Config, name: str) -> list[Path]:
     """Write results/{scale}/tables/{name}.csv, .md and .tex. Raises IntroError when the config has no such table."""
+    if name not in plan.tables(config):
+        raise IntroError(f"there is no table '{name}' in this config; it has {', '.join(plan.tables(config))}")
     inputs = Inputs(config)
     if name == "ablation_n":
         frame = ablation_n(inputs)
         texts = typeset.ablation_n(config, frame)
-    elif name in _layouts(config):
+    else:
         layout = _layouts(config)[name]
         frame = scores_table(inputs, layout)
         texts = typeset.scores_table(frame, _columns(config, layout), _note(inputs, layout))
-    else:
-        raise IntroError(f"there is no table '{name}' in this config; it has {', '.join(names(config))}")
     folder = config.results_dir / "tables"
     written = {"csv": frame.round(4).to_csv(index=False), **texts}
     for suffix, text in written.items():

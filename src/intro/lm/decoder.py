@@ -39,8 +39,12 @@ class Shape:
         if config.get("model_type") not in FAMILIES:
             found = config.get("model_type")
             raise IntroError(f"{where}: expected a model of type {' or '.join(FAMILIES)}, found {found!r}")
+        if config.get("use_sliding_window"):
+            raise IntroError(f"{where}: use_sliding_window is on; this decoder attends to the whole context only")
         heads = config["num_attention_heads"]
         rope = config.get("rope_parameters") or config
+        if rope.get("rope_type", "default") != "default":
+            raise IntroError(f"{where}: rope_type {rope['rope_type']!r} is not supported by this decoder, only default")
         return cls(
             layers=config["num_hidden_layers"],
             heads=heads,

@@ -54,9 +54,7 @@ class World:
             _family(name)
         for name, parts in (("question", ("{question}",)), ("posterior", ("{question}", "{answer}"))):
             if name not in self.prompts:
-                raise IntroError(
-                    f"prompts: expected a template named '{name}', found {', '.join(self.prompts)}"
-                )
+                raise IntroError(f"prompts: expected a template named '{name}', found {', '.join(self.prompts)}")
             for part in parts:
                 if part not in self.prompts[name]:
                     raise IntroError(f"prompts.{name}: expected {part} in it, found '{self.prompts[name]}'")
@@ -73,9 +71,7 @@ class World:
     def problems(self, benchmark: str) -> list[Problem]:
         """The test problems of a configured benchmark."""
         if benchmark not in self.benchmarks:
-            raise IntroError(
-                f"data.benchmarks: expected one of {', '.join(self.benchmarks)}, found '{benchmark}'"
-            )
+            raise IntroError(f"data.benchmarks: expected one of {', '.join(self.benchmarks)}, found '{benchmark}'")
         return self._distinct(_family(benchmark), "test", self.benchmarks[benchmark])
 
     def train(self) -> list[Problem]:
@@ -103,8 +99,7 @@ class World:
             new = next((question for question in islice(draws, _PATIENCE) if question not in questions), None)
             if new is None:
                 raise IntroError(
-                    f"{split}: expected {size} different {family.name} problems, "
-                    f"found {len(questions)}; ask for fewer"
+                    f"{split}: expected {size} different {family.name} problems, found {len(questions)}; ask for fewer"
                 )
             questions[new] = None
         return [

@@ -54,9 +54,13 @@ def learning_rate(config: Config, method: str, protocol: str) -> float:
     path = config.results_dir / "protocol.json"
     if not path.is_file():
         raise IntroError(f"{path}: no such file; `intro select` makes it from the learning-rate grid")
-    chosen = json.loads(path.read_text())
+    try:
+        chosen = json.loads(path.read_text())
+        shared, own = chosen["paper"]["learning_rate"], chosen["tuned"]
+    except (ValueError, KeyError, TypeError):
+        raise IntroError(f"{path}: damaged; delete it and run `intro select` again") from None
     if protocol == "paper":
-        return chosen["paper"]["learning_rate"]
-    if protocol == "tuned" and method in chosen["tuned"]:
-        return chosen["tuned"][method]
+        return shared
+    if protocol == "tuned" and method in own:
+        return own[method]
     raise IntroError(f"protocol '{protocol}' has no learning rate for method '{method}'; expected paper or tuned")

@@ -142,6 +142,7 @@ def curve_subsets(config: Config, train: list[Problem]) -> dict[str, list[Proble
 def train_cell(config: Config, cell: Cell) -> None:
     """One training run: final/ (a Hugging Face folder), metrics.csv, curves.csv, record.json."""
     watch = Stopwatch()
+    method_of(config, cell.method)  # a wrong name is said before anything is read
     bench = Bench.open(config, cell.model)
     lr = learning_rate(config, cell.method, cell.protocol)
     writer = _tensorboard(cell.folder(config)) if config.training.tensorboard else None

@@ -18,6 +18,7 @@ from intro.analysis.figures import (
 )
 from intro.analysis.inputs import Inputs
 from intro.config import Config
+from intro.plan import FIGURES
 from intro.types import IntroError
 
 DRAW = {
@@ -33,7 +34,6 @@ DRAW = {
     "learning_rate": learning_rate.draw,
     "dynamics": dynamics.draw,
 }
-FIGURES = list(DRAW)
 
 
 def figure(config: Config, name: str) -> list[Path]:
