@@ -58,7 +58,7 @@ def thin(tmp_path_factory):
         methods={"sft": {"objective": "sft", "label": "SFT"}, "intro": {"objective": "intro", "label": "InTRO"}},
         ablation_n={"model": "qwen2-s", "method": "intro", "grid": [5]},
         evaluation=tiny.evaluation.model_dump() | {"suites": {"main": {"benchmarks": ["chain-2"]}}},
-        cost={"model": "qwen2-s"},
+        cost={"model": "qwen2-s", "methods": ["sft", "intro"]},
     )
 
 
