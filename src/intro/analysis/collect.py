@@ -88,7 +88,8 @@ def grid_rows(grid: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
         ends = {"value": interval.value, "ci_low": interval.low, "ci_high": interval.high}
         size = {"mean_tokens": group.tokens.mean(), "problems": len(group)}
         rows.append(dict(zip(keys, key, strict=True)) | ends | size)
-    return pd.DataFrame(rows).round(4)
+    # not the rates: rounded like the percentages, a small one would become zero
+    return pd.DataFrame(rows).round({"value": 4, "ci_low": 4, "ci_high": 4, "mean_tokens": 4})
 
 
 def _stack(files: Iterator[Path]) -> pd.DataFrame:

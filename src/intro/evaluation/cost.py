@@ -7,6 +7,7 @@ import time
 from dataclasses import replace
 from statistics import median
 
+import numpy as np
 import torch
 from torch.profiler import ProfilerActivity, profile
 from torch.utils.flop_counter import FlopCounterMode
@@ -86,6 +87,13 @@ def fixed_sample(config: Config, prompter: Prompter, tokens: int) -> Sample:
     return Sample(rationales, torch.ones(shape), complete, sum(lengths) / len(lengths), None)
 
 
+def median_interval(values: list[float], resamples: int) -> tuple[float, float]:
+    """95 % bootstrap interval of the median over runs."""
+    drawn = np.random.default_rng(0).choice(values, size=(resamples, len(values)))
+    low, high = np.quantile(np.median(drawn, axis=1), [0.025, 0.975])
+    return float(low), float(high)
+
+
 def cost_check(config: Config) -> None:
     """Write cost.csv. Runs are interleaved, and ratios are taken within a round: the machine's speed drifts."""
     watch, settings = Stopwatch(), config.cost
@@ -106,11 +114,12 @@ def cost_check(config: Config) -> None:
     tokens = sum(len(r.tokens) for r in sample.rationales)
     rows = []
     for name, update in updates.items():
-        ratios = sorted(a / b for a, b in zip(seconds[name], seconds[YARDSTICK], strict=True))
+        ratios = [a / b for a, b in zip(seconds[name], seconds[YARDSTICK], strict=True)]
+        low, high = median_interval(ratios, config.evaluation.resamples)
         rows.append({
             "method": name, "forward_passes": update.forward_passes(), "backward_passes": 1, "tokens": tokens,
             "flops": update.flops(), "seconds_median": median(seconds[name]), "ratio_median": median(ratios),
-            "ratio_low": ratios[0], "ratio_high": ratios[-1], "peak_bytes": update.peak_bytes(), "runs": settings.runs,
+            "ratio_low": low, "ratio_high": high, "peak_bytes": update.peak_bytes(), "runs": settings.runs,
         })  # fmt: skip
     write_text(config.results_dir / "cost.csv", to_csv(COLUMNS, rows))
     record = watch.record(settings=settings.model_dump(), seed=config.seed, inputs={"model": folder})

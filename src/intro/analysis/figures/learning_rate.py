@@ -31,6 +31,7 @@ def _panel(panel: Axes, inputs: Inputs, grid: pd.DataFrame, chosen: dict) -> Non
     shared, tuned = chosen.get("paper", {}).get("learning_rate"), chosen.get("tuned", {})
     methods = [m for m in config.all_methods if m in set(grid.method)]
     ends = []
+    panel.set_xscale("log")  # first: limits chosen on a linear axis would cut the smallest rate off
     for place, method in enumerate(methods):
         line = grid[grid.method == method].groupby("lr")[["value", "ci_low", "ci_high"]].mean().reset_index()
         ink = style.colour(config, method)
@@ -46,7 +47,7 @@ def _panel(panel: Axes, inputs: Inputs, grid: pd.DataFrame, chosen: dict) -> Non
         panel.axvspan(shared * 0.86, shared / 0.86, color=style.FAINT, alpha=0.6, lw=0, zorder=0)
         panel.annotate("shared rate", (shared, 0), (0, 3), xycoords=("data", "axes fraction"),
                        textcoords="offset points", ha="center", fontsize=7, color=style.SOFT)  # fmt: skip
-    panel.set_xscale("log")
+    panel.set_xlim(rates[0] * 0.8, rates[-1] / 0.8)
     panel.xaxis.set_major_locator(FixedLocator(rates))
     panel.xaxis.set_minor_locator(NullLocator())
     panel.xaxis.set_major_formatter(FuncFormatter(_rate))
