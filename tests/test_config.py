@@ -188,7 +188,7 @@ def test_plan_lists_each_run_once(tmp_path: Path) -> None:
     assert plan.Cell("qwen2-s", "intro-n1", "paper", 0) in cells
     assert len(plan.evaluations(parsed)) == len(cells) + 2
     assert plan.sweeps(parsed) == [("qwen2-s", m) for m in ("sft", "grpo", "intro")]
-    assert plan.tables(parsed) == ["main", "main_tuned", "ood", "ablation_n"]
+    assert plan.tables(parsed) == ["main", "main_tuned", "ablation_n"]
 
 
 def test_options_are_those_of_the_objectives(tmp_path: Path) -> None:
