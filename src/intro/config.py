@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -311,7 +311,8 @@ def parse(mapping: dict[str, Any], source: str = "config") -> Config:
 def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
     # the discriminator of a method's union shows up as a path element of its own: leave it out
-    tags = {"sft", "latro", "raft++", "gpg", "grpo", "intro"}
+    records = get_args(get_args(AnyMethod)[0])
+    tags = {get_args(record.model_fields["objective"].annotation)[0] for record in records}
     path = [str(part) for part in first["loc"]]
     key = ".".join(p for i, p in enumerate(path) if not (i == 2 and path[0] == "methods" and p in tags))
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""

@@ -29,6 +29,11 @@ def base_folder(config: Config, model: str) -> Path:
     return config.results_dir / "models" / model
 
 
+def suite_file(config: Config, cell: Cell, suite: str, name: str) -> Path:
+    """`name` is generations.jsonl, grades.jsonl or score.json."""
+    return cell.folder(config) / suite / name
+
+
 def problems_file(config: Config, name: str) -> Path:
     """JSONL of a benchmark, "train" or "validation"."""
     return config.results_dir / "problems" / f"{name}.jsonl"
@@ -48,6 +53,15 @@ def method_of(config: Config, name: str) -> AnyMethod:
 def check_model(config: Config, name: str) -> None:
     if name not in config.models:
         raise IntroError(f"model: unknown '{name}'; this config has {', '.join(config.models)}")
+
+
+def check_evaluation(config: Config, cell: Cell, suite: str) -> None:
+    """Raises IntroError for a model, method or suite that this config does not have."""
+    check_model(config, cell.model)
+    if cell.method != "base":
+        method_of(config, cell.method)
+    if suite not in config.evaluation.suites:
+        raise IntroError(f"suite: unknown '{suite}'; this config has {', '.join(config.evaluation.suites)}")
 
 
 def trained(config: Config) -> list[Cell]:

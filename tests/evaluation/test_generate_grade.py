@@ -11,12 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intro.config import Config
-from intro.evaluation.files import GENERATION_KEYS, GRADE_KEYS, suite_file
 from intro.evaluation.generate import generate
 from intro.evaluation.grade import grade, score
-from intro.plan import Cell, problems_file
+from intro.plan import Cell, problems_file, suite_file
 from intro.tasks.checking import grade as check
-from intro.tasks.store import read_jsonl, read_problems
+from intro.tasks.store import GENERATION_KEYS, GRADE_KEYS, read_jsonl, read_problems
 from intro.types import IntroError
 
 BASE = Cell("qwen2-s", "base", "base", 0)

@@ -11,11 +11,11 @@ import pandas as pd
 
 from intro.analysis.stats import Resampling, within_model
 from intro.config import Config
-from intro.plan import Cell, evaluations, grid_file, method_of, sweeps, trained
+from intro.plan import Cell, evaluations, grid_file, method_of, suite_file, sweeps, trained
 from intro.provenance import Stopwatch, whole_file, write_json
-from intro.tasks.store import read_jsonl
+from intro.tasks.store import GRID_KEYS, read_jsonl
 
-GRADE_KEYS = ("benchmark", "problem", "sample", "correct", "tokens", "truncated", "verified")
+KEPT = ("benchmark", "problem", "sample", "correct", "tokens", "truncated", "verified")  # of GRADE_KEYS
 
 
 def collect(config: Config) -> None:
@@ -51,9 +51,9 @@ def _graded(config: Config, cell: Cell, suite: str) -> Iterator[dict[str, Any]]:
     n = None if cell.method == "base" else getattr(method_of(config, cell.method), "n", None)
     names = {"suite": suite, "model": cell.model, "method": cell.method, "protocol": cell.protocol}
     seeds = {"pretrain_seed": config.pretraining.seed, "train_seed": cell.seed, "n": n}
-    file = cell.folder(config) / suite / "grades.jsonl"
-    for line in read_jsonl(file, GRADE_KEYS, "delete it and run `intro grade` for it again"):
-        yield names | seeds | {key: line[key] for key in GRADE_KEYS}
+    file = suite_file(config, cell, suite, "grades.jsonl")
+    for line in read_jsonl(file, KEPT, "delete it and run `intro grade` for it again"):
+        yield names | seeds | {key: line[key] for key in KEPT}
 
 
 def score_rows(config: Config, verdicts: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
@@ -75,9 +75,8 @@ def score_rows(config: Config, verdicts: pd.DataFrame, resampling: Resampling) -
 
 def read_grid(config: Config) -> pd.DataFrame:
     """Validation verdicts of every method at every rate of the grid, one row per problem."""
-    keys = ("model", "method", "lr", "train_seed", "benchmark", "problem", "correct", "tokens")
     files = [grid_file(config, *pair) for pair in sweeps(config)]
-    return pd.DataFrame([line for f in files for line in read_jsonl(f, keys, "run `intro sweep` for it again")])
+    return pd.DataFrame([line for f in files for line in read_jsonl(f, GRID_KEYS, "run `intro sweep` for it again")])
 
 
 def grid_rows(grid: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:

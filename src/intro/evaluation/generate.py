@@ -5,19 +5,18 @@ from __future__ import annotations
 from tqdm import tqdm
 
 from intro.config import Config
-from intro.evaluation.files import GENERATION_KEYS, check, suite_file
 from intro.lm.decoder import Decoder
 from intro.lm.engine import Engine, Sampling
 from intro.lm.text import Text, render
-from intro.plan import Cell, problems_file
+from intro.plan import Cell, check_evaluation, problems_file, suite_file
 from intro.provenance import Stopwatch, file_digest, write_json
 from intro.seeds import generator_for
-from intro.tasks.store import read_problems, write_jsonl
+from intro.tasks.store import GENERATION_KEYS, read_problems, write_jsonl
 
 
 def generate(config: Config, cell: Cell, suite: str) -> None:
     """Answer every problem of a suite, k times where its benchmark says so: generations.jsonl and its record."""
-    check(config, cell, suite)
+    check_evaluation(config, cell, suite)
     watch, settings = Stopwatch(), config.evaluation
     folder = cell.weights(config)
     text = Text.from_folder(folder)

@@ -7,17 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from intro.config import Config
-from intro.evaluation.files import GENERATION_KEYS, GRADE_KEYS, check, suite_file
-from intro.plan import Cell, problems_file
+from intro.plan import Cell, check_evaluation, problems_file, suite_file
 from intro.provenance import Stopwatch, write_json
 from intro.tasks.registry import load_source
-from intro.tasks.store import read_jsonl, read_problems, write_jsonl
+from intro.tasks.store import GENERATION_KEYS, GRADE_KEYS, read_jsonl, read_problems, write_jsonl
 from intro.types import IntroError
 
 
 def grade(config: Config, cell: Cell, suite: str) -> None:
     """Verdicts on stored generations: grades.jsonl, and score.json with the mean per benchmark."""
-    check(config, cell, suite)
+    check_evaluation(config, cell, suite)
     watch = Stopwatch()
     file = suite_file(config, cell, suite, "generations.jsonl")
     source = load_source(config.data, config.prompts, config.seed)

@@ -11,6 +11,11 @@ from typing import Any
 from intro.provenance import whole_file
 from intro.types import IntroError, Problem
 
+# what each line of these files holds
+GENERATION_KEYS = ("benchmark", "problem", "sample", "tokens", "truncated", "text")
+GRADE_KEYS = ("benchmark", "problem", "sample", "correct", "reason", "extracted", "verified", "tokens", "truncated")
+GRID_KEYS = ("model", "method", "lr", "train_seed", "benchmark", "problem", "correct", "tokens")
+
 
 def write_jsonl(path: Path, records: Iterable[dict[str, Any]]) -> None:
     with whole_file(path) as temporary, temporary.open("w") as file:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import torch
-
 from intro.seeds import generator_for
 
 
@@ -14,6 +12,8 @@ def steps_of(problems: int, per_step: int, epochs: int) -> int:
 
 def prompts_of(seed: int, step: int, problems: int, per_step: int) -> list[int]:
     """Indices of the prompts of one step (0-based): consecutive parts of one shuffled pass after another."""
+    import torch  # here: planning asks this module for numbers of steps only
+
     start, chosen = step * per_step, []
     while len(chosen) < per_step:
         position = start + len(chosen)

@@ -9,11 +9,9 @@ from statistics import fmean
 from intro.config import Config
 from intro.plan import grid_file, sweeps
 from intro.provenance import Stopwatch, write_json
-from intro.tasks.store import read_jsonl
+from intro.tasks.store import GRID_KEYS, read_jsonl
 from intro.training.prompts import steps_of
 from intro.types import IntroError
-
-GRID_KEYS = ("model", "method", "lr", "train_seed", "benchmark", "problem", "correct", "tokens")
 
 
 def choose(values: dict[tuple[str, str, float], float]) -> tuple[float, dict[str, float]]:

@@ -18,14 +18,14 @@ from intro.objectives import build
 from intro.plan import Cell, base_folder, check_model, grid_file, method_of, problems_file
 from intro.provenance import Stopwatch, code_digest, digest, file_digest, to_csv, whole_folder, write_json, write_text
 from intro.tasks.registry import load_source
-from intro.tasks.store import read_jsonl, read_problems, write_jsonl
+from intro.tasks.store import GRID_KEYS, read_jsonl, read_problems, write_jsonl
 from intro.training import pretrain as pretraining
 from intro.training.checkpoint import Scratch
 from intro.training.evals import measure
 from intro.training.loop import Run, Trainer
 from intro.training.records import CURVES, METRICS
 from intro.training.rollouts import Prompter
-from intro.training.selection import GRID_KEYS, learning_rate
+from intro.training.selection import learning_rate
 from intro.types import Problem
 
 # what a run does not depend on: leaving these out lets equal runs share their scratch folder
