@@ -187,6 +187,7 @@ def test_plan_lists_each_run_once(tmp_path: Path) -> None:
     assert len(cells) == len(set(cells)) == 2 * 3 * 2 + 1
     assert plan.Cell("qwen2-s", "intro-n1", "paper", 0) in cells
     assert len(plan.evaluations(parsed)) == len(cells) + 2
+    assert set(plan.validated(parsed)) == {("qwen2-s", "base"), *plan.sweeps(parsed)}
     assert plan.sweeps(parsed) == [("qwen2-s", m) for m in ("sft", "grpo", "intro")]
     assert plan.tables(parsed) == ["main", "main_tuned", "ablation_n"]
 

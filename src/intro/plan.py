@@ -95,6 +95,11 @@ def sweeps(config: Config) -> list[tuple[str, str]]:
     return [(model, method) for model in config.training.sweep_models for method in config.methods]
 
 
+def validated(config: Config) -> list[tuple[str, str]]:
+    """The sweeps and, to judge them against, the base models: every file of validation verdicts."""
+    return [*((model, "base") for model in config.training.sweep_models), *sweeps(config)]
+
+
 FIGURES = [
     "overview",
     "length",

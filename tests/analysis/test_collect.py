@@ -12,14 +12,14 @@ from intro.analysis.stats import Resampling
 RESAMPLING = Resampling(200, 0)
 
 
-def test_grid_keeps_small_learning_rates():
+def test_grid_keeps_small_learning_rates_and_the_base_that_has_none():
     """3e-7 is a rate like any other; percentages are rounded to four decimals, rates are not."""
-    rates = [3e-7, 3e-5, 1e-4]
+    rates = [None, 3e-7, 3e-5, 1e-4]
     grid = pd.DataFrame(
         [
             {
                 "model": "m",
-                "method": "grpo",
+                "method": "grpo" if lr else "base",
                 "lr": lr,
                 "train_seed": 0,
                 "problem": str(i),
@@ -31,8 +31,9 @@ def test_grid_keeps_small_learning_rates():
         ]
     )
     rows = grid_rows(grid, RESAMPLING)
-    assert rows.lr.tolist() == rates
-    assert rows.value.tolist() == [33.3333] * 3 and (rows.problems == 9).all() and (rows.mean_tokens == 7).all()
+    assert rows.method.tolist() == ["base", "grpo", "grpo", "grpo"]
+    assert rows.lr.isna().tolist() == [True, False, False, False] and rows.lr.tolist()[1:] == rates[1:]
+    assert rows.value.tolist() == [33.3333] * 4 and (rows.problems == 9).all() and (rows.mean_tokens == 7).all()
     assert (rows.ci_low < rows.value).all() and (rows.value < rows.ci_high).all()
 
 

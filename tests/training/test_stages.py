@@ -33,6 +33,10 @@ def test_sweep_select_train_is_one_chain(toy_config: Config, monkeypatch: pytest
         stages.sweep(toy_config, "qwen2-s", method)
     lines = read_jsonl(grid_file(toy_config, "qwen2-s", "intro"), GRID_KEYS, "")
     assert len(lines) == 2 * 10 and {line["lr"] for line in lines} == {0.001, 0.003}
+    stages.sweep(toy_config, "qwen2-s", "base")
+    untrained = read_jsonl(grid_file(toy_config, "qwen2-s", "base"), GRID_KEYS, "")
+    assert [line["lr"] for line in untrained] == [None] * 10  # what every rate is judged against
+    assert [line["problem"] for line in untrained] == [line["problem"] for line in lines[:10]]
     select(toy_config)
     monkeypatch.setattr(stages.Trainer, "step", None)
     cell = Cell("qwen2-s", "intro", "paper", 0)

@@ -56,18 +56,15 @@ def settings(*names):
 
 
 def method_settings(wildcards):
-    """One method's own options: changing another method re-runs nothing here. Labels are only printed."""
-    return plan.method_of(CONFIG, wildcards.method).model_dump(
-        mode="json", exclude={"label"}
-    )
+    """One method's own options: changing another method re-runs nothing here. Labels are only printed; base has none."""
+    entry = CONFIG.all_methods.get(wildcards.method)
+    return entry and entry.model_dump(mode="json", exclude={"label"})
 
 
 def objective_file(wildcards):
-    """The one file of objectives/ that a method's training depends on, beside the shared ones."""
-    objective = plan.method_of(CONFIG, wildcards.method).objective
-    return (
-        "src/intro/objectives/" + {"raft++": "raft"}.get(objective, objective) + ".py"
-    )
+    """The one file of objectives/ that a method's training depends on, beside the shared ones; base has none."""
+    entry = CONFIG.all_methods.get(wildcards.method)
+    return [f"src/intro/objectives/{entry.objective.rstrip('+')}.py"] if entry else []
 
 
 def run_settings():
@@ -143,5 +140,6 @@ def table_files(name):
 
 TRAINED = plan.trained(CONFIG)
 GRID = [str(plan.grid_file(CONFIG, *pair)) for pair in plan.sweeps(CONFIG)]
+VALIDATED = [str(plan.grid_file(CONFIG, *pair)) for pair in plan.validated(CONFIG)]
 PROBLEMS = [*CONFIG.data.benchmarks, "train", "validation", "corpus"]
 TRAINING_CODE = ["lm/*.py", "tasks/*.py", "training/*.py", "objectives/protocol.py"]

@@ -51,7 +51,7 @@ rule collect_results:
         grades=grades(),
         curves=run_files("curves.csv", TRAINED),
         metrics=run_files("metrics.csv", TRAINED),
-        grid=GRID,
+        grid=VALIDATED,
         protocol=f"{RESULTS}/protocol.json",
         code=sources("analysis/collect.py", "analysis/stats.py"),
     output:

@@ -88,6 +88,7 @@ ACCURACY: list[Claim | Joint] = [
         f"SFT minus base ({POINTS})",
         estimands.compare("sft", "base"),
         "below",
+        rates="grid",
     ),
     Claim(
         "ood_above_base",
@@ -120,6 +121,7 @@ LENGTH: list[Claim | Joint] = [
         f"InTRO minus GRPO, all problems ({TOKENS})",
         estimands.compare_length("intro", "grpo", "all"),
         "below",
+        rates="grid",
     ),
     Claim(
         "length_falls",

@@ -11,7 +11,7 @@ import pandas as pd
 
 from intro.analysis.stats import Resampling, within_model
 from intro.config import Config
-from intro.plan import Cell, evaluations, grid_file, method_of, suite_file, sweeps, trained
+from intro.plan import Cell, evaluations, grid_file, method_of, suite_file, trained, validated
 from intro.provenance import Stopwatch, whole_file, write_json
 from intro.tasks.store import GRID_KEYS, read_jsonl
 
@@ -74,15 +74,15 @@ def score_rows(config: Config, verdicts: pd.DataFrame, resampling: Resampling) -
 
 
 def read_grid(config: Config) -> pd.DataFrame:
-    """Validation verdicts of every method at every rate of the grid, one row per problem."""
-    files = [grid_file(config, *pair) for pair in sweeps(config)]
+    """Validation verdicts of every method at every rate of the grid and of the base model, one row per problem."""
+    files = [grid_file(config, *pair) for pair in validated(config)]
     return pd.DataFrame([line for f in files for line in read_jsonl(f, GRID_KEYS, "run `intro sweep` for it again")])
 
 
 def grid_rows(grid: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
-    """Validation accuracy in percent with its problem-level interval, per model, method and rate."""
+    """Validation accuracy in percent with its problem-level interval, per model, method and rate (base: none)."""
     keys, rows = ["model", "method", "lr", "train_seed"], []
-    for key, group in grid.groupby(keys, sort=False):
+    for key, group in grid.groupby(keys, sort=False, dropna=False):
         interval = within_model([100.0 * group.correct.to_numpy(dtype=float)[:, None]], resampling).interval()
         ends = {"value": interval.value, "ci_low": interval.low, "ci_high": interval.high}
         size = {"mean_tokens": group.tokens.mean(), "problems": len(group)}

@@ -11,7 +11,8 @@ from typing import Any
 from tqdm import tqdm
 
 from intro.config import Config
-from intro.lm.engine import Sampling
+from intro.lm.decoder import Decoder
+from intro.lm.engine import Engine, Sampling
 from intro.lm.load import load_model, save_model
 from intro.lm.text import Text
 from intro.objectives import build
@@ -83,13 +84,18 @@ class Bench:
         evaluation = self.config.evaluation
         return Sampling(evaluation.max_response_tokens, evaluation.temperature, evaluation.top_p)
 
-    def settings(self, method: str, lr: float, seed: int) -> dict[str, Any]:
+    def base_engine(self) -> Engine:
+        """The untrained model, ready to answer."""
+        decoder, text = Decoder.from_folder(base_folder(self.config, self.model)), self.prompter.text
+        return Engine(decoder, text.stop, text.pad, self.config.evaluation.batch)
+
+    def settings(self, method: str, lr: float | None, seed: int) -> dict[str, Any]:
         """Everything that decides the run, for its record and for the name of its scratch folder."""
         config = self.config
         return {
             "model": self.model,
             "base": file_digest(base_folder(config, self.model) / "model.safetensors"),
-            "method": method_of(config, method).model_dump(exclude={"label"}),
+            "method": "base" if method == "base" else method_of(config, method).model_dump(exclude={"label"}),
             "learning_rate": lr,
             "seed": seed,
             "training": config.training.model_dump(exclude=NOT_THE_RUN),
@@ -164,15 +170,18 @@ def train_cell(config: Config, cell: Cell) -> None:
 
 
 def sweep(config: Config, model: str, method: str) -> None:
-    """Train at every rate of the grid and answer the validation problems with each final model."""
+    """Train at every rate of the grid and answer the validation problems with each final model.
+
+    The base model has no rate: it answers once, and its lines hold `lr: null`.
+    """
     watch = Stopwatch()
     bench = Bench.open(config, model)
     problems = read_problems(problems_file(config, "validation"))
     prompts = [bench.prompter.question(p) for p in problems]
     seed, lines = config.training.train_seeds[0], []
-    for lr in config.training.learning_rates:
-        trainer = bench.train_one(method, lr, seed)
-        graded = measure(problems, prompts, bench.prompter, trainer.engine, bench.sampling, seed).graded
+    for lr in [None] if method == "base" else config.training.learning_rates:
+        engine = bench.base_engine() if lr is None else bench.train_one(method, lr, seed).engine
+        graded = measure(problems, prompts, bench.prompter, engine, bench.sampling, seed).graded
         for problem, g in zip(problems, graded, strict=True):
             values = (
                 model,
@@ -187,7 +196,7 @@ def sweep(config: Config, model: str, method: str) -> None:
             lines.append(dict(zip(GRID_KEYS, values, strict=True)))
     file = grid_file(config, model, method)
     write_jsonl(file, lines)
-    settings = bench.settings(method, 0.0, seed) | {"learning_rate": config.training.learning_rates}
+    settings = bench.settings(method, None, seed) | {"learning_rate": config.training.learning_rates}
     record = watch.record(settings=settings, seed=seed, inputs={"base": base_folder(config, model)})
     write_json(file.with_suffix(".record.json"), record)
 

@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from intro.analysis import style
+from intro.analysis.frames import BASE
 from intro.analysis.inputs import Inputs
 
 
@@ -27,7 +28,7 @@ def draw(inputs: Inputs) -> Figure:
 
 
 def _panel(panel: Axes, inputs: Inputs, grid: pd.DataFrame, chosen: dict) -> None:
-    config, rates = inputs.config, sorted(grid.lr.unique())
+    config, rates = inputs.config, sorted(grid.lr.dropna().unique())
     shared, tuned = chosen.get("paper", {}).get("learning_rate"), chosen.get("tuned", {})
     methods = [m for m in config.all_methods if m in set(grid.method)]
     ends = []
@@ -43,6 +44,10 @@ def _panel(panel: Axes, inputs: Inputs, grid: pd.DataFrame, chosen: dict) -> Non
         best = line.lr == tuned.get(method, np.nan)
         panel.plot(x[best], line.value[best], "o", ms=10, mfc="none", mec=ink, mew=1.2)
         ends.append((line.value.iloc[-1], style.label(config, method), ink))
+    if len(base := grid[grid.method == BASE]):
+        ink = style.colour(config, BASE)
+        panel.axhline(base.value.mean(), color=ink, lw=1, ls=(0, (4, 3)), zorder=0)
+        ends.append((base.value.mean(), style.label(config, BASE), ink))
     if shared:
         panel.axvspan(shared * 0.86, shared / 0.86, color=style.FAINT, alpha=0.6, lw=0, zorder=0)
         panel.annotate("shared rate", (shared, 0), (0, 3), xycoords=("data", "axes fraction"),
