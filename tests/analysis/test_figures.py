@@ -9,7 +9,7 @@ import whole_run
 from matplotlib.colors import to_rgb
 
 from intro.analysis import style
-from intro.analysis.figures import DRAW, FIGURES, ablation, figure
+from intro.analysis.figures import DRAW, FIGURES, ablation, figure, lines
 from intro.analysis.inputs import Inputs
 from intro.types import IntroError
 
@@ -133,3 +133,19 @@ def test_no_personal_matplotlibrc_leaks_in():
 def test_every_planned_figure_can_be_drawn():
     """The workflow asks for plan.FIGURES; a name without a drawing would fail at the end of a run."""
     assert set(DRAW) == set(FIGURES)
+
+
+def test_smoothing_keeps_runs_apart():
+    """Two flat runs stay where they are, and batch noise of one run leaves the other alone."""
+    steps = np.arange(20)
+    noisy = np.where(steps % 2, 1.0, -1.0)
+    frame = pd.concat(
+        [
+            pd.DataFrame({"train_seed": 0, "step": steps, "value": 5.0}),
+            pd.DataFrame({"train_seed": 1, "step": steps, "value": 50.0 + noisy}),
+        ]
+    ).sample(frac=1.0, random_state=0, ignore_index=True)
+    smoothed = lines.smooth(frame, "value", 5)
+    flat, calmed = (smoothed[smoothed.train_seed == seed].value for seed in (0, 1))
+    assert (flat == 5.0).all()
+    assert calmed.sub(50.0).abs().max() < 0.51 and len(smoothed) == 40

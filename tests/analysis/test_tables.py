@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 import whole_run
 
 from intro import plan
-from intro.analysis import tables, typeset
+from intro.analysis import estimates, tables, typeset
 from intro.analysis.inputs import Inputs
+from intro.analysis.stats import Resampling
 from intro.types import IntroError
 
 IN_DOMAIN = ["chain-2", "chain-5", "chain-6", "chain-4", "chain-3", "chain-7"]
@@ -108,14 +111,24 @@ def test_entropy_is_that_of_the_last_quarter():
 
 def test_seeds_are_averaged_and_the_note_says_so(config, three_seeds):
     assert "problems only: a single training run each" in text(config, "main.md")
-    tables.table(three_seeds, "main")
-    assert "problems and 3 training runs" in text(three_seeds, "main.md")
+    for name in ("main", "ablation_n"):
+        tables.table(three_seeds, name)
+        assert "problems and 3 training runs" in text(three_seeds, f"{name}.md")
     scores = Inputs(three_seeds).scores
     cell = scores.query("suite == 'main' and model == 'qwen2-s' and method == 'intro' and benchmark == 'chain-2'")
     mean = cell[cell.protocol == "paper"].value.mean()
     assert read(three_seeds, "main").query("model == 'qwen2-s' and method == 'intro'")["chain-2"].iloc[0] == (
         pytest.approx(mean, abs=1e-3)
     )
+
+
+def test_no_interval_of_an_accuracy_leaves_the_percentages():
+    """Three runs of which one collapsed: Student's t alone would reach beyond both ends."""
+    problems = pd.MultiIndex.from_product([["chain-2"], range(50)], names=["benchmark", "problem"])
+    values = pd.DataFrame({(0, 0): 100.0, (0, 1): 100.0, (0, 2): 10.0}, index=problems)
+    results = SimpleNamespace(values=lambda *_: values, resampling=Resampling(500, 0))
+    found = estimates.accuracy(results, "m", "intro")
+    assert (found.low, found.value, found.high) == (0.0, 70.0, 100.0)
 
 
 def test_a_config_without_results_makes_tables_of_dashes(tmp_path):

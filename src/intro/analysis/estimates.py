@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -24,7 +25,11 @@ def accuracy(
     """Percent with its 95 % interval; every benchmark counts the same, as in the paper's average."""
     values = results.values(suite, model, method, column)
     parts = [] if values is None else strata(values, benchmarks)
-    return stats.within_model(parts, results.resampling).interval() if parts else NOTHING
+    if not parts:
+        return NOTHING
+    found = stats.within_model(parts, results.resampling).interval()
+    # with few runs Student's t reaches beyond what a percentage can be
+    return replace(found, low=max(found.low, 0.0), high=min(found.high, 100.0))
 
 
 def tokens(results: Results, model: str, method: str, benchmarks: Sequence[str] | None = None) -> stats.Interval:

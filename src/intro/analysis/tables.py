@@ -11,7 +11,7 @@ import pandas as pd
 
 from intro import plan, provenance
 from intro.analysis import estimates, stats, typeset
-from intro.analysis.frames import BASE, methods_by_n
+from intro.analysis.frames import BASE, Results, methods_by_n
 from intro.analysis.inputs import Inputs, under
 from intro.analysis.verdicts import SHARED_RATE
 from intro.config import Config
@@ -51,7 +51,8 @@ def table(config: Config, name: str) -> list[Path]:
     inputs = Inputs(config)
     if name == "ablation_n":
         frame = ablation_n(inputs)
-        texts = typeset.ablation_n(config, frame)
+        model, methods = config.ablation_n.model, list(methods_by_n(config).values())
+        texts = typeset.ablation_n(config, frame, _spread(inputs.results, "main", model, methods))
     else:
         layout = _layouts(config)[name]
         frame = scores_table(inputs, layout)
@@ -126,13 +127,7 @@ def _columns(config: Config, layout: Layout) -> typeset.Columns:
 
 
 def _note(inputs: Inputs, layout: Layout) -> str:
-    results = inputs.results.under(layout.protocol)
-    cells = [results.values(layout.suite, layout.models[0], m) for m in layout.methods if m != BASE]
-    seeds = max((len(cell.columns) for cell in cells if cell is not None), default=0)
-    spread = (
-        "problems only: a single training run each" if seeds < 2 else f"problems only, mean of {seeds} training runs"
-    )
-    spread = spread if seeds < stats.ENOUGH else f"problems and {seeds} training runs"
+    spread = _spread(inputs.results.under(layout.protocol), layout.suite, layout.models[0], layout.methods)
     rate = (
         "each method at its own best learning rate on validation"
         if layout.protocol == "tuned"
@@ -141,6 +136,16 @@ def _note(inputs: Inputs, layout: Layout) -> str:
     gain = " Improvement is relative to the base model's average." if layout.improvement else ""
     bold = "Bold: best of its block."
     return f"Accuracy in percent, {rate}. Brackets: 95 % interval of the average ({spread}).{gain} {bold}"
+
+
+def _spread(results: Results, suite: str, model: str, methods: list[str]) -> str:
+    """What the intervals of a table rest on."""
+    cells = [results.values(suite, model, method) for method in methods if method != BASE]
+    seeds = max((len(cell.columns) for cell in cells if cell is not None), default=0)
+    if seeds < stats.ENOUGH:
+        runs = "a single training run each" if seeds < 2 else f"mean of {seeds} training runs"
+        return f"problems only: {runs}"
+    return f"problems and {seeds} training runs"
 
 
 # ---------------------------------------------------------------- n

@@ -102,12 +102,12 @@ def escape(text: str) -> str:
 # ---------------------------------------------------------------- n
 
 
-def ablation_n(config: Config, frame: pd.DataFrame) -> dict[str, str]:
-    """One column per n, as the paper prints it."""
+def ablation_n(config: Config, frame: pd.DataFrame, spread: str) -> dict[str, str]:
+    """One column per n, as the paper prints it; `spread` is what the intervals rest on."""
     model = config.ablation_n.model
     note = (
         f"{model} (for {config.models[model].stands_for}). n counts the rationale's own token. "
-        "Brackets: 95 % interval, resampling problems. Entropy: nats per token, mean over the last quarter of training."
+        f"Brackets: 95 % interval ({spread}). Entropy: nats per token, mean over the last quarter of training."
     )
     best = frame.average.round(1).max()
     rows = {

@@ -17,19 +17,22 @@ def over_seeds(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["step", "mean", "low", "high"])
 
 
-def smooth(line: pd.DataFrame, window: int) -> pd.Series:
-    """A centred running mean, for quantities that one batch of prompts makes noisy."""
-    return line["mean"].rolling(window, center=True, min_periods=1).mean()
+def smooth(frame: pd.DataFrame, column: str, window: int) -> pd.DataFrame:
+    """A centred running mean of each run, for quantities that one batch of prompts makes noisy."""
+    runs = frame.sort_values("step").groupby("train_seed")[column]
+    return frame.assign(**{column: runs.transform(lambda r: r.rolling(window, center=True, min_periods=1).mean())})
 
 
 def draw(axes: Axes, frame: pd.DataFrame, column: str, colour: str, window: int = 1) -> float | None:
     """One method's line; returns the height of its right end for a direct label, None when there is nothing to draw."""
-    line = over_seeds(frame, column)
-    if line.empty:
+    raw = over_seeds(frame, column)
+    if raw.empty:
         return None
     if window > 1:
-        axes.plot(line.step, line["mean"], color=style.tint(colour, 0.6), lw=0.7)
-    mean = smooth(line, window)
+        axes.plot(raw.step, raw["mean"], color=style.tint(colour, 0.6), lw=0.7)
+    # smoothed run by run: the band then shows how runs differ, not how batches do
+    line = over_seeds(smooth(frame.dropna(subset=[column]), column, window), column)
+    mean = line["mean"]
     if line.low.notna().any():
         axes.fill_between(line.step, line.low, line.high, color=colour, alpha=0.16, lw=0)
     else:
