@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from intro.lm.decoder import Cache, Decoder
+from intro.lm.decoder import Cache, Decoder, Shape
 from intro.lm.engine import Engine, Sampling, choose, nucleus
 from intro.lm.load import load_model
 from intro.types import IntroError
@@ -251,3 +251,19 @@ def test_other_architectures_are_refused(tmp_path: Path) -> None:
     change_config(tmp_path, model_type="llama")
     with pytest.raises(IntroError, match="expected a model of type qwen2 or qwen3, found 'llama'"):
         Decoder.from_folder(tmp_path)
+
+
+def test_the_cache_grows_by_blocks_and_forgets_nothing() -> None:
+    """Old positions stay as they were; new ones are zero, since masked positions are multiplied, not skipped."""
+    shape = Shape(layers=2, heads=2, kv_heads=1, head_dim=4, epsilon=1e-6, rope_theta=1e4, context=512)
+    cache = Cache(shape, 3, 5, torch.empty(0))
+    cache.keys.uniform_(), cache.values.uniform_()
+    keys, values = cache.keys.clone(), cache.values.clone()
+    cache.reserve(5)
+    assert cache.keys.shape[3] == 5
+    cache.reserve(6)
+    assert cache.keys.shape == cache.values.shape == (2, 3, 1, 5 + Cache.BLOCK, 4)
+    assert cache.keys[..., :5, :].equal(keys) and cache.values[..., :5, :].equal(values)
+    assert not cache.keys[..., 5:, :].any() and not cache.values[..., 5:, :].any()
+    cache.reserve(5 + 3 * Cache.BLOCK)
+    assert cache.keys.shape[3] == 5 + 3 * Cache.BLOCK

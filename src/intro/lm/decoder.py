@@ -57,12 +57,23 @@ class Shape:
 
 
 class Cache:
-    """Keys and values of B rows, preallocated: two tensors [layers, B, kv heads, T, head dim]."""
+    """Keys and values of B rows: two tensors [layers, B, kv heads, T, head dim] that grow by blocks of positions.
+
+    Room for the longest response from the start would be copied with every row that ends.
+    """
+
+    BLOCK = 32
 
     def __init__(self, shape: Shape, rows: int, length: int, like: Tensor) -> None:
         size = (shape.layers, rows, shape.kv_heads, length, shape.head_dim)
         # zeros, not empty: masked positions are multiplied by zero weights, and 0 * nan is nan
         self.keys, self.values = like.new_zeros(size), like.new_zeros(size)
+
+    def reserve(self, length: int) -> None:
+        """Make room for positions below `length`."""
+        if (short := length - self.keys.shape[3]) > 0:
+            room = -(-short // self.BLOCK) * self.BLOCK
+            self.keys, self.values = (F.pad(part, (0, 0, 0, room)) for part in (self.keys, self.values))
 
     def keep(self, rows: Tensor) -> None:
         """Drop all rows but these: finished rows cost nothing."""

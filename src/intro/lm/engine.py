@@ -1,4 +1,4 @@
-"""Rollouts: a batched engine with a preallocated KV cache, per-row lengths, and finished rows compacted away."""
+"""Rollouts: a batched engine with a KV cache, per-row lengths, and finished rows compacted away."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Engine:
     def _batch(self, prompts: list, sampling: Sampling, generator: Generator | None) -> list[Response]:
         state = _Rows(prompts, sampling.max_tokens, self.pad)
         longest = int(state.length.max())
-        cache = Cache(self.decoder.shape, len(prompts), longest + sampling.max_tokens, self.decoder.embedding)
+        cache = Cache(self.decoder.shape, len(prompts), longest, self.decoder.embedding)
         positions = torch.arange(longest).expand(len(prompts), -1)
         hidden = self.decoder.forward(state.prompt, cache, positions, None)
         hidden = hidden[torch.arange(len(prompts)), state.length - 1]  # [B, d] at each prompt's last token
@@ -72,7 +72,9 @@ class Engine:
                 token = token[going]
                 cache.keep(going)
             at = state.position(step)  # [B] where this token's keys and values go
-            mask = torch.arange(int(at.max()) + 1)[None] <= at[:, None]
+            length = int(at.max()) + 1
+            cache.reserve(length)
+            mask = torch.arange(length)[None] <= at[:, None]
             hidden = self.decoder.forward(token[:, None], cache, at[:, None], mask[:, None, None])[:, 0]
         return state.responses()
 
