@@ -1,0 +1,178 @@
+"""Programs that a model wrote: run without network, on a read-only disk, under limits, and judged by their end.
+
+The sandbox is bubblewrap. Where it is missing nothing is run, unless the caller says in so many words that it may be.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from intro.types import IntroError
+
+MEMORY_MB, PROCESSES, FILE_MB, OUTPUT_CHARACTERS = 4096, 64, 16, 1_000_000
+PASSED, EARLY, TIMEOUT = "passed", "exited early", "timeout"
+
+# Runs inside. It has the token that proves an end of the program's own; the program gets it neither by exiting early
+# nor by printing. Limits are hard ones: the program cannot raise them again.
+HARNESS = """
+import os, resource, signal, sys, threading, time
+status, secret, seconds, memory, processes, file = map(int, sys.argv[1:7])
+token = os.read(secret, 64)
+os.close(secret)
+os.set_inheritable(status, False)
+limits = {"AS": memory << 20, "CPU": seconds, "FSIZE": file << 20, "CORE": 0}
+jailed = len(sys.argv) > 8
+if jailed:  # outside, all of the user's processes would count
+    limits["NPROC"] = processes
+for name, value in limits.items():
+    resource.setrlimit(getattr(resource, "RLIMIT_" + name), (value, value))
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)  # a too large file is an OSError, not a silent death
+def watch(listdir=os.listdir, kill=os.kill, write=os.write, sleep=time.sleep, leave=os._exit):
+    while True:  # NPROC does not bind root, so the processes of the sandbox are also counted
+        if sum(name.isdigit() for name in listdir("/proc")) > processes:
+            write(status, b"too many processes")
+            kill(-1, 9)
+            leave(1)
+        sleep(0.02)
+if jailed:
+    threading.Thread(target=watch, daemon=True).start()
+with open(sys.argv[7]) as source:
+    text = source.read()
+sys.argv = ["program.py"]
+try:
+    exec(compile(text, "program.py", "exec"), {"__name__": "__main__", "__file__": "program.py"})
+    sys.stdout.flush()
+except SystemExit as end:
+    said = b"exited early" + (b"" if end.code in (None, 0) else b" with an error")
+except BaseException as error:
+    said = f"{type(error).__name__}: {error}"[:500].encode(errors="replace")
+else:
+    said = token
+try:
+    sys.stdout.flush()
+finally:
+    os.write(status, said)
+    os._exit(0)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class SandboxResult:
+    """`passed`: the program ran to its own end, every assertion met; `stdout` is cut at a million characters."""
+
+    passed: bool
+    reason: str  # "passed", "timeout", "exited early", or what ended it
+    stdout: str = ""
+
+
+@cache
+def available() -> str | None:
+    """None where the sandbox works, else one sentence that says why not and what to do."""
+    if shutil.which("bwrap") is None:
+        return "no sandbox: bubblewrap (bwrap) is not installed; on Debian `apt-get install bubblewrap`"
+    test = subprocess.run([*_jail(Path(sys.executable), Path("/dev/null")), "true"], capture_output=True, text=True)
+    if test.returncode:
+        return f"no sandbox: bubblewrap does not work here ({test.stderr.strip()}); allow user namespaces"
+    return None
+
+
+def run_python(
+    code: str, *, timeout_s: float, stdin: str = "", python: str | None = None, unsandboxed: bool = False
+) -> SandboxResult:
+    """Run a program in a process of its own. Raises IntroError without a sandbox, unless `unsandboxed` allows it.
+
+    timeout_s: wall clock, the interpreter's start included. python: another interpreter, whose environment has the
+    libraries that the program needs.
+    """
+    missing = available()
+    if missing and not unsandboxed:
+        raise IntroError(f"{missing}; or say that model-written code may run without one (unsandboxed=True)")
+    interpreter = Path(python or sys.executable)
+    with tempfile.TemporaryDirectory(prefix="intro-") as folder, tempfile.TemporaryFile() as output:
+        program = Path(folder) / "program.py"
+        program.write_text(code, encoding="utf-8", errors="replace")
+        inside = program if missing else Path("/mnt/program.py")
+        (status, said), (secret, give) = os.pipe(), os.pipe()
+        token = secrets.token_hex(16).encode()
+        os.write(give, token)
+        os.close(give)
+        limits = (math.ceil(timeout_s) + 1, MEMORY_MB, PROCESSES, FILE_MB)
+        harness = [str(interpreter), "-I", "-c", HARNESS, str(said), str(secret), *map(str, limits), str(inside)]
+        command = harness if missing else [*_jail(interpreter, program), *harness, "counted"]
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.DEVNULL,
+            pass_fds=(said, secret),
+            start_new_session=True,
+            cwd=folder,
+            env=ENVIRONMENT,
+        )
+        os.close(said)
+        os.close(secret)
+        late = False
+        try:
+            process.communicate(stdin.encode(errors="replace"), timeout=timeout_s)
+        except subprocess.TimeoutExpired:
+            late = True
+        finally:
+            _end(process)
+        with os.fdopen(status, "rb") as pipe:
+            os.set_blocking(status, False)
+            end = pipe.read() or b""
+        output.seek(0)
+        printed = output.read(4 * OUTPUT_CHARACTERS).decode(errors="replace")[:OUTPUT_CHARACTERS]
+    if late:
+        return SandboxResult(False, TIMEOUT, printed)
+    if end == token:
+        return SandboxResult(True, PASSED, printed)
+    said_it = end.replace(token, b"").decode(errors="replace")
+    forged = "wrote to the channel of the verdict" if said_it.startswith(PASSED) else ""
+    return SandboxResult(False, forged or said_it or _death(process.returncode), printed)
+
+
+ENVIRONMENT = {
+    "PATH": "/usr/bin:/bin",
+    "HOME": "/tmp",
+    "LANG": "C.UTF-8",
+    "OMP_NUM_THREADS": "1",  # a thread pool per program would meet the process limit
+    "OPENBLAS_NUM_THREADS": "1",
+    "MPLBACKEND": "Agg",
+}
+
+
+def _jail(interpreter: Path, program: Path) -> list[str]:
+    """bubblewrap: own namespaces (no network), a read-only root without homes, a private /tmp."""
+    homes = [str(home) for home in {Path("/home"), Path("/root"), Path.home()} if home.is_dir()]
+    hidden = [part for home in homes for part in ("--tmpfs", home)]
+    # the interpreter may lie in a hidden home: itself, its environment and the installation behind it come back
+    real = interpreter.resolve()
+    needed = {interpreter.absolute().parent.parent, real.parent.parent}
+    shown = [part for path in sorted(needed) if path != Path("/usr") for part in ("--ro-bind", str(path), str(path))]
+    return [
+        "bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--ro-bind", "/", "/", *hidden,
+        "--tmpfs", "/tmp", "--tmpfs", "/run", *shown, "--tmpfs", "/mnt",
+        "--proc", "/proc", "--dev", "/dev", "--ro-bind", str(program), "/mnt/program.py", "--chdir", "/tmp",
+    ]  # fmt: skip
+
+
+def _end(process: subprocess.Popen) -> None:
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _death(code: int) -> str:
+    return f"killed by signal {-code}" if code < 0 else "ended without a word"

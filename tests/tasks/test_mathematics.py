@@ -1,0 +1,130 @@
+"""The mathematics grader: where answers are found, what equals what, and that nothing a model writes breaks it."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from intro.tasks import mathematics
+from intro.tasks.mathematics import compare, extract, grade, grade_all, last_box, too_large
+from intro.types import Verdict
+
+CASES = Path(os.environ.get("INTRO_GRADER_CASES", "absent"))
+
+
+@pytest.mark.parametrize(
+    ("response", "answer"),
+    [
+        (r"First \boxed{1}. No, wait: \boxed{2}. The answer is 3.", "2"),  # the last box before everything else
+        (r"\boxed{\frac{1}{2}}", r"\frac{1}{2}"),
+        (r"\boxed{\{1, 2\}}", r"\{1, 2\}"),
+        (r"so \boxed{7} and \boxed{8", "7"),  # a box that never closes is none
+        ("The answer is 4. The answer is 5. That makes 6.", "5"),
+        ("The answer is $\\frac{3}{4}$.", r"$\frac{3}{4}$"),
+        ("Final answer: 12\nI hope it is correct, 100 %.", "12"),
+        ("We get 3, then 1,234.5", "1,234.5"),
+        ("we get 3/4", "3/4"),
+        ("Therefore $x = 5$ holds.", "x = 5"),
+        ("nothing to see", None),
+        ("", None),
+        (r"\boxed{}", None),
+    ],
+)
+def test_one_order_of_places(response: str, answer: str | None) -> None:
+    """The last box; what follows the last "answer is"; the last formula or number."""
+    assert extract(response) == answer
+
+
+@given(st.text(alphabet="ab{}\\ ", max_size=30), st.text(alphabet="xy12^ ", min_size=1, max_size=10))
+def test_a_closed_box_at_the_end_is_always_found(before: str, inside: str) -> None:
+    assert last_box(before.replace("\\", "") + r"\boxed{" + inside + "}") == inside
+
+
+@pytest.mark.parametrize(
+    ("answer", "gold", "correct"),
+    [
+        ("0.5", r"\frac{1}{2}", True),
+        ("50\\%", "0.5", True),
+        ("x = 3", "3", True),
+        ("1 1/2", "1.5", True),
+        ("(1, 2)", "(2, 1)", False),  # order matters in a tuple
+        ("1, 2", "2, 1", True),  # and not in a list of solutions
+        ("(1, 2)", "[1, 2]", False),
+        (r"\text{Odd}", "odd", True),
+        ("f(x) = 2x + 3", "y = 2x + 3", True),
+        ("2.314814814815 \\times 10^{-3}", r"\frac{1}{432}", True),
+        ("0.3333", r"\frac{1}{3}", False),
+        ("10^{10}", "10^{10^{10^{10}}}", False),
+        ("10^{10^{10^{10}}}", "10^{10^{10^{10}}}", True),  # equal as text, whatever its size
+        ("$12$", "12", True),
+        ("12.", "12", True),
+        ("-3", "3", False),
+    ],
+)
+def test_what_equals_what(answer: str, gold: str, correct: bool) -> None:
+    assert compare(answer, gold).correct is correct
+
+
+@given(st.integers(-(10**9), 10**9), st.integers(1, 10**4))
+@settings(max_examples=30, deadline=None)
+def test_equal_numbers_in_other_clothes(numerator: int, denominator: int) -> None:
+    written = rf"\frac{{{numerator}}}{{{denominator}}}"
+    assert compare(written, f"{3 * numerator}/{3 * denominator}").correct
+    assert not compare(written, f"{numerator + 1}/{denominator}").correct
+    assert compare(f"{numerator:,}", str(numerator)).correct
+
+
+@given(st.text(max_size=80), st.text(min_size=1, max_size=20))
+@settings(max_examples=60, deadline=None)
+def test_no_text_is_an_exception(response: str, gold: str) -> None:
+    verdict = mathematics.grade_here(response, gold)
+    assert isinstance(verdict, Verdict) and verdict.reason
+
+
+@pytest.mark.parametrize("text", ["9^{9^{9^9}}", "10^{10^{10}}", "10000!", "x^{1001}", "3 ** 2 ** 50", "2^{-99999}"])
+def test_what_would_not_come_back_is_not_started(text: str) -> None:
+    assert too_large(text)
+
+
+@pytest.mark.parametrize("text", ["e^{x^2}", "2^6 * 3^5 * 5^4", "2^{100}", "10!", "x^{2n} + y^3"])
+def test_ordinary_powers_are_read(text: str) -> None:
+    assert not too_large(text)
+
+
+HOPELESS = r"\boxed{\sum_{n=1}^{\infty} \frac{1}{n^{1.1} \sin(n)}}"
+
+
+def test_a_deadline_costs_nobody_else_a_verdict() -> None:
+    """One response of a chunk hangs; its neighbours are graded, and the next call finds a living pool."""
+    pairs = [(rf"\boxed{{{i}}}", str(i - i % 2)) for i in range(6)]
+    start = time.monotonic()
+    verdicts = grade_all([*pairs[:3], (HOPELESS, "3"), *pairs[3:]], deadline_s=1.0)
+    assert time.monotonic() - start < 60
+    assert [v.correct for v in verdicts] == [True, False, True, False, False, True, False]
+    assert verdicts[3].reason == "timeout"
+    assert grade("The answer is 4.", "4").correct
+
+
+def test_grading_off_the_main_thread() -> None:
+    """Signals fail there; worker processes do not."""
+    found: list[Verdict] = []
+    thread = threading.Thread(target=lambda: found.append(grade(r"\boxed{\frac{2}{4}}", "0.5")))
+    thread.start()
+    thread.join(60)
+    assert found == [Verdict(True, r"\frac{2}{4}", "correct")]
+
+
+@pytest.mark.skipif(not CASES.is_file(), reason="INTRO_GRADER_CASES names no file of grader cases")
+def test_agreement_with_other_graders() -> None:
+    """At least 97 % of cases that public graders' test suites agree on; docs/grading.md lists the others."""
+    cases = [json.loads(line) for line in CASES.read_text().splitlines()]
+    judge = {"answer": compare, "response": mathematics.grade_here}
+    wrong = [c["id"] for c in cases if judge[c["form"]](c["prediction"], c["gold"]).correct != c["should_be_equal"]]
+    assert len(wrong) <= 0.03 * len(cases), wrong
