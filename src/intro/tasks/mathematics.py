@@ -72,7 +72,7 @@ def last_box(text: str) -> str | None:
 
 
 def grade(response: str, gold: str) -> Verdict:
-    """The verdict on one response. Many are graded sixty times as fast by `grade_all`."""
+    """The verdict on one response; `grade_all` takes many at once, on all cores."""
     return grade_all([(response, gold)])[0]
 
 
