@@ -40,10 +40,7 @@ os._exit(0)
         ("import os; os._exit(0)", "ended without a word"),
         ("print('passed'); raise SystemExit", "exited early"),
         ("def f(:", "SyntaxError"),
-        (
-            "import os, signal; os.kill(os.getpid(), signal.SIGKILL)",
-            "",
-        ),  # the jail and the bare process differ in words
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", ""),  # jailed or not, in other words
         (FORGER, "channel"),
     ],
 )

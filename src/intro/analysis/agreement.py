@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from intro.analysis import estimates
 from intro.analysis.frames import BASE, Results, methods_by_n, strata
 from intro.analysis.stats import Interval, average, bootstrap, within_model
 from intro.config import Config
@@ -137,11 +138,10 @@ def _picked(place: Place) -> list[str] | None:
 
 def _ours(results: Results, place: Place) -> Interval | None:
     """This run's value with its interval."""
-    frame = results.values(place.suite, place.model, place.method)
     if place.benchmark == IMPROVEMENT:
         return _improvement(results, place)
-    parts = [] if frame is None else strata(frame, _picked(place))
-    return within_model(parts, results.resampling).interval() if parts else None
+    found = estimates.accuracy(results, place.model, place.method, place.suite, _picked(place))
+    return None if found is estimates.NOTHING else found
 
 
 def _improvement(results: Results, place: Place) -> Interval | None:
