@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from intro.types import IntroError
 
@@ -25,16 +25,38 @@ class Record(BaseModel):
 
 class Benchmark(Record):
     stands_for: str
-    problems: Count
+    problems: Count  # a published set that holds more gives a seeded choice of this many
     samples: Count = 1  # k of avg@k
+    # instead of evaluation's, where a benchmark's own protocol differs
+    temperature: Annotated[float, Field(ge=0)] | None = None
+    top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    max_response_tokens: Count | None = None
 
 
-class Data(Record):
+class TinyWorld(Record):
     source: Literal["tiny_world"]
     train_problems: Count
     validation_problems: Count
     corpus_documents: Count
     benchmarks: dict[Name, Benchmark]
+
+
+class Hub(Record):
+    """Published benchmarks, by the names that tasks/collections.py gives them."""
+
+    source: Literal["hub"]
+    train: Literal["math-3-to-5", "math-3-to-5-contaminated"] = "math-3-to-5"
+    train_problems: Count  # held against what the set has
+    validation_problems: Annotated[int, Field(ge=0)] = 0  # taken off the training set
+    mirror: str | None = None  # folder with {collection}.jsonl instead of the Hub; INTRO_DATA_DIR wins
+    sample: bool = False  # the mirror holds a few rows of each set: published row counts are not asked for
+    lock: str  # file that remembers the hashes of what was fetched first
+    unsandboxed: bool = False  # run model-written programs even where there is no sandbox
+    bigcodebench_python: str | None = None  # interpreter of the environment with BigCodeBench's libraries
+    benchmarks: dict[Name, Benchmark]
+
+
+Data = Annotated[TinyWorld | Hub, Field(discriminator="source")]
 
 
 class Pretraining(Record):
@@ -46,8 +68,30 @@ class Pretraining(Record):
     seed: int = 0
 
 
-class Model(Record):
+class Hardware(Record):
+    """How one run of a model is laid out; a config says it, since rounding and random numbers depend on it."""
+
+    gpus: Annotated[int, Field(ge=0)] = 0  # 0: CPU
+    processes: Count = 1  # data-parallel ranks of training; with GPUs, one for each
+    zero: Literal[0, 1, 2, 3] = 0  # DeepSpeed's ZeRO stage; 0 is plain torch, one process, fp32
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    offload: bool = False  # optimizer states to the host's memory
+    engine: Literal["own", "transformers", "vllm"] = "own"  # of rollouts and evaluation
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Hardware:
+        if self.gpus and self.processes != self.gpus:
+            raise ValueError(f"one process per GPU: {self.gpus} GPUs want processes: {self.gpus}")
+        if self.zero == 0 and (self.processes > 1 or self.dtype != "float32" or self.offload):
+            raise ValueError("several processes, bfloat16 and offload need DeepSpeed: set zero to 1, 2 or 3")
+        return self
+
+
+class TinyModel(Record):
+    """A model that is pretrained here."""
+
     stands_for: str
+    hardware: Hardware = Hardware()
     architecture: Literal["qwen2", "qwen3"]
     hidden: Count
     layers: Count
@@ -55,6 +99,25 @@ class Model(Record):
     kv_heads: Count
     intermediate: Count | None = None  # None: 4 x hidden
     steps: Count | None = None  # of pretraining, instead of the shared number
+
+
+class Checkpoint(Record):
+    """A published model."""
+
+    stands_for: str
+    hardware: Hardware = Hardware()
+    checkpoint: str  # Hub id, or a folder when it starts with . or /
+    revision: str | None = None  # commit of the Hub; None takes the newest and records which that was
+
+
+def _kind(model: Any) -> str:
+    given = model if isinstance(model, dict) else getattr(model, "model_fields_set", ())
+    return "checkpoint" if "checkpoint" in given else "tiny"
+
+
+Model = Annotated[
+    Annotated[TinyModel, Tag("tiny")] | Annotated[Checkpoint, Tag("checkpoint")], Discriminator(_kind)
+]
 
 
 # ---------------------------------------------------------------- methods
@@ -182,6 +245,17 @@ class PosteriorCheck(Record):
     floor: Share = 1e-5  # prefixes below this probability are left out of the enumeration
 
 
+class Verifier(Record):
+    """A judge model reads the rationales of the suites that Fig. 6 compares, where no program can verify them."""
+
+    checkpoint: str
+    revision: str | None = None
+    hardware: Hardware = Hardware()
+    prompt: str  # with {question}, {answer} and {response}; its first word decides
+    accepts: str = "yes"
+    max_response_tokens: Count = 8
+
+
 class CostCheck(Record):
     """The update measured on the same tokens; ratios are to `sft`, which must be among the methods."""
 
@@ -199,7 +273,7 @@ class Config(Record):
     reference: str | None = None  # folder below results/reference to compare with, or to publish to
     data: Data
     models: dict[Name, Model]
-    pretraining: Pretraining
+    pretraining: Pretraining | None = None  # None: every model is a checkpoint
     prompts: dict[str, str]
     training: Training
     methods: dict[Name, AnyMethod]
@@ -207,7 +281,8 @@ class Config(Record):
     controls: Controls
     evaluation: Evaluation
     posterior: PosteriorCheck = PosteriorCheck()
-    cost: CostCheck
+    verifier: Verifier | None = None
+    cost: CostCheck | None = None
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
@@ -221,8 +296,9 @@ class Config(Record):
         known("ablation_n.method", [self.ablation_n.method], self.methods, "method")
         known("controls.model", [self.controls.model], self.models, "model")
         known("posterior.models", self.posterior.models, self.models, "model")
-        known("cost.model", [self.cost.model], self.models, "model")
-        known("cost.methods", ["sft", *self.cost.methods], self.methods, "method")
+        if self.cost:
+            known("cost.model", [self.cost.model], self.models, "model")
+            known("cost.methods", ["sft", *self.cost.methods], self.methods, "method")
         for name, suite in self.evaluation.suites.items():
             where = f"evaluation.suites.{name}"
             known(f"{where}.benchmarks", suite.benchmarks, self.data.benchmarks, "benchmark")
@@ -232,6 +308,17 @@ class Config(Record):
         for name, method in self.all_methods.items():
             if isinstance(method, Intro):
                 known(f"methods.{name}.prompt", [method.prompt], self.prompts, "prompt")
+        tiny = [name for name, model in self.models.items() if isinstance(model, TinyModel)]
+        if tiny and not (self.pretraining and isinstance(self.data, TinyWorld)):
+            raise ValueError(
+                f"models.{tiny[0]}: a model that is pretrained here needs data.source tiny_world and pretraining; "
+                "a published one has the key 'checkpoint'"
+            )
+        if not self.training.sweep_models and len(self.training.learning_rates) != 1:
+            raise ValueError(
+                "training.learning_rates: without training.sweep_models nothing chooses among several rates; "
+                f"give one, found {len(self.training.learning_rates)}"
+            )
         if not isinstance(self.methods[self.ablation_n.method], Intro):
             raise ValueError(f"ablation_n.method: '{self.ablation_n.method}' has no n; name one with objective intro")
         return self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from enum import Enum, auto
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -16,13 +16,17 @@ class IntroError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One question with its gold answer y; `rationale` is a gold rationale z* where one exists."""
+    """One question with its gold answer y; `rationale` is a gold rationale z* where one exists.
+
+    `extra` holds what a benchmark's grader needs beside the answer: unit tests, tolerances, instructions.
+    """
 
     id: str
     benchmark: str
     question: str
     answer: str
     rationale: str | None = None
+    extra: dict[str, Any] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,8 +6,8 @@ from intro.seeds import generator_for
 
 
 def steps_of(problems: int, per_step: int, epochs: int) -> int:
-    """Steps in `epochs` passes over the training prompts; the last one of a pass may wrap into the next."""
-    return -(-problems * epochs // per_step)
+    """Whole steps in `epochs` passes over the training prompts, at least one; a rest too small for a step is dropped."""
+    return max(1, problems * epochs // per_step)
 
 
 def prompts_of(seed: int, step: int, problems: int, per_step: int) -> list[int]:
