@@ -71,7 +71,7 @@ def mapping(root: Path) -> dict[str, Any]:
         "figures": str(root / "figures"),
         "data": {
             "source": "tiny_world",
-            "train_problems": 10,
+            "train_problems": 12,
             "validation_problems": 10,
             "corpus_documents": 96,
             "benchmarks": {
@@ -143,6 +143,9 @@ class LengthJudge:
     def grade(self, text: str, problem: Problem) -> Verdict:
         even = len(text.split()) % 2 == 0
         return Verdict(even, text, "correct" if even else "wrong answer")
+
+    def grade_all(self, pairs: list[tuple[str, Problem]]) -> list[Verdict]:
+        return [self.grade(*pair) for pair in pairs]
 
 
 def text_of(config: Config, model: str) -> Text:

@@ -42,8 +42,8 @@ class Digits:
 class OddSum:
     """Rationales whose words add up to an odd number answer right."""
 
-    def grade(self, text: str, problem: Problem) -> Verdict:
-        return Verdict(sum(map(int, text.split())) % 2 == 1, text, "")
+    def grade_all(self, pairs: list[tuple[str, Problem]]) -> list[Verdict]:
+        return [Verdict(sum(map(int, text.split())) % 2 == 1, text, "") for text, _ in pairs]
 
 
 @pytest.fixture(scope="module")
@@ -128,8 +128,8 @@ def test_sampled_kl_agrees_with_the_enumerated_one(subject: Subject) -> None:
 
 def test_problem_that_is_never_solved_has_no_row(subject: Subject) -> None:
     class Never(OddSum):
-        def grade(self, text: str, problem: Problem) -> Verdict:
-            return Verdict(False, None, "no answer")
+        def grade_all(self, pairs: list[tuple[str, Problem]]) -> list[Verdict]:
+            return [Verdict(False, None, "no answer") for _ in pairs]
 
     hopeless = Subject("m", subject.model, subject.text, Never(), subject.prompts)
     assert by_sampling(hopeless, PROBLEM, 50, LENGTH) is None

@@ -18,10 +18,9 @@ def test_steps_walk_through_whole_passes(size: tuple[int, int, int]) -> None:
     problems, per_step, seed = size
     passes = 3
     steps = steps_of(problems, per_step, passes)
-    stream = [i for step in range(steps) for i in prompts_of(seed, step, problems, per_step)]
-    assert len(stream) == steps * per_step
-    assert passes * problems <= len(stream) < passes * problems + per_step
-    for start in range(0, passes * problems, problems):
+    assert steps == 1 or passes * problems - per_step < steps * per_step <= passes * problems
+    stream = [i for step in range(steps + 1) for i in prompts_of(seed, step, problems, per_step)]
+    for start in range(0, len(stream) - problems + 1, problems):
         assert sorted(stream[start : start + problems]) == list(range(problems))
 
 
@@ -35,8 +34,8 @@ def test_they_depend_on_seed_and_step_alone() -> None:
 
 
 def test_steps_by_hand() -> None:
-    """One pass over 8,888 problems by 128 is 70 steps, the last of which wraps; 960 by 32 is 30."""
-    assert (steps_of(8888, 128, 1), steps_of(960, 32, 1), steps_of(10, 4, 3)) == (70, 30, 8)
+    """One pass over 8,888 problems by 128 is 69 steps and a rest that is dropped; 960 by 32 is 30; never none."""
+    assert (steps_of(8888, 128, 1), steps_of(960, 32, 1), steps_of(10, 4, 3), steps_of(2, 4, 1)) == (69, 30, 7, 1)
 
 
 def test_generators_are_named_and_repeat() -> None:

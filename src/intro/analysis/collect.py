@@ -50,7 +50,8 @@ def read_verdicts(config: Config) -> pd.DataFrame:
 def _graded(config: Config, cell: Cell, suite: str) -> Iterator[dict[str, Any]]:
     n = None if cell.method == "base" else getattr(method_of(config, cell.method), "n", None)
     names = {"suite": suite, "model": cell.model, "method": cell.method, "protocol": cell.protocol}
-    seeds = {"pretrain_seed": config.pretraining.seed, "train_seed": cell.seed, "n": n}
+    pretraining = config.pretraining.seed if config.pretraining else 0  # of a checkpoint there is one
+    seeds = {"pretrain_seed": pretraining, "train_seed": cell.seed, "n": n}
     file = suite_file(config, cell, suite, "grades.jsonl")
     for line in read_jsonl(file, KEPT, "delete it and run `intro grade` for it again"):
         yield names | seeds | {key: line[key] for key in KEPT}
@@ -76,19 +77,20 @@ def score_rows(config: Config, verdicts: pd.DataFrame, resampling: Resampling) -
 def read_grid(config: Config) -> pd.DataFrame:
     """Validation verdicts of every method at every rate of the grid and of the base model, one row per problem."""
     files = [grid_file(config, *pair) for pair in validated(config)]
-    return pd.DataFrame([line for f in files for line in read_jsonl(f, GRID_KEYS, "run `intro sweep` for it again")])
+    lines = [line for f in files for line in read_jsonl(f, GRID_KEYS, "run `intro sweep` for it again")]
+    return pd.DataFrame(lines, columns=list(GRID_KEYS))
 
 
 def grid_rows(grid: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
     """Validation accuracy in percent with its problem-level interval, per model, method and rate (base: none)."""
     keys, rows = ["model", "method", "lr", "train_seed"], []
+    ends = ["value", "ci_low", "ci_high", "mean_tokens"]
     for key, group in grid.groupby(keys, sort=False, dropna=False):
         interval = within_model([100.0 * group.correct.to_numpy(dtype=float)[:, None]], resampling).interval()
-        ends = {"value": interval.value, "ci_low": interval.low, "ci_high": interval.high}
-        size = {"mean_tokens": group.tokens.mean(), "problems": len(group)}
-        rows.append(dict(zip(keys, key, strict=True)) | ends | size)
+        numbers = (interval.value, interval.low, interval.high, group.tokens.mean())
+        rows.append(dict(zip([*keys, *ends, "problems"], [*key, *numbers, len(group)], strict=True)))
     # not the rates: rounded like the percentages, a small one would become zero
-    return pd.DataFrame(rows).round({"value": 4, "ci_low": 4, "ci_high": 4, "mean_tokens": 4})
+    return pd.DataFrame(rows, columns=[*keys, *ends, "problems"]).round(dict.fromkeys(ends, 4))
 
 
 def _stack(files: Iterator[Path]) -> pd.DataFrame:

@@ -22,15 +22,21 @@ def grade(config: Config, cell: Cell, suite: str) -> None:
     source = load_source(config.data, config.prompts, config.seed)
     benchmarks = config.evaluation.suites[suite].benchmarks
     known = {p.id: p for b in benchmarks for p in read_problems(problems_file(config, b))}
-    lines = []
-    for line in read_jsonl(file, GENERATION_KEYS, "delete it and run `intro generate` for it again"):
+    responses = read_jsonl(file, GENERATION_KEYS, "delete it and run `intro generate` for it again")
+    for line in responses:
         if line["problem"] not in known:
             raise IntroError(f"{file}: problem '{line['problem']}' is not in the suite's problems; generate it again")
-        problem = known[line["problem"]]
-        verdict = source.grade(line["text"], problem)
-        verified = verdict.correct and source.verify(line["text"], problem)
-        values = (line["benchmark"], problem.id, line["sample"], int(verdict.correct), verdict.reason,
-                  verdict.extracted, int(verified), line["tokens"], int(line["truncated"]))  # fmt: skip
+    pairs = [(line["text"], known[line["problem"]]) for line in responses]
+    verdicts = source.grade_all(pairs)
+    # a wrong answer needs no proof that its steps do not follow
+    right = [pair for pair, verdict in zip(pairs, verdicts, strict=True) if verdict.correct]
+    verified = iter(source.verify_all(right))
+    lines = []
+    for line, verdict in zip(responses, verdicts, strict=True):
+        follows = next(verified) if verdict.correct else False
+        values = (line["benchmark"], line["problem"], line["sample"], int(verdict.correct), verdict.reason,
+                  verdict.extracted, None if follows is None else int(follows), line["tokens"],
+                  int(line["truncated"]))  # fmt: skip
         lines.append(dict(zip(GRADE_KEYS, values, strict=True)))
     check_complete(file, lines, config, known)
     write_jsonl(suite_file(config, cell, suite, "grades.jsonl"), lines)

@@ -48,7 +48,7 @@ class Subject:
         return tuple(self.text.encode(render(self.prompts[template], problem)))
 
     def correct(self, tokens: Sequence[int], problem: Problem) -> bool:
-        return self.source.grade(self.text.decode(tokens), problem).correct
+        return self.source.grade_all([(self.text.decode(tokens), problem)])[0].correct
 
     def logprobs(self, template: str, problem: Problem, rationales: Sequence[tuple[int, ...]]) -> Tensor:
         """log pi(z | prompt) of each rationale [R], fp64, summed over its tokens and the end token."""

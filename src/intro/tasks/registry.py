@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from intro.tasks.world import World
@@ -30,20 +30,24 @@ class TaskSource(Protocol):
     def validation(self) -> list[Problem]:
         """Problems to choose learning rates on."""
 
-    def corpus(self, setting: str, documents: int) -> list[tuple[str, str]]:
-        """(prompt, response) pairs to pretrain a base model on."""
+    def grade_all(self, pairs: Sequence[tuple[str, Problem]]) -> list[Verdict]:
+        """Verdicts on the answers of (response, problem) pairs, in order."""
 
-    def grade(self, text: str, problem: Problem) -> Verdict:
-        """The verdict on a response's answer."""
-
-    def verify(self, text: str, problem: Problem) -> bool:
-        """Whether every step of a response follows."""
+    def verify_all(self, pairs: Sequence[tuple[str, Problem]]) -> list[bool | None]:
+        """Whether every step of a response follows; None where only a judge model could tell."""
 
     def wrong_answer(self, problem: Problem) -> str:
         """A plausible wrong answer for the control whose posterior is told one."""
 
     def unknown_answer(self) -> str:
         """What stands for the answer in the control whose posterior is told none."""
+
+
+class CorpusSource(TaskSource, Protocol):
+    """A source that base models are pretrained on."""
+
+    def corpus(self, setting: str, documents: int) -> list[tuple[str, str]]:
+        """(prompt, response) pairs to pretrain a base model on."""
 
     def build_tokenizer(self) -> Tokenizer:
         """The tokenizer that goes with the corpus."""

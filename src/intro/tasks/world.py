@@ -6,7 +6,7 @@ the corpus or in training, however many are drawn and in whatever order.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from random import Random
@@ -182,9 +182,17 @@ class World:
         """Exact match of the answer; a malformed response is a verdict, never an exception."""
         return checking.grade(text, problem.answer)
 
+    def grade_all(self, pairs: Sequence[tuple[str, Problem]]) -> list[Verdict]:
+        """Verdicts in order."""
+        return [self.grade(text, problem) for text, problem in pairs]
+
     def verify(self, text: str, problem: Problem) -> bool:
         """Whether every step of the response follows; see `checking.verify`."""
         return checking.verify(text, _family(problem.benchmark), problem.question)
+
+    def verify_all(self, pairs: Sequence[tuple[str, Problem]]) -> list[bool | None]:
+        """In order."""
+        return [self.verify(text, problem) for text, problem in pairs]
 
     def wrong_answer(self, problem: Problem) -> str:
         """A plausible wrong answer, always the same one for a problem."""

@@ -1,0 +1,59 @@
+"""GPUs are shared out among the commands of one machine; here are none, so their ids are only names."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from intro.devices import VISIBLE, present, taken
+from intro.types import IntroError
+
+
+@pytest.fixture(autouse=True)
+def four(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv(VISIBLE, "0,1,2,3")
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
+
+
+def test_no_gpu_changes_nothing() -> None:
+    """A run on the CPU neither waits nor hides devices."""
+    with taken(0) as ids:
+        assert ids == [] and os.environ[VISIBLE] == "0,1,2,3"
+
+
+def test_commands_get_different_gpus_and_give_them_back() -> None:
+    """Two runs at a time never share a GPU; afterwards all are free and visible again."""
+    with taken(1) as first:
+        os.environ[VISIBLE] = "0,1,2,3"  # what another command would see
+        with taken(3) as rest:
+            assert sorted([*first, *rest]) == ["0", "1", "2", "3"]
+            assert os.environ[VISIBLE] == ",".join(rest)
+    os.environ[VISIBLE] = "0,1,2,3"
+    with taken(4) as again:
+        assert again == present() == ["0", "1", "2", "3"]
+
+
+def test_too_few_is_one_sentence() -> None:
+    """A profile that wants more GPUs than there are fails at once, with both numbers."""
+    with pytest.raises(IntroError, match="wants 8 GPUs, found 4"), taken(8):
+        pass
+
+
+def test_a_full_machine_is_not_waited_for_without_end() -> None:
+    """Half-served commands hold nothing: after giving up, the free GPU can still be had."""
+    with taken(3):
+        os.environ[VISIBLE] = "0,1,2,3"
+        with pytest.raises(IntroError, match="did not come free"), taken(2, patience_s=0.0):
+            pass
+        with taken(1) as last:
+            assert last == ["3"]
+
+
+def test_without_a_driver_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No variable and no nvidia-smi: no GPU, not an error."""
+    monkeypatch.delenv(VISIBLE)
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert present() == []
