@@ -39,7 +39,7 @@ MISTAKES: dict[str, tuple[str, Any, str]] = {
     "unknown key at the top": ("trainning", {}, "unknown key 'trainning'"),
     "unknown option of a method": ("methods/sft/clip", 3, "unknown key 'methods.sft.clip'"),
     "missing key": ("training/group_size", REMOVE, "missing key 'training.group_size'; config/README.md"),
-    "unknown objective": ("methods/sft/objective", "ppo", "methods.sft: unknown method 'ppo'; known are 'sft'"),
+    "unknown objective": ("methods/sft/objective", "ppo", "methods.sft: unknown objective 'ppo'; known are 'sft'"),
     "unknown method": ("ablation_n/method", "ppo", "ablation_n.method: unknown method 'ppo'; known are grpo, intro"),
     "method without n": ("ablation_n/method", "grpo", "ablation_n.method: 'grpo' has no n"),
     "unknown benchmark": (
@@ -67,7 +67,24 @@ MISTAKES: dict[str, tuple[str, Any, str]] = {
     "top-p above one": ("evaluation/top_p", 1.5, "evaluation.top_p: Input should be less than or equal to 1"),
     "word for a number": ("training/epochs", "many", "training.epochs"),
     "path for a scale": ("scale", "../tiny", "scale: String should match pattern"),
-    "unknown source": ("data/source", "gsm8k", "data.source"),
+    "unknown source": ("data/source", "gsm8k", "data: unknown source 'gsm8k'; known are 'tiny_world', 'hub'"),
+    "unknown key of the data": ("data/rows", 3, "unknown key 'data.rows'"),
+    "unknown key of a model": ("models/qwen2-s/depth", 3, "unknown key 'models.qwen2-s.depth'"),
+    "bad option of a control": (
+        "controls", {"model": "qwen2-s", "methods": {"c": {"objective": "intro", "label": "c", "clip": 0}}},
+        "controls.methods.c.clip: Input should be greater than 0",
+    ),
+    "checkpoint of a tiny kind": (
+        "models/qwen2-s", {"stands_for": "x", "checkpoint": "a/b", "layers": 2}, "unknown key 'models.qwen2-s.layers'"
+    ),
+    "tiny model without pretraining": ("pretraining", REMOVE, "models.qwen2-s: a model that is pretrained here needs"),
+    "rates that nothing chooses from": ("training/sweep_models", [], "training.learning_rates: without training.sweep"),
+    "several processes without DeepSpeed": (
+        "models/qwen2-s/hardware", {"processes": 2}, "models.qwen2-s.hardware: several processes, bfloat16 and offload"
+    ),
+    "other processes than GPUs": (
+        "models/qwen2-s/hardware", {"gpus": 4, "zero": 2}, "models.qwen2-s.hardware: one process per GPU: 4 GPUs want"
+    ),
     "yardstick not there": ("methods/sft", REMOVE, "cost.methods: unknown method 'sft'"),
 }  # fmt: skip
 
@@ -219,8 +236,8 @@ def test_schema_file_is_generated_from_the_types() -> None:
 # section of the README -> the types whose keys its tables explain
 SECTIONS: dict[str, list[type[Record]]] = {
     "Top level": [Config],
-    "`data`": [config.Data, config.Benchmark],
-    "`models`": [config.Model],
+    "`data`": [config.TinyWorld, config.Hub, config.Benchmark],
+    "`models`": [config.TinyModel, config.Checkpoint, config.Hardware],
     "`pretraining`": [config.Pretraining],
     "`training`": [config.Training],
     "`methods`": [config.Method, config.Sft, config.Latro, config.RaftPlusPlus, config.Gpg, config.Grpo, config.Intro],
@@ -228,6 +245,7 @@ SECTIONS: dict[str, list[type[Record]]] = {
     "`evaluation`": [config.Evaluation, config.Suite],
     "`posterior`": [config.PosteriorCheck],
     "`cost`": [config.CostCheck],
+    "`verifier`": [config.Verifier],
 }
 
 
@@ -256,7 +274,7 @@ def test_readme_explains_every_key_and_its_default(title: str) -> None:
     rows = readme_rows(title)
     fields = {name: info for cls in SECTIONS[title] for name, info in cls.model_fields.items()}
     top = {"data", "models", "pretraining", "prompts", "training", "methods", "ablation_n", "controls", "evaluation",
-           "posterior", "cost"}  # fmt: skip
+           "posterior", "cost", "verifier"}  # fmt: skip
     wanted = set(fields) - (top if title == "Top level" else set())
     assert set(rows) - {"extends"} == wanted
     for name in wanted:
@@ -271,4 +289,6 @@ def test_readme_explains_every_key_and_its_default(title: str) -> None:
 
 
 def plain(value: Any) -> Any:
+    if isinstance(value, Record):
+        return value.model_dump(exclude_defaults=True)
     return list(value) if isinstance(value, tuple) else value

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
@@ -47,7 +47,7 @@ class Hub(Record):
     source: Literal["hub"]
     train: Literal["math-3-to-5", "math-3-to-5-contaminated"] = "math-3-to-5"
     train_problems: Count  # held against what the set has
-    validation_problems: Annotated[int, Field(ge=0)] = 0  # taken off the training set
+    validation_problems: Annotated[int, Field(ge=0)]  # taken off the training set
     mirror: str | None = None  # folder with {collection}.jsonl instead of the Hub; INTRO_DATA_DIR wins
     sample: bool = False  # the mirror holds a few rows of each set: published row counts are not asked for
     lock: str  # file that remembers the hashes of what was fetched first
@@ -397,18 +397,18 @@ def parse(mapping: dict[str, Any], source: str = "config") -> Config:
 
 def _sentence(error: ValidationError) -> str:
     first = error.errors()[0]
-    # the discriminator of a method's union shows up as a path element of its own: leave it out
-    records = get_args(get_args(AnyMethod)[0])
-    tags = {get_args(record.model_fields["objective"].annotation)[0] for record in records}
     path = [str(part) for part in first["loc"]]
-    key = ".".join(p for i, p in enumerate(path) if not (i == 2 and path[0] == "methods" and p in tags))
+    # a union's tag shows up as a path element of its own, after the key that holds the union: leave it out
+    where = {"data": 1, "models": 2, "methods": 2, "controls": 3}.get(path[0] if path else "")
+    key = ".".join(part for i, part in enumerate(path) if i != where)
     more = f" (and {error.error_count() - 1} more)" if error.error_count() > 1 else ""
     if first["type"] == "extra_forbidden":
         return f"unknown key '{key}'; config/README.md lists the known ones{more}"
     if first["type"] == "missing":
         return f"missing key '{key}'; config/README.md says what it means{more}"
     if first["type"] == "union_tag_invalid":
-        return f"{key}: unknown method '{first['ctx']['tag']}'; known are {first['ctx']['expected_tags']}{more}"
+        what = f"{first['ctx']['discriminator']} '{first['ctx']['tag']}'".replace("'", "", 2)
+        return f"{key}: unknown {what}; known are {first['ctx']['expected_tags']}{more}"
     message = first["msg"].removeprefix("Value error, ")
     found = "" if first["type"] == "value_error" else f", found {first['input']!r}"
     return f"{key + ': ' if key else ''}{message}{found}{more}"
