@@ -61,3 +61,37 @@ def test_prompts_hold_the_problems_own_answer_or_another() -> None:
     assert render("{question} :", PROBLEM) == "3 + 4 :"
     assert render("{question} given {answer} :", PROBLEM) == "3 + 4 given 7 :"
     assert render("{question} given {answer} :", PROBLEM, "_") == "3 + 4 given _ :"
+
+
+def test_stop_and_pad_ids_come_from_the_tokenizer_too(tmp_path: Path) -> None:
+    """Qwen's config.json and its tokenizer name different ends; either ends a response."""
+    words = json.loads(tokenizer_json())["model"]["vocab"]
+    (eos, one), (pad, two) = ((w, i) for w, i in list(words.items())[4:6])
+    folder(tmp_path, {"eos_token_id": 1})
+    (tmp_path / "tokenizer_config.json").write_text(json.dumps({"eos_token": eos, "pad_token": pad, "bos_token": None}))
+    text = Text.from_folder(tmp_path)
+    assert text.stop == tuple(sorted((1, one))) and text.pad == two
+    settings = {"eos_token": {"content": pad, "lstrip": False}, "pad_token": "no such word"}
+    (tmp_path / "special_tokens_map.json").write_text(json.dumps(settings))
+    assert set(Text.from_folder(tmp_path).stop) == {1, one, two}
+    (tmp_path / "config.json").write_text("{}")
+    assert set(Text.from_folder(tmp_path).stop) == {one, two}
+    folder(tmp_path, {"eos_token_id": 1, "pad_token_id": 0})
+    assert Text.from_folder(tmp_path).pad == 0, "the config's pad comes first"
+
+
+def test_prompts_begin_with_the_tokenizers_bos(tmp_path: Path) -> None:
+    """Llama's tokenizer puts one before every text, Qwen's none; `encode` never adds any, nor an end."""
+    from tokenizers import Tokenizer
+    from tokenizers.processors import TemplateProcessing
+
+    folder(tmp_path, {"eos_token_id": 1})
+    plain = Text.from_folder(tmp_path)
+    assert plain.bos == () and plain.prompts(["3 + 4"]) == plain.encode_all(["3 + 4"])
+    tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    bos, eos = tokenizer.id_to_token(5), tokenizer.id_to_token(1)
+    tokenizer.post_processor = TemplateProcessing(single=f"{bos} $A {eos}", special_tokens=[(bos, 5), (eos, 1)])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    text = Text.from_folder(tmp_path)
+    assert text.bos == (5,) and text.encode("3 + 4") == plain.encode("3 + 4")
+    assert text.prompts(["3 + 4", "no"]) == [[5, *plain.encode("3 + 4")], [5, *plain.encode("no")]]

@@ -5,9 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 
 from intro.types import IntroError, Problem
+
+CONFIGS = ("config.json", "generation_config.json")
+SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +20,9 @@ class Text:
 
     tokenizer: object  # tokenizers.Tokenizer
     pad: int
-    stop: tuple[int, ...]  # from both config.json and generation_config.json: they differ for Qwen base models
+    # from config.json, generation_config.json and the tokenizer's own settings: they differ for Qwen models
+    stop: tuple[int, ...]
+    bos: tuple[int, ...] = ()  # what the tokenizer itself puts before every text: nothing for Qwen
 
     @classmethod
     def from_folder(cls, folder: str | Path) -> Text:
@@ -29,19 +35,34 @@ class Text:
         stop, pad = set(), None
         try:
             tokenizer = Tokenizer.from_file(str(file))
-            files = [folder / name for name in ("config.json", "generation_config.json")]
-            records = [json.loads(file.read_text()) for file in files if file.is_file()]
+            records, settings = (
+                [json.loads((folder / name).read_text()) for name in names if (folder / name).is_file()]
+                for names in (CONFIGS, SETTINGS)
+            )
+            before = tokenizer.encode("").ids
         except Exception as error:  # tokenizers raises nothing more specific
             raise IntroError(f"{folder}: the model folder is damaged ({error}); delete it and make it again") from None
         for record in records:
             found = record.get("eos_token_id")
             stop |= set(found) if isinstance(found, list) else {found} - {None}
             pad = record.get("pad_token_id") if pad is None else pad
+        for record in settings:
+            stop |= {_named(tokenizer, record.get("eos_token"))} - {None}
+            pad = _named(tokenizer, record.get("pad_token")) if pad is None else pad
         if not stop:
-            raise IntroError(f"{folder}: no eos_token_id in config.json, so nothing would ever end a response")
-        return cls(tokenizer, min(stop) if pad is None else pad, tuple(sorted(stop)))
+            raise IntroError(
+                f"{folder}: no eos_token_id in config.json and no eos_token of the tokenizer, "
+                "so nothing would ever end a response"
+            )
+        bos = tuple(takewhile(lambda token: token not in stop, before))  # a tokenizer may end texts as well
+        return cls(tokenizer, min(stop) if pad is None else pad, tuple(sorted(stop)), bos)
+
+    def prompts(self, texts: Iterable[str]) -> list[list[int]]:
+        """Ids of prompts: texts as the model expects them to begin, with its BOS where it has one."""
+        return [[*self.bos, *ids] for ids in self.encode_all(texts)]
 
     def encode(self, text: str) -> list[int]:
+        """Ids of the text and nothing else."""
         return self.tokenizer.encode(text, add_special_tokens=False).ids
 
     def encode_all(self, texts: Iterable[str]) -> list[list[int]]:
@@ -50,6 +71,12 @@ class Text:
     def decode(self, tokens: Iterable[int]) -> str:
         """Text of the tokens, special ones left out."""
         return self.tokenizer.decode(list(tokens), skip_special_tokens=True)
+
+
+def _named(tokenizer: object, token: object) -> int | None:
+    """The id of a special token as settings write it: its string, or a record that holds it."""
+    content = token.get("content") if isinstance(token, dict) else token
+    return tokenizer.token_to_id(content) if isinstance(content, str) else None
 
 
 def render(template: str, problem: Problem, answer: str | None = None) -> str:
