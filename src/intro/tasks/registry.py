@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from intro.tasks.hub import Hub
 from intro.tasks.world import World
 from intro.types import IntroError, Problem, Verdict
 
@@ -66,7 +67,11 @@ def _tiny_world(data: Data, prompts: Mapping[str, str], seed: int) -> TaskSource
     )
 
 
-_SOURCES: dict[str, Callable[[Data, Mapping[str, str], int], TaskSource]] = {"tiny_world": _tiny_world}
+def _hub(data: Data, prompts: Mapping[str, str], seed: int) -> TaskSource:
+    return Hub(data, seed)
+
+
+_SOURCES: dict[str, Callable[[Data, Mapping[str, str], int], TaskSource]] = {"tiny_world": _tiny_world, "hub": _hub}
 
 
 def load_source(data: Data, prompts: Mapping[str, str], seed: int) -> TaskSource:
