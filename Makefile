@@ -5,6 +5,9 @@ PYTHON ?= python3
 VENV = .venv
 STAMP = $(VENV)/.installed
 RUN = PATH="$$PWD/$(VENV)/bin:$$PATH"
+OFFLINE = HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1
+# what the tests and the rehearsal need beside the package; DeepSpeed is for Linux only and leaves itself out elsewhere
+EXTRAS = dev,eval,gpu,slurm
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -12,6 +15,11 @@ help: ## list the targets
 reproduce: $(STAMP) ## regenerate every table and figure at the tiny scale and compare them with the paper
 	$(RUN) snakemake --cores all
 	@$(RUN) intro summary
+
+rehearsal: $(STAMP) ## walk the paper's own code path on toy checkpoints and a few rows: minutes, no network
+	$(OFFLINE) $(RUN) intro rehearse --config config/rehearsal.yaml
+	$(OFFLINE) $(RUN) snakemake --cores all --configfile config/rehearsal.yaml
+	@$(RUN) intro summary --config config/rehearsal.yaml
 
 test: $(STAMP) ## run the tests
 	$(RUN) pytest
@@ -32,8 +40,8 @@ lint: $(STAMP) ## check style of code and workflow
 
 setup: $(STAMP) ## only make the virtual environment .venv
 
-clean: ## delete the results and figures of the tiny and smoke scales, and caches (not .venv, not results/reference)
-	rm -rf results/tiny figures/tiny results/smoke figures/smoke
+clean: ## delete results and figures of the tiny, smoke and rehearsal scales, and caches (not .venv)
+	rm -rf results/tiny figures/tiny results/smoke figures/smoke results/rehearsal figures/rehearsal
 	rm -rf .pytest_cache .ruff_cache .mypy_cache .hypothesis
 
 # Installs again only when the dependencies changed. The log keeps what the terminal is not shown.
@@ -45,7 +53,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -x $(VENV)/bin/python || "$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	@rm -f $(STAMP)
 	@echo "installing the pinned packages into $(VENV): some minutes the first time, log in $(VENV)/install.log"
-	@{ $(VENV)/bin/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]' 2>&1 \
+	@{ $(VENV)/bin/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]' 2>&1 \
 	  && touch $(STAMP); } | tee $(VENV)/install.log | awk '/^ *(Downloading|Using cached) .*\.whl \(/ \
 	  && !/metadata/ {print "  " $$0; fflush()} /^Installing collected/ {print "  Unpacking all of them"; fflush()}'
 	@test -f $(STAMP) || { tail -n 20 $(VENV)/install.log >&2; \

@@ -15,9 +15,9 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "intro"
 # a room imports from its own floor and from those below it
 FLOORS = [
-    {"types", "config", "provenance", "plan", "seeds"},
+    {"types", "config", "provenance", "plan", "seeds", "devices"},
     {"objectives", "lm", "tasks"},
-    {"training", "evaluation", "analysis", "theory"},
+    {"training", "evaluation", "analysis", "theory", "planning", "doctor", "rehearsal"},
     {"cli"},
 ]
 FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}

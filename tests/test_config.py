@@ -237,7 +237,7 @@ def test_schema_file_is_generated_from_the_types() -> None:
 SECTIONS: dict[str, list[type[Record]]] = {
     "Top level": [Config],
     "`data`": [config.TinyWorld, config.Hub, config.Benchmark],
-    "`models`": [config.TinyModel, config.Checkpoint, config.Hardware],
+    "`models`": [config.TinyModel, config.Checkpoint, config.Serving, config.Hardware],
     "`pretraining`": [config.Pretraining],
     "`training`": [config.Training],
     "`methods`": [config.Method, config.Sft, config.Latro, config.RaftPlusPlus, config.Gpg, config.Grpo, config.Intro],

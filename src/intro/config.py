@@ -68,15 +68,20 @@ class Pretraining(Record):
     seed: int = 0
 
 
-class Hardware(Record):
-    """How one run of a model is laid out; a config says it, since rounding and random numbers depend on it."""
+class Serving(Record):
+    """What generates, and on how many GPUs."""
 
     gpus: Annotated[int, Field(ge=0)] = 0  # 0: CPU
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    engine: Literal["own", "transformers", "vllm"] = "own"  # of rollouts and evaluation
+
+
+class Hardware(Serving):
+    """How one run of a model is laid out; a config says it, since rounding and random numbers depend on it."""
+
     processes: Count = 1  # data-parallel ranks of training; with GPUs, one for each
     zero: Literal[0, 1, 2, 3] = 0  # DeepSpeed's ZeRO stage; 0 is plain torch, one process, fp32
-    dtype: Literal["float32", "bfloat16"] = "float32"
     offload: bool = False  # optimizer states to the host's memory
-    engine: Literal["own", "transformers", "vllm"] = "own"  # of rollouts and evaluation
 
     @model_validator(mode="after")
     def _consistent(self) -> Hardware:
@@ -250,7 +255,7 @@ class Verifier(Record):
 
     checkpoint: str
     revision: str | None = None
-    hardware: Hardware = Hardware()
+    hardware: Serving = Serving()
     prompt: str  # with {question}, {answer} and {response}; its first word decides
     accepts: str = "yes"
     max_response_tokens: Count = 8

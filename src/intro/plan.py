@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from intro.config import AnyMethod, Config
+from intro.config import AnyMethod, Checkpoint, Config
 from intro.types import IntroError
 
 
@@ -30,13 +30,18 @@ def base_folder(config: Config, model: str) -> Path:
 
 
 def suite_file(config: Config, cell: Cell, suite: str, name: str) -> Path:
-    """`name` is generations.jsonl, grades.jsonl or score.json."""
+    """`name` is generations.jsonl, grades.jsonl, score.json or, where a judge read them, judged.jsonl."""
     return cell.folder(config) / suite / name
 
 
 def problems_file(config: Config, name: str) -> Path:
     """JSONL of a benchmark, "train" or "validation"."""
     return config.results_dir / "problems" / f"{name}.jsonl"
+
+
+def judge_folder(config: Config) -> Path:
+    """The judge model of `verifier`."""
+    return config.results_dir / "verifier"
 
 
 def grid_file(config: Config, model: str, method: str) -> Path:
@@ -64,6 +69,17 @@ def check_evaluation(config: Config, cell: Cell, suite: str) -> None:
         raise IntroError(f"suite: unknown '{suite}'; this config has {', '.join(config.evaluation.suites)}")
 
 
+def published(config: Config) -> list[str]:
+    """Models that are fetched; the others are pretrained here."""
+    return [name for name, model in config.models.items() if isinstance(model, Checkpoint)]
+
+
+def splits(config: Config) -> list[str]:
+    """Every file of problems: benchmarks, training and validation problems, and a corpus to pretrain on."""
+    corpus = ["corpus"] if config.pretraining else []
+    return [*config.data.benchmarks, "train", "validation", *corpus]
+
+
 def trained(config: Config) -> list[Cell]:
     """Every training run: the table's methods on all models, the n-grid and the controls on theirs."""
     table = [(model, method) for model in config.models for method in config.methods]
@@ -88,6 +104,23 @@ def evaluations(config: Config) -> list[tuple[Cell, str]]:
         if (suite.models is None or cell.model in suite.models)
         and (suite.methods is None or cell.method in suite.methods)
     ]
+
+
+def judged(config: Config) -> list[tuple[Cell, str]]:
+    """The evaluations behind Fig. 6, whose rationales the judge model reads where the config has one."""
+    given = config.evaluation.suites.get("given")
+    if config.verifier is None or given is None:
+        return []
+    return [
+        (cell, suite)
+        for cell, suite in evaluations(config)
+        if suite in ("main", "given") and cell.method == "base" and cell.model in (given.models or config.models)
+    ]
+
+
+def gate(config: Config) -> list[tuple[Cell, str]]:
+    """Base models on Table 1's benchmarks: what should agree with the paper before anyone pays for training."""
+    return [(cell, suite) for cell, suite in evaluations(config) if suite == "main" and cell.method == "base"]
 
 
 def sweeps(config: Config) -> list[tuple[str, str]]:

@@ -22,7 +22,10 @@ from typing import Any
 
 from intro.types import IntroError
 
-PACKAGES = ("torch", "transformers", "tokenizers", "numpy", "scipy", "pandas", "sympy", "matplotlib", "snakemake")
+PACKAGES = (
+    *("torch", "transformers", "tokenizers", "numpy", "scipy", "pandas", "sympy", "matplotlib", "snakemake"),
+    *("datasets", "huggingface_hub", "math-verify", "lm_eval", "deepspeed", "vllm"),
+)
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -36,8 +39,15 @@ def file_digest(path: Path) -> str:
     digest_ = hashlib.sha256()
     for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
         digest_.update(str(file.relative_to(path)).encode())
-        digest_.update(file.read_bytes())
+        with file.open("rb") as opened:  # in parts: weights may be larger than memory
+            while part := opened.read(1 << 24):
+                digest_.update(part)
     return digest_.hexdigest()[:16]
+
+
+def weights_digest(folder: Path) -> str:
+    """Of a model folder's weights, however many files they are in."""
+    return digest({file.name: file_digest(file) for file in sorted(folder.glob("*.safetensors"))})
 
 
 @cache

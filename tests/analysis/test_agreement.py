@@ -80,7 +80,7 @@ def test_values_are_compared_on_the_papers_own_models(tmp_path: Path, reported: 
     own = {paper: {"stands_for": paper, **shape} for paper in MODELS.values()}
     names = dict.fromkeys(own, 0.0)
     changes = {"models": own, "ablation_n": {"model": "Qwen2.5-1.5B", "method": "intro", "grid": [1, 2, 5]}}
-    few = {"training": {**config(tmp_path).training.model_dump(), "sweep_models": []}}
+    few = {"training": {**config(tmp_path).training.model_dump(), "sweep_models": [], "learning_rates": [1e-4]}}
     elsewhere = {"controls": {"model": "Qwen2.5-3B"}, "cost": {"model": "Qwen2.5-3B"}, "posterior": {}}
     paper = config(tmp_path, **changes, **few, **elsewhere)
     write(paper, verdicts=responses({"base": 0.504, "intro": 0.95}, models=names))

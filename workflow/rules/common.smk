@@ -102,10 +102,9 @@ def run_files(name, cells):
     return [str(cell.folder(CONFIG) / name) for cell in cells]
 
 
-def grades():
+def suite_files(name, evaluations):
     return [
-        str(cell.folder(CONFIG) / suite / "grades.jsonl")
-        for cell, suite in plan.evaluations(CONFIG)
+        str(plan.suite_file(CONFIG, cell, suite, name)) for cell, suite in evaluations
     ]
 
 
@@ -134,6 +133,33 @@ def suite_problems(wildcards):
     return expand(f"{RESULTS}/problems/{{name}}.jsonl", name=suite.benchmarks)
 
 
+def any_of(names):
+    """A wildcard constraint; of no names, one that nothing meets."""
+    return "|".join(name.replace("+", "[+]") for name in names) or "(?!)"
+
+
+def gpus(wildcards):
+    """A training run's GPUs. Snakemake counts them; the command takes free ones by itself."""
+    return CONFIG.models[wildcards.model].hardware.gpus
+
+
+def one_gpu(wildcards):
+    """Generation takes one GPU where the model trains on any."""
+    return min(1, gpus(wildcards))
+
+
+def processes(wildcards):
+    """On CPUs, as many threads as processes; GPUs leave the cores to data and grading."""
+    return CONFIG.models[wildcards.model].hardware.processes
+
+
+def hardware_settings(wildcards):
+    """Processes and precision decide what rounding and random numbers a run sees; the default names none."""
+    return CONFIG.models[wildcards.model].hardware.model_dump(
+        mode="json", exclude_defaults=True
+    )
+
+
 def table_files(name):
     return [f"{RESULTS}/tables/{name}.{ending}" for ending in ("csv", "md", "tex")]
 
@@ -141,5 +167,6 @@ def table_files(name):
 TRAINED = plan.trained(CONFIG)
 GRID = [str(plan.grid_file(CONFIG, *pair)) for pair in plan.sweeps(CONFIG)]
 VALIDATED = [str(plan.grid_file(CONFIG, *pair)) for pair in plan.validated(CONFIG)]
-PROBLEMS = [*CONFIG.data.benchmarks, "train", "validation", "corpus"]
+PROBLEMS = plan.splits(CONFIG)
+FETCHED = plan.published(CONFIG)
 TRAINING_CODE = ["lm/*.py", "tasks/*.py", "training/*.py", "objectives/protocol.py"]

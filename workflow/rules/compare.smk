@@ -4,6 +4,28 @@ COMPARISON = expand(
 ) + [f"{RESULTS}/claims.csv", f"{RESULTS}/claims.md"]
 
 
+# the gate of an expensive scale: base models need no training and should agree with the paper
+rule table_main_base:
+    input:
+        grades=suite_files("grades.jsonl", plan.gate(CONFIG)),
+        reported="workflow/reported/reported.csv",
+        code=sources("analysis/gate.py", "analysis/agreement.py", "analysis/stats.py"),
+    output:
+        expand(f"{RESULTS}/tables/main_base.{{ending}}", ending=["csv", "md"]),
+    log:
+        f"{RESULTS}/logs/tables/main_base.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/tables/main_base.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    params:
+        settings=settings("models", "evaluation"),
+        config=SETTINGS,
+    shell:
+        "intro gate --config {params.config} > {log} 2>&1"
+
+
 rule compare:
     input:
         expand(
@@ -42,3 +64,20 @@ rule compare:
         config=SETTINGS,
     shell:
         "intro compare --config {params.config} > {log} 2>&1"
+
+
+# everything that one model is trained on and asked, before the tables of all models
+for model in CONFIG.models:
+
+    rule:
+        name:
+            f"model_{model}"
+        input:
+            suite_files(
+                "grades.jsonl",
+                [
+                    (cell, suite)
+                    for cell, suite in plan.evaluations(CONFIG)
+                    if cell.model == model
+                ],
+            ),

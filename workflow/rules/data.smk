@@ -12,7 +12,7 @@ rule make_data:
     threads: 1
     params:
         settings=settings("seed", "data", "prompts")
-        | {"corpus": CONFIG.pretraining.corpus},
+        | {"corpus": CONFIG.pretraining and CONFIG.pretraining.corpus},
         config=SETTINGS,
     shell:
         "intro data --config {params.config} > {log} 2>&1"

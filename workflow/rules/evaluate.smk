@@ -16,6 +16,7 @@ rule generate_responses:
     threads: 1
     resources:
         mem_mb=1000,
+        gpu=one_gpu,
     params:
         settings=suite_settings,
         config=SETTINGS,
@@ -28,7 +29,7 @@ rule generate_responses:
 rule grade_responses:
     input:
         generations=f"{RUN}/{{suite}}/generations.jsonl",
-        code=sources("tasks/checking.py", "tasks/families.py", "evaluation/grade.py"),
+        code=sources("tasks/*.py", "evaluation/grade.py"),
     output:
         grades=f"{RUN}/{{suite}}/grades.jsonl",
         score=f"{RUN}/{{suite}}/score.json",
@@ -46,9 +47,37 @@ rule grade_responses:
         " --protocol {wildcards.protocol} --seed {wildcards.seed} --suite {wildcards.suite} > {log} 2>&1"
 
 
+rule judge_rationales:
+    input:
+        model=str(plan.judge_folder(CONFIG)),
+        generations=f"{RUN}/{{suite}}/generations.jsonl",
+        grades=f"{RUN}/{{suite}}/grades.jsonl",
+        problems=suite_problems,
+        code=sources("evaluation/judge.py"),
+    output:
+        judged=f"{RUN}/{{suite}}/judged.jsonl",
+    log:
+        f"{RESULTS}/logs/judge/{{model}}.{{method}}.{{protocol}}.seed{{seed}}.{{suite}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/judge/{{model}}.{{method}}.{{protocol}}.seed{{seed}}.{{suite}}.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    resources:
+        mem_mb=1500,
+        gpu=CONFIG.verifier.hardware.gpus if CONFIG.verifier else 0,
+    params:
+        settings=settings("verifier"),
+        config=SETTINGS,
+    shell:
+        "intro judge --config {params.config} --model {wildcards.model} --method {wildcards.method}"
+        " --protocol {wildcards.protocol} --seed {wildcards.seed} --suite {wildcards.suite} > {log} 2>&1"
+
+
 rule collect_results:
     input:
-        grades=grades(),
+        grades=suite_files("grades.jsonl", plan.evaluations(CONFIG)),
+        judged=suite_files("judged.jsonl", plan.judged(CONFIG)),
         curves=run_files("curves.csv", TRAINED),
         metrics=run_files("metrics.csv", TRAINED),
         grid=VALIDATED,
@@ -104,7 +133,7 @@ rule check_posterior:
 
 rule measure_cost:
     input:
-        model=str(plan.base_folder(CONFIG, CONFIG.cost.model)),
+        model=[str(plan.base_folder(CONFIG, CONFIG.cost.model)) if CONFIG.cost else []],
         problems=f"{RESULTS}/problems/train.jsonl",
         code=sources(
             "lm/*.py", "objectives/*.py", "training/update.py", "evaluation/cost.py"
@@ -120,6 +149,7 @@ rule measure_cost:
     threads: 1
     resources:
         mem_mb=1500,
+        gpu=min(1, CONFIG.models[CONFIG.cost.model].hardware.gpus) if CONFIG.cost else 0,
     params:
         settings=settings("cost", "methods"),
         config=SETTINGS,

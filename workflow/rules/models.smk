@@ -8,6 +8,8 @@ rule pretrain_base:
         f"{RESULTS}/logs/pretrain/{{model}}.log",
     benchmark:
         f"{RESULTS}/benchmarks/pretrain/{{model}}.tsv"
+    wildcard_constraints:
+        model=any_of(model for model in CONFIG.models if model not in FETCHED),
     # the longest jobs, and everything waits for them
     priority: 100
     conda:
@@ -20,8 +22,47 @@ rule pretrain_base:
             "model": CONFIG.models[w.model].model_dump(
                 mode="json", exclude={"stands_for"}
             ),
-            "pretraining": CONFIG.pretraining.model_dump(mode="json"),
+            "pretraining": settings("pretraining"),
         },
         config=SETTINGS,
     shell:
         "intro pretrain --config {params.config} --model {wildcards.model} --threads {threads} > {log} 2>&1"
+
+
+rule fetch_model:
+    output:
+        model=directory(f"{RESULTS}/models/{{model}}"),
+    log:
+        f"{RESULTS}/logs/fetch/{{model}}.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fetch/{{model}}.tsv"
+    wildcard_constraints:
+        model=any_of(FETCHED),
+    priority: 100
+    conda:
+        "../../environment.yml"
+    threads: 1
+    params:
+        settings=lambda w: CONFIG.models[w.model].model_dump(
+            mode="json", include={"checkpoint", "revision"}
+        ),
+        config=SETTINGS,
+    shell:
+        "intro fetch --config {params.config} --model {wildcards.model} > {log} 2>&1"
+
+
+rule fetch_verifier:
+    output:
+        model=directory(str(plan.judge_folder(CONFIG))),
+    log:
+        f"{RESULTS}/logs/fetch/verifier.log",
+    benchmark:
+        f"{RESULTS}/benchmarks/fetch/verifier.tsv"
+    conda:
+        "../../environment.yml"
+    threads: 1
+    params:
+        settings=settings("verifier"),
+        config=SETTINGS,
+    shell:
+        "intro fetch --config {params.config} --verifier > {log} 2>&1"

@@ -15,11 +15,13 @@ rule sweep_learning_rates:
     priority: 90
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: processes
     resources:
         mem_mb=1500,
+        gpu=gpus,
     params:
         method=method_settings,
+        hardware=hardware_settings,
         settings=run_settings()
         | {
             "grid": CONFIG.training.learning_rates,
@@ -28,7 +30,7 @@ rule sweep_learning_rates:
         config=SETTINGS,
     shell:
         "intro sweep --config {params.config} --model {wildcards.model} --method {wildcards.method}"
-        " --threads {threads} > {log} 2>&1"
+        " --threads 1 > {log} 2>&1"
 
 
 # a checkpoint, since what it chooses decides what must be trained: when another grid leads to the same rates, the
@@ -72,11 +74,13 @@ rule train_policy:
         f"{RESULTS}/benchmarks/train/{{model}}.{{method}}.{{protocol}}.seed{{seed}}.tsv"
     conda:
         "../../environment.yml"
-    threads: 1
+    threads: processes
     resources:
         mem_mb=1500,
+        gpu=gpus,
     params:
         method=method_settings,
+        hardware=hardware_settings,
         settings=run_settings(),
         learning_rate=chosen_rate,
         config=SETTINGS,

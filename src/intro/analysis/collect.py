@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,9 @@ import pandas as pd
 
 from intro.analysis.stats import Resampling, within_model
 from intro.config import Config
-from intro.plan import Cell, evaluations, grid_file, method_of, suite_file, trained, validated
+from intro.plan import Cell, evaluations, grid_file, judged, method_of, suite_file, trained, validated
 from intro.provenance import Stopwatch, whole_file, write_json
-from intro.tasks.store import GRID_KEYS, read_jsonl
+from intro.tasks.store import GRID_KEYS, JUDGED_KEYS, read_jsonl
 
 KEPT = ("benchmark", "problem", "sample", "correct", "tokens", "truncated", "verified")  # of GRADE_KEYS
 
@@ -43,8 +43,23 @@ def collect(config: Config) -> None:
 
 def read_verdicts(config: Config) -> pd.DataFrame:
     """One row per graded response of every evaluation."""
-    rows = [row for cell, suite in evaluations(config) for row in _graded(config, cell, suite)]
-    return pd.DataFrame(rows)
+    return pd.DataFrame(verdict_rows(config, evaluations(config)))
+
+
+def verdict_rows(config: Config, asked: Iterable[tuple[Cell, str]]) -> list[dict[str, Any]]:
+    """One record per graded response; what a judge model read replaces what the grader could not verify."""
+    judges = set(judged(config))
+    rows = []
+    for cell, suite in asked:
+        graded = list(_graded(config, cell, suite))
+        if (cell, suite) in judges:
+            file = suite_file(config, cell, suite, "judged.jsonl")
+            lines = read_jsonl(file, JUDGED_KEYS, "delete it and run `intro judge` for it again")
+            read = {(line["problem"], line["sample"]): line["verified"] for line in lines}
+            for row in graded:
+                row["verified"] = read.get((row["problem"], row["sample"]), row["verified"])
+        rows += graded
+    return rows
 
 
 def _graded(config: Config, cell: Cell, suite: str) -> Iterator[dict[str, Any]]:

@@ -14,6 +14,7 @@ from intro.types import IntroError, Problem
 # what each line of these files holds
 GENERATION_KEYS = ("benchmark", "problem", "sample", "tokens", "truncated", "text")
 GRADE_KEYS = ("benchmark", "problem", "sample", "correct", "reason", "extracted", "verified", "tokens", "truncated")
+JUDGED_KEYS = ("benchmark", "problem", "sample", "verified", "reply")
 GRID_KEYS = ("model", "method", "lr", "train_seed", "benchmark", "problem", "correct", "tokens")
 
 

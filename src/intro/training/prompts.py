@@ -6,7 +6,7 @@ from intro.seeds import generator_for
 
 
 def steps_of(problems: int, per_step: int, epochs: int) -> int:
-    """Whole steps in `epochs` passes over the training prompts, at least one; a rest too small for a step is dropped."""
+    """Whole steps in `epochs` passes over the training prompts, at least one; a smaller rest is dropped."""
     return max(1, problems * epochs // per_step)
 
 
