@@ -60,6 +60,13 @@ def _record(path: Path, watch, config, files: list[Path]) -> None:
     write_json(path, record | {"files": [str(file) for file in files]})
 
 
+def _hardware(config, model: str):
+    from intro.plan import check_model
+
+    check_model(config, model)
+    return config.models[model].hardware
+
+
 def _cell(model: str, method: str, protocol: str, seed: int):
     from intro.plan import Cell
 
@@ -92,13 +99,29 @@ def pretrain(model: ModelOption, config: ConfigOption = DEFAULT, threads: Thread
 
 
 @app.command()
+def fetch(
+    model: Annotated[str | None, typer.Option("--model", help="Model id of the config.")] = None,
+    verifier: Annotated[bool, typer.Option("--verifier", help="The judge model instead.")] = False,
+    config: ConfigOption = DEFAULT,
+) -> None:
+    """Get a published model: from the Hub, from INTRO_MODELS_DIR, or from a folder."""
+    loaded = _load(config)
+    from intro.lm.published import fetch_judge, fetch_model
+
+    if verifier == (model is not None):
+        raise IntroError("intro fetch: expected either --model NAME or --verifier; see `intro fetch --help`")
+    fetch_judge(loaded) if verifier else fetch_model(loaded, model)
+
+
+@app.command()
 def sweep(model: ModelOption, method: MethodOption, config: ConfigOption = DEFAULT, threads: ThreadsOption = 1) -> None:
     """Train one method at every learning rate of the grid; judge on validation problems."""
     loaded = _load(config)
     _threads(threads)
+    from intro.training.launch import launch
     from intro.training.stages import sweep
 
-    sweep(loaded, model, method)
+    launch(loaded, model, lambda: sweep(loaded, model, method))
 
 
 @app.command()
@@ -121,9 +144,10 @@ def train(
     """Train one model with one method; resumes where an interrupted run stopped."""
     loaded = _load(config)
     _threads(threads)
+    from intro.training.launch import launch
     from intro.training.stages import train_cell
 
-    train_cell(loaded, _cell(model, method, protocol, seed))
+    launch(loaded, model, lambda: train_cell(loaded, _cell(model, method, protocol, seed)))
 
 
 @app.command()
@@ -139,9 +163,11 @@ def generate(
     """Answer every problem of a suite with one checkpoint."""
     loaded = _load(config)
     _threads(threads)
+    from intro.devices import taken
     from intro.evaluation.generate import generate
 
-    generate(loaded, _cell(model, method, protocol, seed), suite)
+    with taken(min(1, _hardware(loaded, model).gpus)):
+        generate(loaded, _cell(model, method, protocol, seed), suite)
 
 
 @app.command()
@@ -157,6 +183,33 @@ def grade(
     from intro.evaluation.grade import grade
 
     grade(_load(config), _cell(model, method, protocol, seed), suite)
+
+
+@app.command()
+def judge(
+    model: ModelOption,
+    method: MethodOption,
+    suite: SuiteOption,
+    protocol: ProtocolOption = "paper",
+    seed: SeedOption = 0,
+    config: ConfigOption = DEFAULT,
+) -> None:
+    """Let the judge model read the correct responses behind Figure 6."""
+    loaded = _load(config)
+    from intro.devices import taken
+    from intro.evaluation.judge import judge
+
+    with taken(loaded.verifier.hardware.gpus if loaded.verifier else 0):
+        judge(loaded, _cell(model, method, protocol, seed), suite)
+
+
+@app.command()
+def gate(config: ConfigOption = DEFAULT) -> None:
+    """Base models beside the paper's base rows: tables/main_base."""
+    from intro.analysis.gate import gate
+
+    table = next(file for file in gate(_load(config)) if file.suffix == ".md")
+    typer.echo(table.read_text(), nl=False)
 
 
 @app.command()
@@ -288,6 +341,62 @@ def readme(config: ConfigOption = DEFAULT) -> None:
 
 
 @app.command()
+def rehearse(config: ConfigOption = Path("config/rehearsal.yaml")) -> None:
+    """Write what the rehearsal plays with: toy checkpoints and a few rows of every benchmark."""
+    loaded = _load(config)
+    _threads(os.cpu_count() or 1)
+    from intro.rehearsal import write_props
+
+    for folder in write_props(loaded):
+        typer.echo(folder)
+
+
+@app.command()
+def plan(
+    config: ConfigOption = DEFAULT,
+    accelerator: Annotated[str | None, typer.Option("--accelerator", help="a100, h100, h200, l40s, ...")] = None,
+    tflops: Annotated[float | None, typer.Option("--tflops", help="Its peak, 1e12 FLOP/s.")] = None,
+    bandwidth: Annotated[float | None, typer.Option("--bandwidth", help="Its memory's, 1e12 byte/s.")] = None,
+    memory: Annotated[float | None, typer.Option("--memory", help="Of one, 1e9 bytes.")] = None,
+    price: Annotated[float | None, typer.Option("--price", help="Of an hour of one.")] = None,
+    mean_tokens: Annotated[float | None, typer.Option("--mean-tokens", help="Of a response.")] = None,
+    prompt_tokens: Annotated[float | None, typer.Option("--prompt-tokens", help="Of a question.")] = None,
+    gold_tokens: Annotated[float | None, typer.Option("--gold-tokens", help="Of a gold rationale.")] = None,
+    accuracy: Annotated[float | None, typer.Option("--accuracy", help="Share of rollouts that are right.")] = None,
+    mfu: Annotated[float | None, typer.Option("--mfu", help="Share of peak FLOP/s in training.")] = None,
+    bandwidth_share: Annotated[float | None, typer.Option("--bandwidth-share", help="In decoding.")] = None,
+    decode_share: Annotated[float | None, typer.Option("--decode-share", help="Of FLOP/s in decoding.")] = None,
+    slack: Annotated[float | None, typer.Option("--slack", help="Times the arithmetic.")] = None,
+    recompute: Annotated[bool | None, typer.Option("--recompute/--keep", help="Activations in training.")] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Also write the targets to this file.")] = None,
+) -> None:
+    """Estimate GPU-hours, memory, disk and price of a config before anything is spent."""
+    loaded = _load(config)
+    from intro.planning import assumptions as assume
+    from intro.planning.report import plan
+
+    name = accelerator or assume.default_accelerator(loaded)
+    chip = assume.accelerator(name, tflops=tflops, bandwidth=bandwidth, memory=memory, price=price)
+    assumed = assume.assumptions(
+        loaded, mean_tokens=mean_tokens, prompt_tokens=prompt_tokens, gold_tokens=gold_tokens, accuracy=accuracy,
+        mfu=mfu, bandwidth_share=bandwidth_share, decode_flops_share=decode_share, slack=slack, recomputed=recompute,
+    )  # fmt: skip
+    typer.echo(plan(loaded, chip, assumed, csv, str(config)))
+
+
+@app.command()
+def doctor(config: ConfigOption = DEFAULT) -> None:
+    """Check that this machine has what a config needs; exit code 1 when something it needs is missing."""
+    loaded = _load(config)
+    from intro.doctor import examine, lines
+
+    found = examine(loaded)
+    typer.echo("\n".join(lines(found)))
+    if any(check.fails for check in found):
+        raise typer.Exit(1)
+
+
+@app.command()
 def schema() -> None:
     """Print the config's JSON schema, as kept in workflow/schemas/config.schema.yaml."""
     from intro.config import schema
@@ -305,3 +414,7 @@ def main() -> None:
         if "--debug" in sys.argv or os.environ.get("INTRO_DEBUG"):
             raise
         sys.exit(f"intro: {error}")
+
+
+if __name__ == "__main__":  # `python -m intro.cli` is what a launcher of several processes starts
+    main()

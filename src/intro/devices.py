@@ -1,4 +1,4 @@
-"""Which GPUs a command runs on. Snakemake counts GPUs and names none, so commands on one machine agree by file locks."""
+"""Which GPUs a command takes. Snakemake counts GPUs and names none, so commands on a machine agree by file locks."""
 
 from __future__ import annotations
 

@@ -15,7 +15,8 @@ from intro.tasks.store import GRADE_KEYS, write_jsonl
 from intro.types import IntroError
 
 REPORTED = "table,model,method,benchmark,value\n" + "".join(
-    f"main,Qwen2.5-1.5B,base,{name},{value}\n" for name, value in (("math500", 50.0), ("aime25", 90.0), ("average", 70.0))
+    f"main,Qwen2.5-1.5B,base,{name},{value}\n"
+    for name, value in (("math500", 50.0), ("aime25", 90.0), ("average", 70.0))
 )
 
 

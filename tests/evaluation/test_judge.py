@@ -80,7 +80,8 @@ def test_chat_models_are_asked_in_their_template(config: Config, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("reply", "verdict"), [("Yes", True), (" **yes**, since", True), ("yes.", True), ("No", False), ("", False), ("I say yes", False)]
+    ("reply", "verdict"),
+    [("Yes", True), (" **yes**, since", True), ("yes.", True), ("No", False), ("", False), ("I say yes", False)],
 )
 def test_the_first_word_decides(reply: str, verdict: bool) -> None:
     assert accepted(Verifier(**VERIFIER), reply) is verdict

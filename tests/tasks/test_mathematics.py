@@ -6,6 +6,7 @@ import json
 import os
 import threading
 import time
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intro.tasks import mathematics
-from intro.tasks.mathematics import compare, extract, grade, grade_all, last_box, too_large
+from intro.tasks.mathematics import compare, extract, grade, grade_all, last_box, plain_number, too_large
 from intro.types import Verdict
 
 CASES = Path(os.environ.get("INTRO_GRADER_CASES", "absent"))
@@ -128,3 +129,22 @@ def test_agreement_with_other_graders() -> None:
     judge = {"answer": compare, "response": mathematics.grade_here}
     wrong = [c["id"] for c in cases if judge[c["form"]](c["prediction"], c["gold"]).correct != c["should_be_equal"]]
     assert len(wrong) <= 0.03 * len(cases), wrong
+
+
+@given(
+    st.fractions(-(10**12), 10**12, max_denominator=400),
+    st.fractions(-(10**12), 10**12, max_denominator=400),
+)
+def test_plain_numbers_are_read_exactly(a: Fraction, b: Fraction) -> None:
+    """However a number is written, it equals itself and no other; math-verify says the same of these."""
+    forms = [str(a), f"\\frac{{{a.numerator}}}{{{a.denominator}}}"]
+    forms += [f"{float(a)}"] if a.denominator in (1, 2, 4, 5, 8, 10) and abs(a) < 10**6 else []
+    assert {plain_number(form) for form in forms} == {a}
+    assert all(compare(form, str(a)).correct for form in forms)
+    if a.denominator == b.denominator == 1:
+        assert compare(str(a), str(b)).correct == (a == b)
+
+
+@pytest.mark.parametrize("text", ["", "x", "1/0", "\\frac{1}{0}", "3 1/2", "1,000", "50%", "2^3", "1e5", "--1"])
+def test_what_needs_reading_is_no_plain_number(text: str) -> None:
+    assert plain_number(text) is None

@@ -23,6 +23,8 @@ from intro.provenance import Stopwatch, to_csv, write_json, write_text
 from intro.seeds import generator_for
 from intro.tasks.registry import load_source
 from intro.tasks.store import read_problems
+from intro.training import update as training
+from intro.training.backend import AdamW, Torch
 from intro.training.rollouts import Prompter, Sample
 from intro.training.update import Networks, backward, parts_of, score
 from intro.types import Signal
@@ -32,6 +34,7 @@ COLUMNS = (
     "peak_bytes runs"
 ).split()
 YARDSTICK = "sft"
+IDLE_ADAMW = AdamW(lr=0.0, updates=1, betas=(0.9, 0.95), weight_decay=0.0, gradient_clip=1.0, warmup=0.0)  # no step
 
 
 class Update:
@@ -42,12 +45,13 @@ class Update:
         self.objective, self.sample = replace(objective, updates_per_rollout=1), sample
         asks = Signal.POSTERIOR in objective.needs
         self.networks = Networks(policy, base, policy if asks else None)
+        self.backend = Torch(training.Update(policy, self.objective), IDLE_ADAMW)
         self.budget = sum(len(r.tokens) + len(r.prompt) for r in sample.rationales) * 4
 
     def __call__(self) -> None:
         passes = score(self.sample, self.objective, self.networks, self.budget)
         for part in parts_of(self.sample, passes, self.objective):
-            backward(part, self.objective, self.networks, self.budget, generator_for("cost"))
+            backward(part, self.backend, self.networks, self.budget, generator_for("cost"))
         self.networks.policy.zero_grad(set_to_none=True)
 
     def forward_passes(self) -> int:
@@ -84,7 +88,7 @@ def fixed_sample(config: Config, prompter: Prompter, tokens: int) -> Sample:
     shape = (len(rationales), 1)
     lengths = [len(r.tokens) for r in rationales]
     complete = torch.zeros(shape, dtype=torch.bool)
-    return Sample(rationales, torch.ones(shape), complete, sum(lengths) / len(lengths), None)
+    return Sample(rationales, torch.ones(shape), complete, sum(lengths), None)
 
 
 def median_interval(values: list[float], resamples: int) -> tuple[float, float]:

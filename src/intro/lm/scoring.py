@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from intro.lm.chunks import map_rows
 from intro.lm.head import token_logprobs
 
 
@@ -76,8 +77,9 @@ def logprob_pass(model: nn.Module, rationales: Sequence[Rationale], budget: int)
     for group in microbatches(rationales, budget):
         chosen = [rationales[i] for i in group]
         tokens, _ = pack(chosen)
-        hidden = response_hidden(model, [r.prompt for r in chosen], [r.tokens for r in chosen])
-        logp = token_logprobs(hidden, head_of(model), tokens.to(hidden.device))
+        hidden, head = response_hidden(model, [r.prompt for r in chosen], [r.tokens for r in chosen]), head_of(model)
+        tokens = tokens.to(hidden.device)
+        logp = map_rows(lambda rows, h, head=head, own=tokens: token_logprobs(h, head, own[rows]), hidden, head)
         for i, part in zip(group, logp.split([len(r.tokens) for r in chosen]), strict=True):
             out[i] = part
     return out

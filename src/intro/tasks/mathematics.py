@@ -15,6 +15,7 @@ import os
 import re
 from collections.abc import Sequence
 from concurrent.futures import TimeoutError
+from fractions import Fraction
 from functools import cache, lru_cache
 
 from pebble import ProcessExpired, ProcessPool
@@ -148,6 +149,12 @@ def compare(answer: str, gold: str) -> Verdict:
         return Verdict(False, None, "no answer")
     if _plain(_bare(answer)) == _plain(gold):
         return Verdict(True, short, "correct")
+    theirs, ours = plain_number(_bare(answer)), plain_number(gold)
+    if theirs is not None and ours is not None:  # math-verify takes a millisecond for what this takes microseconds
+        if theirs == ours:
+            return Verdict(True, short, "correct")
+        if theirs.denominator == ours.denominator == 1:  # other numbers may agree but for rounding
+            return Verdict(False, short, "wrong answer")
     for what, text in (("answer", answer), ("gold answer", gold)):
         if len(text) > LONGEST_ANSWER:
             return Verdict(False, short, f"{what} too long")
@@ -163,6 +170,25 @@ def compare(answer: str, gold: str) -> Verdict:
     except (Exception, RecursionError) as error:  # sympy raises many kinds on odd input
         return Verdict(False, short, f"not understood ({type(error).__name__})")
     return Verdict(equal, short, "correct" if equal else "wrong answer")
+
+
+_PLAIN_NUMBER = re.compile(r"([-+]?\d{1,18}(?:\.\d{1,18})?)(?:/(\d{1,18}))?")
+_PLAIN_FRACTION = re.compile(r"([-+]?)\\[dt]?frac\{(-?\d{1,18})\}\{(\d{1,18})\}")
+
+
+def plain_number(text: str) -> Fraction | None:
+    """A whole number, decimal, quotient or LaTeX fraction exactly; None for anything that needs more reading."""
+    found, sign = _PLAIN_NUMBER.fullmatch(text), ""
+    if found:
+        above, below = found.groups()
+    elif found := _PLAIN_FRACTION.fullmatch(text):
+        sign, above, below = found.groups()
+    else:
+        return None
+    if below is not None and int(below) == 0:
+        return None
+    value = Fraction(above) / int(below or 1)
+    return -value if sign == "-" else value
 
 
 def too_large(text: str) -> bool:

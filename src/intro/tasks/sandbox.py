@@ -88,12 +88,18 @@ def available() -> str | None:
 
 
 def run_python(
-    code: str, *, timeout_s: float, stdin: str = "", python: str | None = None, unsandboxed: bool = False
+    code: str,
+    *,
+    timeout_s: float,
+    stdin: str = "",
+    python: str | None = None,
+    unsandboxed: bool = False,
+    memory_mb: int = MEMORY_MB,
 ) -> SandboxResult:
     """Run a program in a process of its own. Raises IntroError without a sandbox, unless `unsandboxed` allows it.
 
     timeout_s: wall clock, the interpreter's start included. python: another interpreter, whose environment has the
-    libraries that the program needs.
+    libraries that the program needs. memory_mb: address space of each process.
     """
     missing = available()
     if missing and not unsandboxed:
@@ -107,7 +113,7 @@ def run_python(
         token = secrets.token_hex(16).encode()
         os.write(give, token)
         os.close(give)
-        limits = (math.ceil(timeout_s) + 1, MEMORY_MB, PROCESSES, FILE_MB)
+        limits = (math.ceil(timeout_s) + 1, memory_mb, PROCESSES, FILE_MB)
         harness = [str(interpreter), "-I", "-c", HARNESS, str(said), str(secret), *map(str, limits), str(inside)]
         command = harness if missing else [*_jail(interpreter, program), *harness, "counted"]
         process = subprocess.Popen(

@@ -1,0 +1,1 @@
+"""What a config would cost, before anything is spent: `intro plan`."""

@@ -1,0 +1,122 @@
+"""What a plan takes for granted: accelerators, engines, and the numbers that only a run could tell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from intro.config import Config, Hub
+from intro.types import IntroError
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerator:
+    """Data-sheet numbers of one device; `price` per hour is an order of magnitude of what clouds ask, in dollars."""
+
+    name: str
+    tflops: float  # dense bf16, 1e12 FLOP/s
+    bandwidth: float  # 1e12 byte/s
+    memory: float  # 1e9 bytes
+    price: float
+
+
+ACCELERATORS = {
+    a.name: a
+    for a in (
+        Accelerator("a100-80g", 312, 2.04, 80, 2.0),
+        Accelerator("a100-40g", 312, 1.56, 40, 1.3),
+        Accelerator("h100", 989, 3.35, 80, 3.0),
+        Accelerator("h200", 989, 4.8, 141, 3.8),
+        Accelerator("b200", 2250, 8.0, 180, 6.0),
+        Accelerator("l40s", 362, 0.864, 48, 1.0),
+        Accelerator("a10g", 70, 0.6, 24, 0.8),
+        Accelerator("rtx4090", 165, 1.01, 24, 0.4),
+        Accelerator("cpu", 0.1, 0.02, 8, 0.05),  # one core, fp32
+    )
+}
+ALIASES = {"a100": "a100-80g"}
+
+
+def accelerator(name: str, **changes: float | None) -> Accelerator:
+    """By name, with single numbers replaced. Raises IntroError for an unknown name."""
+    for key, value in changes.items():
+        if value is not None and (value < 0 or (value == 0 and key != "price")):
+            raise IntroError(f"--{key}: expected a positive number, found {value:g}")
+    found = ACCELERATORS.get(ALIASES.get(name, name))
+    if found is None:
+        raise IntroError(
+            f"--accelerator: unknown '{name}'; known are {', '.join([*ALIASES, *ACCELERATORS])}; for another one "
+            "give --tflops, --bandwidth, --memory and --price beside the nearest of them"
+        )
+    given = {key: value for key, value in changes.items() if value is not None}
+    return replace(found, **given) if given else found
+
+
+def default_accelerator(config: Config) -> str:
+    """What a config is made for: GPUs where one of its models asks for them."""
+    return "a100-80g" if any(model.hardware.gpus for model in config.models.values()) else "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpeed:
+    """How an engine decodes. `continuous`: a finished row's place is given to the next prompt at once."""
+
+    overhead: float  # seconds per layer and step that no roofline sees: launching kernels, Python
+    continuous: bool
+
+
+# our estimates: eager PyTorch launches some 20 kernels per layer; transformers adds its cache and module calls;
+# vLLM replays a recorded graph
+ENGINES: Mapping[str, EngineSpeed] = {
+    "own": EngineSpeed(3e-4, False),
+    "transformers": EngineSpeed(6e-4, True),
+    "vllm": EngineSpeed(8e-5, True),
+}
+
+# CPU seconds to grade one response: mathematics, and programs with their unit tests (by the benchmark's published name)
+GRADING_S = 0.02
+PROGRAM_S: Mapping[str, float] = {"livecodebench": 10.0, "bigcodebench": 5.0, "humaneval": 1.0}
+
+
+@dataclass(frozen=True, slots=True)
+class Assumptions:
+    """Numbers that decide the plan and that nobody knows before the run. `intro plan` prints all of them."""
+
+    mean_tokens: float  # of a response, the tail cut at the limit included
+    prompt_tokens: float
+    gold_tokens: float  # of a data set's rationale
+    accuracy: float = 0.5  # of rollouts: decides how many a filter keeps
+    mfu: float = 0.3  # share of the peak FLOP/s that passes over whole sequences reach
+    bandwidth_share: float = 0.6  # share of the bandwidth that decoding reaches
+    decode_flops_share: float = 0.4  # share of the peak FLOP/s, where a large batch makes decoding compute-bound
+    slack: float = 1.0  # what runs take beyond this arithmetic: waiting, loading, moving weights between engines
+    recomputed: bool = False  # whether training recomputes activations: a quarter more work, a tenth of the memory
+
+
+SHARE = 0.25
+GPU_SLACK = 2.5  # two published GPU runs took 2.4 to 3.3 and 2.3 times the arithmetic: docs/cost.md
+
+
+def assumptions(config: Config, **changes: float | bool | None) -> Assumptions:
+    """The defaults of a config, with single numbers replaced. Raises IntroError for an impossible one."""
+    limit = config.training.max_response_tokens
+    published = isinstance(config.data, Hub)  # MATH's problems and solutions; the tiny world's are a line
+    mean = SHARE * limit
+    slack = GPU_SLACK if any(model.hardware.gpus for model in config.models.values()) else 1.0
+    start = Assumptions(mean, 150 if published else 25, min(250, mean) if published else mean, slack=slack)
+    given = {key: value for key, value in changes.items() if value is not None}
+    chosen = replace(start, **given)
+    for name in ("mean_tokens", "prompt_tokens", "gold_tokens"):
+        if getattr(chosen, name) < 1:
+            raise IntroError(f"--{name.replace('_', '-')}: expected at least 1, found {getattr(chosen, name):g}")
+    if chosen.mean_tokens >= limit:
+        raise IntroError(
+            f"--mean-tokens: expected less than training.max_response_tokens ({limit}), found {chosen.mean_tokens:g}"
+        )
+    if chosen.slack < 1:
+        raise IntroError(f"--slack: expected at least 1, found {chosen.slack:g}")
+    for name in ("accuracy", "mfu", "bandwidth_share", "decode_flops_share"):
+        if not 0 < getattr(chosen, name) <= 1:
+            option = name.replace("_flops", "").replace("_", "-")
+            raise IntroError(f"--{option}: expected a share between 0 and 1, found {getattr(chosen, name):g}")
+    return chosen

