@@ -53,7 +53,7 @@ def test_gold_sample_ends_in_answer_and_end_token(prompter: Prompter) -> None:
     sample = gold_sample([PROBLEM, PROBLEM], prompter)
     assert [words(prompter, r.tokens) for r in sample.rationales] == [f"{PROBLEM.rationale} <eos>"] * 2
     assert sample.rewards.tolist() == [[1], [1]] and not sample.truncated.any()
-    assert [r.group for r in sample.rationales] == [0, 1] and sample.mean_tokens == len(sample.rationales[0].tokens)
+    assert [r.group for r in sample.rationales] == [0, 1] and sample.tokens == 2 * len(sample.rationales[0].tokens)
 
 
 def test_own_sample_is_graded_in_order(world: Config, prompter: Prompter) -> None:
@@ -72,7 +72,7 @@ def test_own_sample_is_graded_in_order(world: Config, prompter: Prompter) -> Non
         assert bool(sample.rewards[i // 4, i % 4]) == (len(text.split()) % 2 == 0)
         assert bool(sample.truncated[i // 4, i % 4]) == (rationale.tokens[-1] not in judged.text.stop)
     lengths = [len(r.tokens) for r in sample.rationales]
-    assert sample.mean_tokens == sum(lengths) / 12
+    assert sample.tokens == sum(lengths)
     plain = own_sample(problems, 2, build("grpo"), judged, engine, 20, torch.Generator().manual_seed(0))
     assert all(r.posterior_prompt is None and r.answer_start is None for r in plain.rationales)
     forced = own_sample(problems, 2, build("latro"), judged, engine, 20, torch.Generator().manual_seed(0))

@@ -10,7 +10,7 @@ import pytest
 from intro.config import Config
 from intro.lm.load import load_model
 from intro.plan import Cell, base_folder, grid_file
-from intro.provenance import file_digest
+from intro.provenance import file_digest, weights_digest
 from intro.tasks.store import read_jsonl
 from intro.training import stages
 from intro.training.selection import GRID_KEYS, select
@@ -48,9 +48,8 @@ def test_sweep_select_train_is_one_chain(toy_config: Config, monkeypatch: pytest
     assert list(metrics.step) == [1, 2, 3] and set(metrics.method) == {"intro"}
     assert set(pd.read_csv(folder / "curves.csv").subset) == {"hard", "all", "train"}
     record = json.loads((folder / "record.json").read_text())
-    assert record["steps"] == 3 and record["settings"]["base"] == file_digest(
-        base_folder(toy_config, "qwen2-s") / "model.safetensors"
-    )
+    assert record["steps"] == 3 and record["settings"]["base"] == weights_digest(base_folder(toy_config, "qwen2-s"))
+    assert "hardware" not in record["settings"]  # the default one is not named
     stages.clear_scratch(toy_config)
     with pytest.raises(TypeError):  # without the scratch folder it would have to train
         stages.train_cell(toy_config, cell)

@@ -9,8 +9,9 @@ import torch
 
 from intro.lm.scoring import Rationale
 from intro.objectives import build
+from intro.training.backend import AdamW, Torch
 from intro.training.rollouts import Sample
-from intro.training.update import Networks, Optimizer, backward, outcomes_of, parts_of, score
+from intro.training.update import Networks, Update, backward, outcomes_of, parts_of, score
 from toy import disturb, gradients, random_model, random_tokens
 
 PROMPTS, GROUP, VOCABULARY = 4, 3, 20
@@ -23,6 +24,7 @@ METHODS = {
     "intro": {"n": "infinite", "clip": 1.5},
 }
 HUGE = 10**6
+STILL = AdamW(lr=0.0, updates=1, betas=(0.9, 0.95), weight_decay=0.0, gradient_clip=1.0, warmup=0.0)
 
 
 def sample(forced: bool = False) -> Sample:
@@ -39,7 +41,7 @@ def sample(forced: bool = False) -> Sample:
     rewards = torch.tensor([[1.0, 0, 1], [1, 1, 1], [0, 0, 0], [0, 1, 1]], dtype=torch.float64)
     truncated = torch.zeros(PROMPTS, GROUP, dtype=torch.bool)
     truncated[3, 2] = True
-    return Sample(rationales, rewards, truncated, 5.0, 1.0)
+    return Sample(rationales, rewards, truncated, 60, 1.0)
 
 
 @pytest.fixture
@@ -64,11 +66,11 @@ def update(name: str, networks: Networks, budget: int, seed: int = 0, **options)
     passes = score(drawn, objective, networks, budget)
     parts = parts_of(drawn, passes, objective)
     networks.policy.zero_grad()
-    loss = 0.0
+    backend, loss = Torch(Update(networks.policy, objective), STILL), 0.0
     for part in parts:
         if part.rationales:
             generator = torch.Generator().manual_seed(seed)
-            loss += backward(part, objective, networks, budget, generator).means()["loss"]
+            loss += backward(part, backend, networks, budget, generator).means()["loss"]
     return gradients(networks.policy), loss, parts
 
 
@@ -190,35 +192,3 @@ def test_scoring_makes_only_the_passes_that_are_needed(name: str, forwards: int,
     """Before the loss; the policy's pass, and InTRO's posterior pass, belong to the loss."""
     passes = score(sample(), build(name), networks, HUGE)
     assert passes.forwards == forwards == (passes.old is not None) + (passes.reference is not None)
-
-
-# ---------------------------------------------------------------- the optimizer
-
-
-def optimizer(**changes) -> Optimizer:
-    settings = {"betas": (0.9, 0.95), "weight_decay": 0.0, "gradient_clip": 1.0, "warmup": 0.3} | changes
-    return Optimizer(torch.nn.Linear(3, 2), 0.5, 10, **settings)
-
-
-def test_warm_up_is_linear_and_then_constant() -> None:
-    """30 % of 10 updates: a third, two thirds, the whole rate, and so on."""
-    policy = optimizer()
-    rates = []
-    for _ in range(5):
-        rates.append(policy.learning_rate)
-        policy.policy(torch.ones(3)).sum().backward()
-        policy.step()
-        assert policy.adamw.param_groups[0]["lr"] == rates[-1]
-    assert rates == pytest.approx([0.5 / 3, 1 / 3, 0.5, 0.5, 0.5])
-    assert optimizer(warmup=0.0).learning_rate == 0.5
-
-
-def test_gradient_is_clipped_by_its_whole_norm() -> None:
-    """The norm before clipping is reported; AdamW's first moment then holds a tenth of the clipped gradient."""
-    policy = optimizer(gradient_clip=1.0)
-    (policy.policy(torch.ones(3)).sum() * 10).backward()
-    assert policy.step() == pytest.approx((6 * 100 + 2 * 100) ** 0.5)
-    moments = [s["exp_avg"] for s in policy.adamw.state.values()]
-    norm = sum(m.square().sum() for m in moments).sqrt()
-    assert float(norm) == pytest.approx(0.1, rel=1e-4)
-    assert all(p.grad is None for p in policy.policy.parameters())

@@ -136,7 +136,11 @@ rule measure_cost:
         model=[str(plan.base_folder(CONFIG, CONFIG.cost.model)) if CONFIG.cost else []],
         problems=f"{RESULTS}/problems/train.jsonl",
         code=sources(
-            "lm/*.py", "objectives/*.py", "training/update.py", "training/backend.py", "evaluation/cost.py"
+            "lm/*.py",
+            "objectives/*.py",
+            "training/update.py",
+            "training/backend.py",
+            "evaluation/cost.py",
         ),
     output:
         cost=f"{RESULTS}/cost.csv",

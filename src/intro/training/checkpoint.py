@@ -6,23 +6,32 @@ complete is not trained again, so the grid, the paper protocol and the tuned one
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from intro.provenance import whole_file
+from intro.training.ranks import ALONE, Ranks
 from intro.types import IntroError
+
+ENGINE = "engine-"  # how the folder of an engine's own checkpoint begins
 
 
 class Scratch:
-    """One file, `state.pt`, replaced whole; a lock keeps two processes out of the same run."""
+    """One file, `state.pt`, replaced whole; a lock keeps two processes out of the same run.
 
-    def __init__(self, root: Path, key: str) -> None:
+    An engine of several ranks has a folder of its own beside it, which `state["engine"]` names. The first rank alone
+    locks and writes; all ranks read.
+    """
+
+    def __init__(self, root: Path, key: str, ranks: Ranks = ALONE) -> None:
         self.folder = root / ".scratch" / key
         self.file = self.folder / "state.pt"
+        self.ranks = ranks
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -32,12 +41,19 @@ class Scratch:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise IntroError(f"{self.folder}: cannot write checkpoints here ({error.strerror})") from None
-        with FileLock(self.folder / "lock"):  # the operating system frees it when the holder dies
+        # the operating system frees it when the holder dies
+        with FileLock(self.folder / "lock") if self.ranks.first else nullcontext():
+            self.ranks.barrier()  # the others wait for the lock here
             yield
 
     def save(self, state: dict[str, Any]) -> None:
+        if not self.ranks.first:
+            return
         with whole_file(self.file) as temporary:
             torch.save(state, temporary)
+        for folder in self.folder.glob(f"{ENGINE}*"):  # only now: the old state.pt named an older one
+            if folder.name != state.get("engine"):
+                shutil.rmtree(folder, ignore_errors=True)
 
     def load(self) -> dict[str, Any] | None:
         """The last state, or None when there is none yet. Raises IntroError when it cannot be read."""

@@ -15,6 +15,7 @@ from intro.lm.head import log_distribution
 from intro.lm.scoring import Rationale, head_of, microbatches, response_hidden
 from intro.objectives import Posterior
 from intro.seeds import generator_for
+from intro.training.ranks import ALONE, Ranks
 from intro.training.rollouts import Prompter, grade_responses
 from intro.training.update import Networks
 from intro.types import Graded, Problem
@@ -38,10 +39,12 @@ def measure(
     engine: Engine,
     sampling: Sampling,
     seed: int,
+    ranks: Ranks = ALONE,
 ) -> Measured:
-    """Generate one response per prompt and grade it."""
-    responses = engine.generate(prompts, sampling, generator_for("measure", seed))
-    graded = grade_responses(responses, problems, prompter.text, prompter.source)
+    """Generate one response per prompt and grade it, each rank its share; the result is the same on all."""
+    mine = engine.generate(ranks.share(prompts), sampling, generator_for("measure", seed, *ranks.name))
+    graded = ranks.weave(grade_responses(mine, ranks.share(problems), prompter.text, prompter.source))
+    responses = ranks.weave(mine)
     count = sum(len(r.tokens) for r in responses)
     return Measured(
         value=100 * sum(g.verdict.correct for g in graded) / len(graded),
@@ -53,8 +56,9 @@ def measure(
 
 
 @torch.no_grad()
-def kl_to_base(networks: Networks, rationales: Sequence[Rationale], budget: int) -> float:
+def kl_to_base(networks: Networks, rationales: Sequence[Rationale], budget: int, ranks: Ranks = ALONE) -> float:
     """Mean over positions of KL(policy || base) of the next-token distributions, in nats."""
+    rationales = ranks.share(rationales)
     total, count = 0.0, 0
     for group in microbatches(rationales, budget):
         prompts, tokens = zip(*((rationales[i].prompt, rationales[i].tokens) for i in group), strict=True)
@@ -64,12 +68,19 @@ def kl_to_base(networks: Networks, rationales: Sequence[Rationale], budget: int)
         )
         total += float((logp.exp() * (logp - logq)).sum())
         count += len(logp)
-    return total / count
+    totals, counts = zip(*ranks.gather((total, count)), strict=True)
+    return sum(totals) / sum(counts)
 
 
 def posterior_accuracy(
-    problems: Sequence[Problem], prompter: Prompter, engine: Engine, posterior: Posterior, sampling: Sampling, seed: int
+    problems: Sequence[Problem],
+    prompter: Prompter,
+    engine: Engine,
+    posterior: Posterior,
+    sampling: Sampling,
+    seed: int,
+    ranks: Ranks = ALONE,
 ) -> Measured:
     """How well the network of the posterior answers when its prompt holds the answer: falls when it collapses."""
     prompts = [prompter.posterior(p, posterior) for p in problems]
-    return measure(problems, prompts, prompter, engine, sampling, seed)
+    return measure(problems, prompts, prompter, engine, sampling, seed, ranks)

@@ -1,4 +1,7 @@
-"""The training loop of every method: rollouts, grades, passes, one or more gradient steps, records, checkpoints."""
+"""The training loop of every method: rollouts, grades, passes, one or more gradient steps, records, checkpoints.
+
+With several ranks each has its share of a step's prompts, and all of them come to the same rows and curves.
+"""
 
 from __future__ import annotations
 
@@ -7,24 +10,27 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import nn
 
-from intro.config import Training
-from intro.lm.decoder import Decoder
-from intro.lm.engine import Engine, Sampling
+from intro.config import Hardware, Training
+from intro.lm.engine import Sampling, on_device
+from intro.lm.engines import RolloutEngine, open_engine
 from intro.objectives import Objective, Posterior
 from intro.seeds import generator_for, seed_of
+from intro.training.backend import AdamW, connect
 from intro.training.checkpoint import Scratch
 from intro.training.evals import kl_to_base, measure, posterior_accuracy
 from intro.training.prompts import prompts_of, steps_of
 from intro.training.records import Tally
 from intro.training.rollouts import Prompter, Sample, gold_sample, own_sample
-from intro.training.update import Networks, Optimizer, backward, parts_of, score
+from intro.training.update import Networks, Update, backward, parts_of, score
 from intro.types import Problem, Signal
 
+PLAIN = Hardware()
 PLAIN_POSTERIOR = Posterior("live", 1.0, "posterior", "gold")  # measured for methods that train without one
 
 
@@ -59,21 +65,16 @@ class Trainer:
         prompter: Prompter,
         problems: Sequence[Problem],
         subsets: Mapping[str, Sequence[Problem]],
+        hardware: Hardware = PLAIN,
     ) -> None:
         self.run, self.prompter, self.problems, self.subsets = run, prompter, problems, subsets
+        self.hardware = hardware
+        self.adamw = AdamW.of(run.settings, run.lr, run.steps * run.objective.updates_per_rollout)
+        self.backend = connect(Update(policy, run.objective), self.adamw, hardware)
+        self.ranks, policy = self.backend.ranks, self.backend.replica
         self.networks = Networks(policy, base, self._posterior_network(policy, base))
         self.engine = self._engine(policy)
-        settings = run.settings
-        self.optimizer = Optimizer(
-            policy,
-            run.lr,
-            run.steps * run.objective.updates_per_rollout,
-            betas=settings.betas,
-            weight_decay=settings.weight_decay,
-            gradient_clip=settings.gradient_clip,
-            warmup=settings.warmup,
-        )
-        self.done = 0
+        self.done = self.updates = 0
         self.rows: list[dict[str, Any]] = []
         self.curves: list[dict[str, Any]] = []
         self._seconds: dict[str, float] = {}
@@ -84,9 +85,8 @@ class Trainer:
         network = self.run.objective.source.network
         return {"live": policy, "frozen": base}.get(network) or copy.deepcopy(base)
 
-    def _engine(self, network: nn.Module) -> Engine:
-        text = self.prompter.text
-        return Engine(Decoder.from_model(network), text.stop, text.pad, self.run.batch)
+    def _engine(self, network: nn.Module) -> RolloutEngine:
+        return open_engine(self.hardware.engine, network, self.prompter.text, self.run.batch)
 
     # ------------------------------------------------------------ the loop
 
@@ -102,40 +102,56 @@ class Trainer:
             self.rows.append(row | {f"seconds_{k}": v for k, v in self._seconds.items()})
             self._seconds = {}
             if scratch and (self.done % self.run.settings.checkpoint_every == 0 or self.done == last):
-                scratch.save(self.state())
+                scratch.save(self.state(scratch.folder))
             report(self.rows[-1])
 
     def step(self) -> dict[str, Any]:
         """Algorithm 1, for any objective: sample, grade, score, then one update per part of the prompts."""
         objective, settings = self.run.objective, self.run.settings
-        generator = generator_for("step", self.run.seed, self.done)
+        generator = generator_for("step", self.run.seed, self.done, *self.ranks.name)
+        generator = on_device(generator, next(self.networks.policy.parameters()).device)
         sample = self._sample(generator)
         with self._timed("score"):
             passes = score(sample, objective, self.networks, settings.micro_batch_tokens)
-        tally, norms, kept, trained, rate = Tally(), [], 0, 0, self.optimizer.learning_rate
+        tally, norms, kept, trained, rate = Tally(), [], 0, 0, self.adamw.rate(self.updates)
         with self._timed("update"):
-            for part in parts_of(sample, passes, objective):
-                if not part.rationales:
-                    self.optimizer.updates += 1  # nothing to learn from; the schedule goes on
-                    continue
-                tally.merge(backward(part, objective, self.networks, settings.micro_batch_tokens, generator))
-                norms.append(self.optimizer.step())
-                kept += len(part.rationales)
-                trained += sum(len(r.tokens) for r in part.rationales)
+            for part in parts_of(sample, passes, objective, self.ranks):
+                if part.kept:  # else there is nothing to learn from, and the schedule goes on
+                    tally.merge(backward(part, self.backend, self.networks, settings.micro_batch_tokens, generator))
+                    norms.append(self.backend.step(self.adamw.rate(self.updates)))
+                self.updates += 1
+                kept += part.kept
+                trained += part.tokens
             self._follow()
         self.done += 1
         forwards = passes.forwards + 1 + (self.networks.posterior is not None)
+        row = {"step": self.done, "learning_rate": rate, **self._together(sample, tally, kept)}
+        return row | {
+            "trained_tokens": trained,
+            "gradient_norm": sum(norms) / len(norms) if norms else 0.0,
+            "forward_passes": forwards,
+        }
+
+    def _together(self, sample: Sample, tally: Tally, kept: int) -> dict[str, Any]:
+        """A row's means over the samples and micro-batches of all ranks."""
+        parts = self.ranks.gather((sample.rewards, sample.truncated, sample.tokens, sample.entropy, tally))
+        rewards, truncated, tokens, entropy, tallies = zip(*parts, strict=True)
+        correct, whole = torch.cat(rewards), Tally()
+        for part in tallies:
+            whole.merge(part)
         return {
-            "step": self.done, "learning_rate": rate, "accuracy": 100 * float(sample.rewards.mean()),
-            "mean_tokens": sample.mean_tokens, "truncated_share": float(sample.truncated.double().mean()),
-            "entropy": sample.entropy, "kept_share": kept / len(sample.rationales), "trained_tokens": trained,
-            "gradient_norm": sum(norms) / len(norms) if norms else 0.0, "forward_passes": forwards, **tally.means(),
-        }  # fmt: skip
+            "accuracy": 100 * float(correct.mean()),
+            "mean_tokens": sum(tokens) / correct.numel(),
+            "truncated_share": float(torch.cat(truncated).double().mean()),
+            "entropy": None if sample.entropy is None else sum(entropy) / sum(tokens),
+            "kept_share": kept / correct.numel(),
+            **whole.means(),
+        }
 
     def _sample(self, generator: torch.Generator) -> Sample:
         settings = self.run.settings
         chosen = prompts_of(self.run.seed, self.done, len(self.problems), settings.prompts_per_step)
-        problems = [self.problems[i] for i in chosen]
+        problems = [self.problems[i] for i in self.ranks.share(chosen)]
         if Signal.GOLD_RATIONALE in self.run.objective.needs:
             return gold_sample(problems, self.prompter)
         with self._timed("rollout"):
@@ -168,14 +184,14 @@ class Trainer:
             for name, problems in self.subsets.items():
                 prompts = [self.prompter.question(p) for p in problems]
                 seed = seed_of(name, run.seed)
-                got = measure(problems, prompts, self.prompter, self.engine, run.sampling, seed)
+                got = measure(problems, prompts, self.prompter, self.engine, run.sampling, seed, self.ranks)
                 row = {"step": self.done, "subset": name, "value": got.value, "mean_tokens": got.mean_tokens}
                 self.curves.append(row)
             source = getattr(run.objective, "source", PLAIN_POSTERIOR)
             network = self.networks.posterior or self.networks.policy
             engine = self._engine(network)
-            told = posterior_accuracy(problems, self.prompter, engine, source, run.sampling, seed)
-            kl = kl_to_base(self.networks, got.rationales, budget)
+            told = posterior_accuracy(problems, self.prompter, engine, source, run.sampling, seed, self.ranks)
+            kl = kl_to_base(self.networks, got.rationales, budget, self.ranks)
         # own samples have an entropy per step; a method without them has the last subset's
         entropy = {"entropy": got.entropy} if Signal.GOLD_RATIONALE in run.objective.needs else {}
         return {"posterior_accuracy": told.value, "posterior_tokens": told.mean_tokens, "kl": kl, **entropy}
@@ -188,22 +204,25 @@ class Trainer:
 
     # ------------------------------------------------------------ resume
 
-    def state(self) -> dict[str, Any]:
-        """All that a resumed run needs. Randomness is a function of (seed, step), so there is none to store."""
+    def state(self, folder: Path | None = None) -> dict[str, Any]:
+        """All that a resumed run needs; an engine of several ranks writes its part below `folder`.
+
+        Randomness is a function of (seed, step), so there is none to store.
+        """
         networks = self.networks
         averaged = networks.posterior not in (None, networks.policy, networks.base)
         return {
-            "done": self.done,
-            "policy": networks.policy.state_dict(),
+            **self.backend.save(folder, self.done),
             "posterior": networks.posterior.state_dict() if averaged else None,
-            "optimizer": self.optimizer.state(),
+            "done": self.done,
+            "updates": self.updates,
             "rows": self.rows,
             "curves": self.curves,
         }
 
-    def restore(self, state: Mapping[str, Any]) -> None:
-        self.networks.policy.load_state_dict(state["policy"])
+    def restore(self, state: Mapping[str, Any], folder: Path | None = None) -> None:
+        self.backend.restore(state, folder)
         if state["posterior"] is not None:
             self.networks.posterior.load_state_dict(state["posterior"])
-        self.optimizer.restore(state["optimizer"])
-        self.done, self.rows, self.curves = state["done"], list(state["rows"]), list(state["curves"])
+        self.done, self.updates = state["done"], state["updates"]
+        self.rows, self.curves = list(state["rows"]), list(state["curves"])

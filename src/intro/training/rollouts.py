@@ -18,13 +18,16 @@ from intro.types import Graded, Problem, Rollout, Signal
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One step's rationales, P prompts x G samples in row-major order, before any pass of the network."""
+    """One step's rationales, P prompts x G samples in row-major order, before any pass of the network.
+
+    With several ranks, those of this rank's prompts.
+    """
 
     rationales: list[Rationale]
     rewards: Tensor  # [P, G]
     truncated: Tensor  # [P, G] bool
-    mean_tokens: float  # of the responses
-    entropy: float | None  # of the policy per sampled token, nats; None without own samples
+    tokens: int  # of the responses
+    entropy: float | None  # of the policy, nats, summed over sampled tokens; None without own samples
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,15 +55,15 @@ class Prompter:
 
 
 def grade_responses(
-    responses: Sequence[Response], problems: Sequence[Problem], text: Text, source: TaskSource, verify: bool = False
+    responses: Sequence[Response], problems: Sequence[Problem], text: Text, source: TaskSource
 ) -> list[Graded]:
-    """Verdicts in order; `verify` also checks every step of the rationale. A cut-off response can be correct."""
-    graded = []
-    for sample, (response, problem) in enumerate(zip(responses, problems, strict=True)):
-        words = text.decode(response.tokens)
-        rollout = Rollout(problem.id, sample, response.tokens, words, response.truncated)
-        graded.append(Graded(rollout, source.grade(words, problem), source.verify(words, problem) if verify else None))
-    return graded
+    """Verdicts in order. A cut-off response can be correct."""
+    words = [text.decode(response.tokens) for response in responses]
+    verdicts = source.grade_all(list(zip(words, problems, strict=True)))
+    return [
+        Graded(Rollout(problem.id, sample, response.tokens, words[sample], response.truncated), verdicts[sample])
+        for sample, (response, problem) in enumerate(zip(responses, problems, strict=True))
+    ]
 
 
 def gold_sample(problems: Sequence[Problem], prompter: Prompter) -> Sample:
@@ -71,10 +74,8 @@ def gold_sample(problems: Sequence[Problem], prompter: Prompter) -> Sample:
         for group, p in enumerate(problems)
     ]
     shape = (len(problems), 1)
-    lengths = [len(r.tokens) for r in rationales]
-    return Sample(
-        rationales, torch.ones(shape), torch.zeros(shape, dtype=torch.bool), sum(lengths) / len(lengths), None
-    )
+    tokens = sum(len(r.tokens) for r in rationales)
+    return Sample(rationales, torch.ones(shape), torch.zeros(shape, dtype=torch.bool), tokens, None)
 
 
 def own_sample(
@@ -102,10 +103,9 @@ def own_sample(
         rationales.append(Rationale(prompts[problem.id], tokens, group, given.get(problem.id), start))
     shape = (len(problems), group_size)
     rewards = torch.tensor([float(g.verdict.correct) for g in graded]).view(shape)
-    truncated = torch.tensor([r.truncated for r in responses]).view(shape)
-    count = sum(len(r.tokens) for r in responses)
-    entropy = sum(r.entropy * len(r.tokens) for r in responses) / count
-    return Sample(rationales, rewards, truncated, count / len(responses), entropy)
+    truncated = torch.tensor([r.truncated for r in responses], dtype=torch.bool).view(shape)
+    entropy = sum(r.entropy * len(r.tokens) for r in responses)
+    return Sample(rationales, rewards, truncated, sum(len(r.tokens) for r in responses), entropy)
 
 
 def end_in_answer(tokens: tuple[int, ...], problem: Problem, prompter: Prompter) -> tuple[tuple[int, ...], int]:

@@ -8,22 +8,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from torch import nn
 from tqdm import tqdm
 
-from intro.config import Config
-from intro.lm.decoder import Decoder
-from intro.lm.engine import Engine, Sampling
+from intro.config import Config, Hardware
+from intro.lm.engine import Sampling
+from intro.lm.engines import RolloutEngine, open_engine
 from intro.lm.load import load_model, save_model
 from intro.lm.text import Text
 from intro.objectives import build
 from intro.plan import Cell, base_folder, check_model, grid_file, method_of, problems_file
-from intro.provenance import Stopwatch, code_digest, digest, file_digest, to_csv, whole_folder, write_json, write_text
+from intro.provenance import (
+    Stopwatch,
+    code_digest,
+    digest,
+    to_csv,
+    weights_digest,
+    whole_folder,
+    write_json,
+    write_text,
+)
 from intro.tasks.registry import load_source
 from intro.tasks.store import GRID_KEYS, read_jsonl, read_problems, write_jsonl
 from intro.training import pretrain as pretraining
 from intro.training.checkpoint import Scratch
 from intro.training.evals import measure
 from intro.training.loop import Run, Trainer
+from intro.training.ranks import Ranks, device_of, join
 from intro.training.records import CURVES, METRICS
 from intro.training.rollouts import Prompter
 from intro.training.selection import learning_rate
@@ -74,6 +85,7 @@ class Bench:
     @classmethod
     def open(cls, config: Config, model: str) -> Bench:
         check_model(config, model)
+        join(config.models[model].hardware)  # wrong numbers of processes or devices are said before anything is read
         source = load_source(config.data, config.prompts, config.seed)
         prompter = Prompter(Text.from_folder(base_folder(config, model)), config.prompts, source)
         train = read_problems(problems_file(config, "train"))
@@ -84,17 +96,31 @@ class Bench:
         evaluation = self.config.evaluation
         return Sampling(evaluation.max_response_tokens, evaluation.temperature, evaluation.top_p)
 
-    def base_engine(self) -> Engine:
+    def base_engine(self) -> RolloutEngine:
         """The untrained model, ready to answer."""
-        decoder, text = Decoder.from_folder(base_folder(self.config, self.model)), self.prompter.text
-        return Engine(decoder, text.stop, text.pad, self.config.evaluation.batch)
+        folder, hardware = base_folder(self.config, self.model), self.hardware
+        batch, device = self.config.evaluation.batch, device_of(hardware)
+        return open_engine(hardware.engine, folder, self.prompter.text, batch, hardware.dtype, device)
+
+    @property
+    def hardware(self) -> Hardware:
+        return self.config.models[self.model].hardware
+
+    @property
+    def ranks(self) -> Ranks:
+        return join(self.hardware)
+
+    def _load(self) -> nn.Module:
+        return load_model(base_folder(self.config, self.model), self.hardware.dtype, device_of(self.hardware))
 
     def settings(self, method: str, lr: float | None, seed: int) -> dict[str, Any]:
         """Everything that decides the run, for its record and for the name of its scratch folder."""
         config = self.config
-        return {
+        # rounding and random numbers depend on it
+        hardware = {} if self.hardware == Hardware() else {"hardware": self.hardware.model_dump()}
+        return hardware | {
             "model": self.model,
-            "base": file_digest(base_folder(config, self.model) / "model.safetensors"),
+            "base": weights_digest(base_folder(config, self.model)),
             "method": "base" if method == "base" else method_of(config, method).model_dump(exclude={"label"}),
             "learning_rate": lr,
             "seed": seed,
@@ -113,13 +139,13 @@ class Bench:
         run = Run.of(
             objective, training, lr, seed, len(self.train), sampling=self.sampling, batch=self.config.evaluation.batch
         )
-        folder = base_folder(self.config, self.model)
-        trainer = Trainer(run, load_model(folder), load_model(folder), self.prompter, self.train, self.subsets)
+        trainer = Trainer(run, self._load(), self._load(), self.prompter, self.train, self.subsets, self.hardware)
         key = digest({**self.settings(method, lr, seed), "code": code_digest()})
-        scratch = Scratch(self.config.results_dir, key)
-        with scratch.lock(), _progress(f"{self.model} {method} lr={lr:g}", run.steps) as bar:
+        scratch = Scratch(self.config.results_dir, key, self.ranks)
+        name = f"{self.model} {method} lr={lr:g}"
+        with scratch.lock(), _progress(name, run.steps, self.ranks.first) as bar:
             if state := scratch.load():
-                trainer.restore(state)
+                trainer.restore(state, scratch.folder)
                 bar.update(trainer.done)
 
             def report(row: dict[str, Any]) -> None:
@@ -151,8 +177,10 @@ def train_cell(config: Config, cell: Cell) -> None:
     method_of(config, cell.method)  # a wrong name is said before anything is read
     bench = Bench.open(config, cell.model)
     lr = learning_rate(config, cell.method, cell.protocol)
-    writer = _tensorboard(cell.folder(config)) if config.training.tensorboard else None
+    writer = _tensorboard(cell.folder(config)) if config.training.tensorboard and bench.ranks.first else None
     trainer = bench.train_one(cell.method, lr, cell.seed, writer)
+    if not bench.ranks.first:
+        return
     folder = cell.folder(config)
     names = {"model": cell.model, "method": cell.method, "protocol": cell.protocol, "train_seed": cell.seed}
     with whole_folder(folder / "final") as final:
@@ -180,8 +208,11 @@ def sweep(config: Config, model: str, method: str) -> None:
     prompts = [bench.prompter.question(p) for p in problems]
     seed, lines = config.training.train_seeds[0], []
     for lr in [None] if method == "base" else config.training.learning_rates:
-        engine = bench.base_engine() if lr is None else bench.train_one(method, lr, seed).engine
-        graded = measure(problems, prompts, bench.prompter, engine, bench.sampling, seed).graded
+        trainer = None if lr is None else bench.train_one(method, lr, seed)
+        engine = bench.base_engine() if trainer is None else trainer.engine
+        graded = measure(problems, prompts, bench.prompter, engine, bench.sampling, seed, bench.ranks).graded
+        if trainer is not None:
+            trainer.backend.close()
         for problem, g in zip(problems, graded, strict=True):
             values = (
                 model,
@@ -194,6 +225,8 @@ def sweep(config: Config, model: str, method: str) -> None:
                 len(g.rollout.tokens),
             )
             lines.append(dict(zip(GRID_KEYS, values, strict=True)))
+    if not bench.ranks.first:
+        return
     file = grid_file(config, model, method)
     write_jsonl(file, lines)
     settings = bench.settings(method, None, seed) | {"learning_rate": config.training.learning_rates}
@@ -209,9 +242,9 @@ def clear_scratch(config: Config) -> None:
 # ---------------------------------------------------------------- progress
 
 
-def _progress(name: str, total: int) -> tqdm:
+def _progress(name: str, total: int, shown: bool = True) -> tqdm:
     # a log file gets a line now and then, a terminal a live bar; both show speed and remaining time
-    return tqdm(total=total, desc=name, unit="step", mininterval=1.0, dynamic_ncols=True)
+    return tqdm(total=total, desc=name, unit="step", mininterval=1.0, dynamic_ncols=True, disable=not shown)
 
 
 def _tick(bar: tqdm, step: int, **numbers: float) -> None:

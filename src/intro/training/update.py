@@ -1,25 +1,29 @@
-"""One gradient step from credited rationales: weights from global counts, micro-batches, the loss, AdamW."""
+"""One gradient step from credited rationales: weights from global counts, micro-batches, the loss."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Generator, Tensor, nn
 
 from intro.lm.scoring import Rationale, head_of, logprob_pass, microbatches, pack, response_hidden
 from intro.objectives import Objective, rationale_weights
+from intro.training.ranks import ALONE, Ranks
 from intro.training.records import Tally
 from intro.training.rollouts import Sample
-from intro.types import Outcomes, Scored, Signal
+from intro.types import Loss, Outcomes, Scored, Signal
+
+if TYPE_CHECKING:
+    from intro.training.backend import Backend
 
 
 @dataclass(frozen=True, slots=True)
 class Networks:
-    """The policy being trained, the base model, and the network of the estimated posterior (one of the two, or
-    a moving average)."""
+    """What passes without gradient run on: the policy (or its replica, where an engine shards it), the base model,
+    and the network of the estimated posterior (one of the two, or a moving average)."""
 
     policy: nn.Module
     base: nn.Module
@@ -45,137 +49,169 @@ def score(sample: Sample, objective: Objective, networks: Networks, budget: int)
     return Passes(old, reference, (old is not None) + (reference is not None))
 
 
-def outcomes_of(sample: Sample, passes: Passes) -> Outcomes:
-    """Sequence sums [P, G] of the passes; a forced answer is kept apart from the rationale before it."""
+def outcomes_of(sample: Sample, passes: Passes, ranks: Ranks = ALONE) -> Outcomes:
+    """Sequence sums [P, G] of the passes; a forced answer is kept apart from the rationale before it.
+
+    P counts the prompts of all ranks, in the step's order.
+    """
     shape = sample.rewards.shape
 
-    def total(parts: list[Tensor], answer: bool) -> Tensor:
+    def total(parts: list[Tensor] | None, answer: bool) -> Tensor | None:
+        if parts is None:
+            return None
         sums = []
         for part, rationale in zip(parts, sample.rationales, strict=True):
             cut = len(rationale.tokens) if rationale.answer_start is None else rationale.answer_start
             sums.append(part[cut:].sum() if answer else part[:cut].sum())
-        return torch.stack(sums).view(shape).cpu()
+        return whole(torch.stack(sums).view(shape).cpu() if sums else torch.empty(shape))
 
-    forced = any(r.answer_start is not None for r in sample.rationales)
+    def whole(rows: Tensor) -> Tensor:
+        return torch.stack(ranks.weave(list(rows.unbind())))
+
+    forced = any(ranks.gather(any(r.answer_start is not None for r in sample.rationales)))
     return Outcomes(
-        rewards=sample.rewards,
-        truncated=sample.truncated,
-        logprobs=None if passes.old is None else total(passes.old, False),
-        reference_logprobs=None if passes.reference is None else total(passes.reference, False),
-        answer_logprobs=total(passes.old, True) if forced and passes.old is not None else None,
+        rewards=whole(sample.rewards),
+        truncated=whole(sample.truncated),
+        logprobs=total(passes.old, False),
+        reference_logprobs=total(passes.reference, False),
+        answer_logprobs=total(passes.old, True) if forced else None,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """The kept rationales of one update, with everything that belongs to each of them."""
+    """This rank's kept rationales of one update, with everything that belongs to each of them."""
 
     rationales: list[Rationale]
     advantage: Tensor  # [R]
-    weights: Tensor  # [R] of each token of a rationale, from this part's global counts
+    weights: Tensor  # [R] of each token of a rationale, from the counts of all ranks
     old: list[Tensor] | None
     reference: list[Tensor] | None
+    kept: int  # rationales of all ranks
+    tokens: int  # theirs
 
 
-def parts_of(sample: Sample, passes: Passes, objective: Objective) -> list[Part]:
+def parts_of(sample: Sample, passes: Passes, objective: Objective, ranks: Ranks = ALONE) -> list[Part]:
     """Split the step's prompts into `updates_per_rollout` parts; each sample is used once."""
-    credit = objective.credit(outcomes_of(sample, passes))
-    keep, advantage = credit.keep.flatten(), credit.advantage.flatten()
-    prompts, group = sample.rewards.shape
+    credit = objective.credit(outcomes_of(sample, passes, ranks))
+    prompts, group = credit.keep.shape
+    mine = [len(r.tokens) for r in sample.rationales]
+    lengths = torch.tensor(ranks.weave([mine[i : i + group] for i in range(0, len(mine), group)]))  # [P, G]
     parts = []
     for rows in torch.arange(prompts).chunk(objective.updates_per_rollout):
-        chosen = [int(i) for i in range(int(rows[0]) * group, (int(rows[-1]) + 1) * group) if keep[i]]
-        rationales = [sample.rationales[i] for i in chosen]
-        lengths = torch.tensor([len(r.tokens) for r in rationales])
-        owners = torch.tensor([r.group for r in rationales])
-        weights = rationale_weights(lengths, owners, objective.normalisation) if chosen else torch.empty(0)
-        old = None if passes.old is None else [passes.old[i] for i in chosen]
-        reference = None if passes.reference is None else [passes.reference[i] for i in chosen]
-        parts.append(Part(rationales, advantage[chosen], weights, old, reference))
+        kept = torch.zeros_like(credit.keep)
+        kept[rows] = credit.keep[rows]
+        owners, columns = kept.nonzero(as_tuple=True)  # [K] of all ranks
+        counted = lengths[kept]
+        weights = rationale_weights(counted, owners, objective.normalisation) if len(owners) else torch.empty(0)
+        here = owners % ranks.size == ranks.rank
+        chosen = (owners[here] // ranks.size * group + columns[here]).tolist()
+        parts.append(
+            Part(
+                rationales=[sample.rationales[i] for i in chosen],
+                advantage=credit.advantage[kept][here],
+                weights=weights[here],
+                old=None if passes.old is None else [passes.old[i] for i in chosen],
+                reference=None if passes.reference is None else [passes.reference[i] for i in chosen],
+                kept=len(owners),
+                tokens=int(counted.sum()),
+            )
+        )
     return parts
 
 
-def scored(part: Part, chosen: Sequence[int], networks: Networks) -> tuple[Scored, Tensor]:
-    """A micro-batch after its passes, and its per-token weights [N]."""
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """A micro-batch before its differentiable pass: R rationales, packed end to end to N positions."""
+
+    rationales: list[Rationale]
+    advantage: Tensor  # [R]
+    weights: Tensor  # [N]
+    posterior_hidden: Tensor | None = None  # [N, d]
+    posterior_head: Tensor | None = None  # [V, d]; None: the policy's own
+    old_logprobs: Tensor | None = None  # [N]
+    reference_logprobs: Tensor | None = None  # [N]
+    idle: bool = False  # nothing to learn: a rank keeps step with the others
+
+
+# two tokens are the least that has a position which predicts one
+IDLE = Batch([Rationale((0,), (0,), 0)], torch.zeros(1), torch.zeros(1), idle=True)
+
+
+def batch_of(part: Part, chosen: Sequence[int], networks: Networks) -> Batch:
+    """A micro-batch with its passes that need no gradient."""
     rationales = [part.rationales[i] for i in chosen]
-    responses = [r.tokens for r in rationales]
-    hidden = response_hidden(networks.policy, [r.prompt for r in rationales], responses)
-    device, dtype = hidden.device, torch.promote_types(hidden.dtype, torch.float32)
-    tokens, owner = pack(rationales)
-    posterior_hidden = posterior_head = None
+    _, owner = pack(rationales)
+    hidden = head = None
     if networks.posterior is not None:
         with torch.no_grad():  # the second of InTRO's two forward passes
-            posterior_hidden = response_hidden(networks.posterior, [r.posterior_prompt for r in rationales], responses)
+            prompts = [r.posterior_prompt for r in rationales]
+            hidden = response_hidden(networks.posterior, prompts, [r.tokens for r in rationales])
         if networks.posterior is not networks.policy:
-            posterior_head = head_of(networks.posterior).detach()
-    answer = [
-        torch.arange(len(r.tokens)) >= (len(r.tokens) if r.answer_start is None else r.answer_start) for r in rationales
-    ]
-    batch = Scored(
-        tokens=tokens.to(device),
-        rationale=owner.to(device),
-        advantage=part.advantage[list(chosen)].to(device, dtype),
-        policy_hidden=hidden,
-        lm_head=head_of(networks.policy),
-        posterior_hidden=posterior_hidden,
-        posterior_head=posterior_head,
+            head = head_of(networks.posterior).detach()
+    return Batch(
+        rationales,
+        part.advantage[list(chosen)],
+        part.weights[list(chosen)][owner],
+        posterior_hidden=hidden,
+        posterior_head=head,
         old_logprobs=None if part.old is None else torch.cat([part.old[i] for i in chosen]),
         reference_logprobs=None if part.reference is None else torch.cat([part.reference[i] for i in chosen]),
-        answer_mask=torch.cat(answer).to(device),
     )
-    return batch, part.weights[list(chosen)][owner].to(device, dtype)
 
 
-def backward(part: Part, objective: Objective, networks: Networks, budget: int, generator: Generator) -> Tally:
+class Update(nn.Module):
+    """The policy and the loss on top of it: the one entry that a distributed engine wraps.
+
+    The head is taken inside `forward`: outside, an engine that shards parameters has an empty one.
+    """
+
+    def __init__(self, policy: nn.Module, objective: Objective) -> None:
+        super().__init__()
+        self.policy, self.objective = policy, objective
+
+    def forward(self, batch: Batch, generator: Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """The loss, differentiable, and the objective's detached metrics."""
+        rationales = batch.rationales
+        hidden = response_hidden(self.policy, [r.prompt for r in rationales], [r.tokens for r in rationales])
+        head = head_of(self.policy)
+        if batch.idle:  # the same passes, forward and backward, as a rank that learns: engines wait for each of them
+            return 0.0 * (hidden.sum() + head.sum()), {}
+        result = self.loss(batch, hidden, head, generator)
+        return result.loss, result.metrics
+
+    def loss(self, batch: Batch, hidden: Tensor, head: Tensor, generator: Generator) -> Loss:
+        device, dtype = hidden.device, torch.promote_types(hidden.dtype, torch.float32)
+        tokens, owner = pack(batch.rationales)
+        answer = [
+            torch.arange(len(r.tokens)) >= (len(r.tokens) if r.answer_start is None else r.answer_start)
+            for r in batch.rationales
+        ]
+        scored = Scored(
+            tokens=tokens.to(device),
+            rationale=owner.to(device),
+            advantage=batch.advantage.to(device, dtype),
+            policy_hidden=hidden,
+            lm_head=head,
+            posterior_hidden=batch.posterior_hidden,
+            posterior_head=batch.posterior_head,
+            old_logprobs=batch.old_logprobs,
+            reference_logprobs=batch.reference_logprobs,
+            answer_mask=torch.cat(answer).to(device),
+        )
+        return self.objective.loss(scored, batch.weights.to(device, dtype), generator)
+
+
+def backward(part: Part, backend: Backend, networks: Networks, budget: int, generator: Generator) -> Tally:
     """Accumulate the part's gradient over micro-batches. Nothing rescales the loss: the weights are global."""
-    tally = Tally()
-    total = 0.0
-    for chosen in microbatches(part.rationales, budget):
-        batch, weights = scored(part, chosen, networks)
-        result = objective.loss(batch, weights, generator)
-        result.loss.backward()
-        total += float(result.loss.detach())
-        tally.add(result.metrics)
-    tally.add({"loss": torch.tensor(total, dtype=torch.float64)})
+    tally, total = Tally(), 0.0
+    groups = microbatches(part.rationales, budget)
+    count = backend.ranks.max(len(groups))
+    for i in range(count):
+        batch = batch_of(part, groups[i], networks) if i < len(groups) else IDLE
+        loss, metrics = backend.backward(batch, generator, last=i == count - 1)
+        total += loss
+        tally.add(metrics)
+    # every rank has its summand of one loss, so it counts once
+    tally.sums["loss"], tally.counts["loss"] = total, int(backend.ranks.first)
     return tally
-
-
-class Optimizer:
-    """AdamW with gradient clipping and a linear warm-up to a constant learning rate."""
-
-    def __init__(
-        self,
-        policy: nn.Module,
-        lr: float,
-        updates: int,
-        *,
-        betas: tuple[float, float],
-        weight_decay: float,
-        gradient_clip: float,
-        warmup: float,
-    ) -> None:
-        self.policy, self.lr, self.gradient_clip = policy, lr, gradient_clip
-        self.warmup = max(1, math.ceil(warmup * updates))
-        self.adamw = torch.optim.AdamW(policy.parameters(), lr=lr, betas=betas, weight_decay=weight_decay)
-        self.updates = 0
-
-    @property
-    def learning_rate(self) -> float:
-        return self.lr * min(1.0, (self.updates + 1) / self.warmup)
-
-    def step(self) -> float:
-        """Apply and clear the gradient; returns its norm before clipping."""
-        norm = nn.utils.clip_grad_norm_(self.policy.parameters(), self.gradient_clip)
-        for group in self.adamw.param_groups:
-            group["lr"] = self.learning_rate
-        self.adamw.step()
-        self.adamw.zero_grad(set_to_none=True)
-        self.updates += 1
-        return float(norm)
-
-    def state(self) -> dict:
-        return {"adamw": self.adamw.state_dict(), "updates": self.updates}
-
-    def restore(self, state: dict) -> None:
-        self.adamw.load_state_dict(state["adamw"])
-        self.updates = state["updates"]
