@@ -82,6 +82,7 @@ class Hardware(Serving):
     processes: Count = 1  # data-parallel ranks of training; with GPUs, one for each
     zero: Literal[0, 1, 2, 3] = 0  # DeepSpeed's ZeRO stage; 0 is plain torch, one process, fp32
     offload: bool = False  # optimizer states to the host's memory
+    recompute: bool = False  # activations in the backward pass: a quarter more work, a fraction of the memory
 
     @model_validator(mode="after")
     def _consistent(self) -> Hardware:
@@ -211,6 +212,7 @@ class Training(Record):
     eval_every: Count
     curve_problems: Count = 96  # per subset of curves.csv
     checkpoint_every: Count = 20
+    keep_states: bool = True  # of finished runs: equal runs of grid and protocols are then trained once
     learning_rates: list[Positive]
     sweep_models: list[str]
     protocols: list[Literal["paper", "tuned"]]

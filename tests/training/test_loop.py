@@ -10,14 +10,14 @@ import pytest
 import torch
 
 import toy
-from intro.config import Config, parse
+from intro.config import Config, Hardware, parse
 from intro.lm.engine import Sampling
 from intro.lm.load import load_model
 from intro.objectives import build
 from intro.plan import base_folder
 from intro.tasks.registry import load_source
 from intro.training.checkpoint import Scratch
-from intro.training.loop import Run, Trainer
+from intro.training.loop import PLAIN, Run, Trainer
 from intro.training.rollouts import Prompter
 
 STEPS = 4
@@ -33,7 +33,9 @@ def world(toy_root: Path) -> Config:
     return parse(toy.mapping(toy_root))
 
 
-def trainer(config: Config, name: str, options: dict, judge: bool = True, **settings) -> Trainer:
+def trainer(
+    config: Config, name: str, options: dict, judge: bool = True, hardware: Hardware = PLAIN, **settings
+) -> Trainer:
     objective = build(name, **options)
     source = load_source(config.data, config.prompts, config.seed)
     prompter = Prompter(toy.text_of(config, "qwen2-s"), config.prompts, toy.LengthJudge(source) if judge else source)
@@ -41,7 +43,7 @@ def trainer(config: Config, name: str, options: dict, judge: bool = True, **sett
     training = config.training.model_copy(update=settings)
     run = Run(objective, training, lr=0.01, seed=0, steps=STEPS, sampling=Sampling(12, 0.6, 0.95), batch=32)
     policy, base = (load_model(base_folder(config, "qwen2-s")) for _ in range(2))
-    return Trainer(run, policy, base, prompter, problems, {"all": problems[:3], "train": problems[3:6]})
+    return Trainer(run, policy, base, prompter, problems, {"all": problems[:3], "train": problems[3:6]}, hardware)
 
 
 def without_seconds(rows: list[dict]) -> list[dict]:
@@ -62,6 +64,19 @@ def assert_same(a, b, path: str = "state") -> None:
             assert_same(x, y, f"{path}[{i}]")
     else:
         assert a == b, path
+
+
+def test_recomputed_activations_change_nothing(world: Config) -> None:
+    """Layers run twice in a backward pass, and the run is the same: weights, metrics, curves."""
+    runs = [trainer(world, *RUNS["intro"], hardware=Hardware(recompute=again)) for again in (False, True)]
+    passes: list[list[bool]] = [[], []]
+    for run, seen in zip(runs, passes, strict=True):
+        mlp = run.networks.policy.model.layers[0].mlp
+        mlp.register_forward_pre_hook(lambda *_, seen=seen: seen.append(torch.is_grad_enabled()))
+        run.train(until=2)
+    assert_same(*(run.networks.policy.state_dict() for run in runs))
+    assert without_seconds(runs[0].rows) == without_seconds(runs[1].rows) and runs[0].curves == runs[1].curves
+    assert sum(passes[1]) == 2 * sum(passes[0]) > 0
 
 
 @pytest.mark.parametrize("label", RUNS)

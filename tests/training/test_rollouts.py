@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import toy
-from intro.config import Config, parse
+from intro.config import Config, load, parse
 from intro.lm.decoder import Decoder
 from intro.lm.engine import Engine
 from intro.lm.text import Text
@@ -91,6 +91,38 @@ def test_forced_answer_by_hand(prompter: Prompter) -> None:
         tokens, start = end_in_answer(tuple(prompter.text.encode(written)), PROBLEM, prompter)
         assert words(prompter, tokens) == wanted
         assert words(prompter, tokens[start:]) == "5 <eos>"
+
+
+@pytest.fixture(scope="module")
+def bpe(tmp_path_factory: pytest.TempPathFactory) -> Prompter:
+    """A byte-level tokenizer, which joins a marker's ends with its neighbours, and the published sets' marker."""
+    from intro.rehearsal import train_tokenizer
+    from intro.tasks.hub import Hub
+
+    config = load(Path(__file__).resolve().parents[2] / "config" / "rehearsal.yaml")
+    tokenizer = train_tokenizer(config)
+    return Prompter(Text(tokenizer, 0, (0, 1)), config.prompts, Hub(config.data, 0))
+
+
+@pytest.mark.parametrize(
+    ("written", "wanted"),
+    [
+        ("We get $3 + 4 = 8$. The answer is $\\boxed{8}$.", "We get $3 + 4 = 8$. The answer is $\\boxed{5}"),
+        ("\\boxed{1}, no, $\\boxed{2}$", "\\boxed{1}, no, $\\boxed{5}"),
+        ("It is 7", "It is 7 \\boxed{5}"),
+        ("", "\\boxed{5}"),
+        ("π ≈ 3 \\boxed{", "π ≈ 3 \\boxed{5}"),
+    ],
+)
+def test_forced_answer_in_text_that_is_no_list_of_words(bpe: Prompter, written: str, wanted: str) -> None:
+    """The sampled tokens before the marker stay as they were drawn; the answer's own begin where the box opens."""
+    sampled = (*bpe.text.encode(written), 0)
+    tokens, start = end_in_answer(sampled, PROBLEM, bpe)
+    assert bpe.text.decode(tokens) == wanted and tokens[-1] in bpe.text.stop
+    assert bpe.text.decode(tokens[start:]) == "5}"
+    before = written.rpartition("\\boxed{")[0]
+    same = next(i for i, (a, b) in enumerate(zip(tokens, sampled, strict=False)) if a != b)
+    assert len(bpe.text.decode(tokens[:same])) >= len(before) - 2  # one token may reach across
 
 
 @given(st.lists(st.sampled_from(VOCABULARY[2:]), max_size=12), st.booleans())

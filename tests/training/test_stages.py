@@ -50,8 +50,11 @@ def test_sweep_select_train_is_one_chain(toy_config: Config, monkeypatch: pytest
     record = json.loads((folder / "record.json").read_text())
     assert record["steps"] == 3 and record["settings"]["base"] == weights_digest(base_folder(toy_config, "qwen2-s"))
     assert "hardware" not in record["settings"]  # the default one is not named
-    stages.clear_scratch(toy_config)
-    with pytest.raises(TypeError):  # without the scratch folder it would have to train
+    forgetful = toy_config.model_copy(
+        update={"training": toy_config.training.model_copy(update={"keep_states": False})}
+    )
+    stages.train_cell(forgetful, cell)  # finished, so nothing is trained; its state goes
+    with pytest.raises(TypeError):  # and without it the run would have to be trained
         stages.train_cell(toy_config, cell)
 
 

@@ -149,6 +149,17 @@ def test_frozen_posterior_uses_its_own_network_and_head(networks: Networks) -> N
     assert not gradients(networks.base)
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_chunks_of_rows_give_the_same_gradient(name: str, networks: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a large vocabulary makes of a micro-batch: three positions at a time, the head's gradient added up."""
+    whole, loss, _ = update(name, networks, HUGE)
+    monkeypatch.setattr("intro.lm.chunks.rows_per_chunk", lambda vocabulary: 3)
+    chunked, same, _ = update(name, networks, HUGE)
+    assert same == pytest.approx(loss)
+    for a, b in zip(chunked, whole, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-11)
+
+
 @pytest.mark.parametrize("normalisation", ["prompt", "rationale", "token", "sum"])
 @pytest.mark.parametrize("name", METHODS)
 def test_any_split_gives_the_same_gradient(name: str, normalisation: str, networks: Networks) -> None:

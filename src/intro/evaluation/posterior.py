@@ -64,7 +64,7 @@ def sequence_kl(log_true: Tensor, log_estimated: Tensor, weights: Tensor) -> flo
 
 def by_sampling(subject: Subject, problem: Problem, rationales: int, max_tokens: int) -> dict[str, object] | None:
     """KL by Bayes over sampled rationales; None when none of them ends in y."""
-    engine = Engine(Decoder.from_model(subject.model), subject.text.stop, subject.text.pad, 512)
+    engine = Engine.of(Decoder.from_model(subject.model), subject.text, 512)
     prompt = subject.prompt("question", problem)
     generator = generator_for("posterior", subject.name, problem.id)
     drawn = engine.generate([prompt] * rationales, Sampling(max_tokens), generator)

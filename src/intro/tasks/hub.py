@@ -29,7 +29,8 @@ class Hub:
     data: config.Hub
     seed: int
     entries: dict[str, Entry] = field(default_factory=dict, init=False, compare=False)  # of the lock, as far as used
-    answer_marker: str = field(default="The answer is ", init=False)
+    answer_marker: str = field(default="\\boxed{", init=False)  # as MATH's own solutions have it
+    answer_end: str = field(default="}", init=False)
 
     def __post_init__(self) -> None:
         for name in self.data.benchmarks:

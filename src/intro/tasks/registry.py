@@ -22,6 +22,10 @@ class TaskSource(Protocol):
     def answer_marker(self) -> str:
         """The text that comes before the answer in a response."""
 
+    @property
+    def answer_end(self) -> str:
+        """The text that closes the answer."""
+
     def problems(self, benchmark: str) -> list[Problem]:
         """The test problems of one benchmark."""
 

@@ -48,6 +48,7 @@ class World:
     validation_problems: int
     prompts: Mapping[str, str]
     answer_marker: str = field(default=language.ANSWER, init=False)
+    answer_end: str = field(default="", init=False)
 
     def __post_init__(self) -> None:
         for name in self.benchmarks:

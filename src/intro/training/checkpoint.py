@@ -55,6 +55,10 @@ class Scratch:
             if folder.name != state.get("engine"):
                 shutil.rmtree(folder, ignore_errors=True)
 
+    def clear(self) -> None:
+        """Delete the state of a run whose results are in place."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
     def load(self) -> dict[str, Any] | None:
         """The last state, or None when there is none yet. Raises IntroError when it cannot be read."""
         if not self.file.is_file():

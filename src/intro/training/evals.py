@@ -9,7 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
+from intro.lm.chunks import map_rows
 from intro.lm.engine import Engine, Sampling
 from intro.lm.head import log_distribution
 from intro.lm.scoring import Rationale, head_of, microbatches, response_hidden
@@ -62,12 +64,14 @@ def kl_to_base(networks: Networks, rationales: Sequence[Rationale], budget: int,
     total, count = 0.0, 0
     for group in microbatches(rationales, budget):
         prompts, tokens = zip(*((rationales[i].prompt, rationales[i].tokens) for i in group), strict=True)
-        logp, logq = (
-            log_distribution(response_hidden(net, prompts, tokens), head_of(net))
-            for net in (networks.policy, networks.base)
-        )
-        total += float((logp.exp() * (logp - logq)).sum())
-        count += len(logp)
+        policy, base = (response_hidden(net, prompts, tokens) for net in (networks.policy, networks.base))
+
+        def divergence(rows: slice, hidden: Tensor, base: Tensor = base) -> Tensor:
+            logp = log_distribution(hidden, head_of(networks.policy))
+            return (logp.exp() * (logp - log_distribution(base[rows], head_of(networks.base)))).sum(-1)
+
+        total += float(map_rows(divergence, policy, head_of(networks.policy)).sum())
+        count += len(policy)
     totals, counts = zip(*ranks.gather((total, count)), strict=True)
     return sum(totals) / sum(counts)
 

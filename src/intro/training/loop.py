@@ -69,6 +69,9 @@ class Trainer:
     ) -> None:
         self.run, self.prompter, self.problems, self.subsets = run, prompter, problems, subsets
         self.hardware = hardware
+        if hardware.recompute:
+            policy.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+            policy.train()  # transformers recomputes in this mode only; these models have no dropout
         self.adamw = AdamW.of(run.settings, run.lr, run.steps * run.objective.updates_per_rollout)
         self.backend = connect(Update(policy, run.objective), self.adamw, hardware)
         self.ranks, policy = self.backend.ranks, self.backend.replica

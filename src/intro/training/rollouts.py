@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -39,10 +40,11 @@ class Prompter:
     source: TaskSource
 
     def question(self, problem: Problem) -> tuple[int, ...]:
-        return tuple(self.text.encode(render(self.templates["question"], problem)))
+        return self.named("question", problem)
 
-    def named(self, template: str, problem: Problem) -> tuple[int, ...]:
-        return tuple(self.text.encode(render(self.templates[template], problem)))
+    def named(self, template: str, problem: Problem, answer: str | None = None) -> tuple[int, ...]:
+        (ids,) = self.text.prompts([render(self.templates[template], problem, answer)])
+        return tuple(ids)
 
     def posterior(self, problem: Problem, posterior: Posterior) -> tuple[int, ...]:
         """x (+) y; the controls put a wrong answer, or the word for an unknown one, where y belongs."""
@@ -51,7 +53,7 @@ class Prompter:
             "wrong": lambda: self.source.wrong_answer(problem),
             "none": self.source.unknown_answer,
         }[posterior.answer]()
-        return tuple(self.text.encode(render(self.templates[posterior.prompt], problem, answer)))
+        return self.named(posterior.prompt, problem, answer)
 
 
 def grade_responses(
@@ -111,11 +113,15 @@ def own_sample(
 def end_in_answer(tokens: tuple[int, ...], problem: Problem, prompter: Prompter) -> tuple[tuple[int, ...], int]:
     """z with its own answer replaced by the gold one, and where that begins (LaTRO's log pi(y | x, z)).
 
-    z is cut after its last answer marker; a rationale that never got there has the marker appended.
+    z is cut before its last answer marker; a rationale that never got there has the marker appended. The marker is
+    looked for in the text, since a tokenizer may join its ends with what stands beside it; tokens before it stay.
     """
-    text = prompter.text
-    marker = tuple(text.encode(prompter.source.answer_marker))
-    starts = [i for i in range(len(tokens) - len(marker) + 1) if tokens[i : i + len(marker)] == marker]
-    body = tokens[: starts[-1]] if starts else tuple(t for t in tokens if t not in text.stop)
-    z = (*body, *marker)
-    return (*z, *text.encode(problem.answer), text.stop[0]), len(z)
+    text, marker = prompter.text, prompter.source.answer_marker
+    body = tuple(t for t in tokens if t not in text.stop)
+    words = text.decode(body)
+    before, found, _ = words.rpartition(marker)
+    before = before if found else f"{words} " if words else ""
+    kept = bisect_right(range(len(body)), len(before), key=lambda k: len(text.decode(body[: k + 1])))
+    rest = before[len(text.decode(body[:kept])) :]
+    z = (*body[:kept], *text.encode(rest + marker))
+    return (*z, *text.encode(problem.answer + prompter.source.answer_end), text.stop[0]), len(z)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,7 +40,9 @@ from intro.training.selection import learning_rate
 from intro.types import Problem
 
 # what a run does not depend on: leaving these out lets equal runs share their scratch folder
-NOT_THE_RUN = {"learning_rates", "sweep_models", "protocols", "train_seeds", "tensorboard", "checkpoint_every"}
+NOT_THE_RUN = {
+    *("learning_rates", "sweep_models", "protocols", "train_seeds", "tensorboard", "checkpoint_every", "keep_states")
+}
 CONTEXT = 512  # positions of the tiny models
 
 
@@ -131,6 +132,11 @@ class Bench:
             "world_seed": config.seed,
         }
 
+    def scratch(self, method: str, lr: float, seed: int) -> Scratch:
+        """Where a run keeps its resumable state."""
+        key = digest({**self.settings(method, lr, seed), "code": code_digest()})
+        return Scratch(self.config.results_dir, key, self.ranks)
+
     def train_one(self, method: str, lr: float, seed: int, tick: Callable[[Trainer], None] | None = None) -> Trainer:
         """A finished run: resumed from its scratch folder when there is one, complete or not."""
         entry = method_of(self.config, method)
@@ -140,8 +146,7 @@ class Bench:
             objective, training, lr, seed, len(self.train), sampling=self.sampling, batch=self.config.evaluation.batch
         )
         trainer = Trainer(run, self._load(), self._load(), self.prompter, self.train, self.subsets, self.hardware)
-        key = digest({**self.settings(method, lr, seed), "code": code_digest()})
-        scratch = Scratch(self.config.results_dir, key, self.ranks)
+        scratch = self.scratch(method, lr, seed)
         name = f"{self.model} {method} lr={lr:g}"
         with scratch.lock(), _progress(name, run.steps, self.ranks.first) as bar:
             if state := scratch.load():
@@ -195,6 +200,8 @@ def train_cell(config: Config, cell: Cell) -> None:
         training_seconds=sum(v for row in trainer.rows for k, v in row.items() if k.startswith("seconds_")),
     )
     write_json(folder / "record.json", record)
+    if not config.training.keep_states:
+        bench.scratch(cell.method, lr, cell.seed).clear()
 
 
 def sweep(config: Config, model: str, method: str) -> None:
@@ -232,11 +239,6 @@ def sweep(config: Config, model: str, method: str) -> None:
     settings = bench.settings(method, None, seed) | {"learning_rate": config.training.learning_rates}
     record = watch.record(settings=settings, seed=seed, inputs={"base": base_folder(config, model)})
     write_json(file.with_suffix(".record.json"), record)
-
-
-def clear_scratch(config: Config) -> None:
-    """Delete the resumable state of all runs."""
-    shutil.rmtree(config.results_dir / ".scratch", ignore_errors=True)
 
 
 # ---------------------------------------------------------------- progress

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Generator, Tensor, nn
 
+from intro.lm.chunks import loss_by_rows
 from intro.lm.scoring import Rationale, head_of, logprob_pass, microbatches, pack, response_hidden
 from intro.objectives import Objective, rationale_weights
 from intro.training.ranks import ALONE, Ranks
@@ -181,25 +182,35 @@ class Update(nn.Module):
         return result.loss, result.metrics
 
     def loss(self, batch: Batch, hidden: Tensor, head: Tensor, generator: Generator) -> Loss:
+        """The objective's loss, a sum over positions, by chunks of them: no [N, V] tensor outlives its chunk."""
         device, dtype = hidden.device, torch.promote_types(hidden.dtype, torch.float32)
         tokens, owner = pack(batch.rationales)
         answer = [
             torch.arange(len(r.tokens)) >= (len(r.tokens) if r.answer_start is None else r.answer_start)
             for r in batch.rationales
         ]
-        scored = Scored(
-            tokens=tokens.to(device),
-            rationale=owner.to(device),
-            advantage=batch.advantage.to(device, dtype),
-            policy_hidden=hidden,
-            lm_head=head,
-            posterior_hidden=batch.posterior_hidden,
-            posterior_head=batch.posterior_head,
-            old_logprobs=batch.old_logprobs,
-            reference_logprobs=batch.reference_logprobs,
-            answer_mask=torch.cat(answer).to(device),
-        )
-        return self.objective.loss(scored, batch.weights.to(device, dtype), generator)
+        tokens, owner, answer = tokens.to(device), owner.to(device), torch.cat(answer).to(device)
+        advantage, weights = batch.advantage.to(device, dtype), batch.weights.to(device, dtype)
+
+        def loss_of(rows: slice, hidden: Tensor, head: Tensor) -> Loss:
+            def part(values: Tensor | None) -> Tensor | None:
+                return None if values is None else values[rows]
+
+            scored = Scored(
+                tokens=tokens[rows],
+                rationale=owner[rows],
+                advantage=advantage,
+                policy_hidden=hidden,
+                lm_head=head,
+                posterior_hidden=part(batch.posterior_hidden),
+                posterior_head=batch.posterior_head,
+                old_logprobs=part(batch.old_logprobs),
+                reference_logprobs=part(batch.reference_logprobs),
+                answer_mask=answer[rows],
+            )
+            return self.objective.loss(scored, weights[rows], generator)
+
+        return loss_by_rows(loss_of, hidden, head)
 
 
 def backward(part: Part, backend: Backend, networks: Networks, budget: int, generator: Generator) -> Tally:
