@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from intro.devices import VISIBLE, present, taken
+from intro.devices import VISIBLE, present, taken, workers
 from intro.types import IntroError
 
 
@@ -50,6 +50,16 @@ def test_a_full_machine_is_not_waited_for_without_end() -> None:
             pass
         with taken(1) as last:
             assert last == ["3"]
+
+
+def test_ranks_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Eight ranks of a node do not each start a worker per core."""
+    monkeypatch.delenv("LOCAL_WORLD_SIZE", raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: range(64), raising=False)
+    assert workers() == 16
+    for ranks, each in ((8, 8), (64, 1), (200, 1)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(ranks))
+        assert workers() == each
 
 
 def test_without_a_driver_there_are_none(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,6 +34,9 @@ def tool(folder: Path, *command: str, ok: bool = True) -> str:
 def snakemake(folder: Path, config: str, *more: str, ok: bool = True) -> str:
     # targets come first: the config option would take them for more files
     return tool(folder, "snakemake", *more, "--cores", "2", "--configfile", f"config/{config}.yaml", ok=ok)
+
+
+PAPER_MODELS = ["Qwen2.5-1.5B", "Qwen2.5-3B", "Qwen2.5-7B", "Qwen3-4B", "Qwen3-8B"]
 
 
 def planned(text: str) -> dict[str, int]:
@@ -68,7 +72,7 @@ def test_workflow_is_lint_clean(tree: Path) -> None:
     assert "Congratulations" in tool(tree, "snakemake", "--lint")
 
 
-@pytest.mark.parametrize("config", ["tiny", "reference", "smoke"])
+@pytest.mark.parametrize("config", ["tiny", "reference", "smoke", "paper", "llama", "rehearsal"])
 def test_every_config_plans_its_whole_dag(tree: Path, config: str) -> None:
     """Each config has a training job per cell that it asks for; asking again for less would lose table rows."""
     from intro import plan
@@ -80,6 +84,38 @@ def test_every_config_plans_its_whole_dag(tree: Path, config: str) -> None:
         pytest.skip("nothing left to plan: this config was run before in this session")
     assert jobs["train_policy"] == len(plan.trained(wanted))
     assert jobs["generate_responses"] == len(plan.evaluations(wanted)) == jobs["grade_responses"]
+
+
+@pytest.mark.parametrize("profile", ["a100", "slurm"])
+def test_profiles_list_every_cell_of_the_papers_tables(tree: Path, profile: str) -> None:
+    """Each chooses paper.yaml itself, needs neither GPU nor SLURM to plan, and names no tiny model.
+
+    Table 1 is 5 models x (base and 6 methods), Table 2 is 3 x 3, Table 3 has 6 values of n, one of them Table 1's.
+    """
+    given = ["--profile", f"profiles/{profile}", *(["--cores", "2"] if profile == "a100" else [])]
+    text = tool(tree, "snakemake", "--dry-run", *given)
+    jobs = planned(text)
+    assert jobs["train_policy"] == 5 * 6 + 5 and jobs["fetch_model"] == 5
+    assert jobs["generate_responses"] == jobs["grade_responses"] == 5 * 7 + 3 * 3 + 5 + 2  # 2: the answer in the prompt
+    wanted = {(m, t) for m in PAPER_MODELS for t in ("base", "sft", "latro", "raft++", "gpg", "grpo", "intro")}
+    wanted |= {("Qwen2.5-1.5B", f"intro-n{n}") for n in (1, 2, 10, 20, 40)}
+    main = set(re.findall(r"results/paper/runs/([^/]+)/([^/]+)/(?:base|paper)/seed0/main/grades\.jsonl", text))
+    out = set(re.findall(r"results/paper/runs/([^/]+)/([^/]+)/(?:base|paper)/seed0/ood/grades\.jsonl", text))
+    assert main == wanted
+    assert out == {(m, t) for m in ("Qwen2.5-7B", "Qwen3-4B", "Qwen3-8B") for t in ("base", "grpo", "intro")}
+    assert "results/tiny" not in text and "qwen2-s" not in text
+
+
+def test_parts_of_the_paper_can_be_asked_for(tree: Path) -> None:
+    """The gate trains nothing; one model or one cell trains only what it is."""
+
+    def trained(target: str) -> int:
+        text = tool(tree, "snakemake", "--dry-run", "--cores", "2", "--profile", "profiles/a100", "--", target)
+        return planned(text).get("train_policy", 0)
+
+    assert trained("table_main_base") == 0
+    assert trained("model_Qwen3-4B") == 6
+    assert trained("results/paper/runs/Qwen3-4B/intro/paper/seed0/main/score.json") == 1
 
 
 def test_named_targets_exist(tree: Path) -> None:

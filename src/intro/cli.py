@@ -235,9 +235,11 @@ def cost(config: ConfigOption = DEFAULT, threads: ThreadsOption = 1) -> None:
     """Measure the update: passes, FLOPs, seconds and peak memory of SFT, GRPO and InTRO."""
     loaded = _load(config)
     _threads(threads)
+    from intro.devices import taken
     from intro.evaluation.cost import cost_check
 
-    cost_check(loaded)
+    with taken(min(1, _hardware(loaded, loaded.cost.model).gpus)):
+        cost_check(loaded)
 
 
 @app.command()

@@ -289,7 +289,7 @@ class Config(Record):
     evaluation: Evaluation
     posterior: PosteriorCheck = PosteriorCheck()
     verifier: Verifier | None = None
-    cost: CostCheck | None = None
+    cost: CostCheck
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
@@ -303,9 +303,8 @@ class Config(Record):
         known("ablation_n.method", [self.ablation_n.method], self.methods, "method")
         known("controls.model", [self.controls.model], self.models, "model")
         known("posterior.models", self.posterior.models, self.models, "model")
-        if self.cost:
-            known("cost.model", [self.cost.model], self.models, "model")
-            known("cost.methods", ["sft", *self.cost.methods], self.methods, "method")
+        known("cost.model", [self.cost.model], self.models, "model")
+        known("cost.methods", ["sft", *self.cost.methods], self.methods, "method")
         for name, suite in self.evaluation.suites.items():
             where = f"evaluation.suites.{name}"
             known(f"{where}.benchmarks", suite.benchmarks, self.data.benchmarks, "benchmark")

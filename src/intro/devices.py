@@ -1,4 +1,4 @@
-"""Which GPUs a command takes. Snakemake counts GPUs and names none, so commands on a machine agree by file locks."""
+"""What a command takes of its machine: GPUs, which Snakemake counts and does not name, and cores for its workers."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ from pathlib import Path
 
 from intro.types import IntroError
 
+MOST_WORKERS = 16  # each holds a few hundred megabytes, and several commands may run beside one another
 VISIBLE = "CUDA_VISIBLE_DEVICES"
 PATIENCE_S = 600.0  # for a command that is just ending; a machine that is really full should not be waited for
+
+
+def workers() -> int:
+    """Processes or threads to grade with: the cores that this process may use, shared with its node's ranks."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, min(MOST_WORKERS, here // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 def present() -> list[str]:

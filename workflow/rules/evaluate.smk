@@ -133,7 +133,7 @@ rule check_posterior:
 
 rule measure_cost:
     input:
-        model=[str(plan.base_folder(CONFIG, CONFIG.cost.model)) if CONFIG.cost else []],
+        model=str(plan.base_folder(CONFIG, CONFIG.cost.model)),
         problems=f"{RESULTS}/problems/train.jsonl",
         code=sources(
             "lm/*.py",
@@ -153,7 +153,7 @@ rule measure_cost:
     threads: 1
     resources:
         mem_mb=1500,
-        gpu=min(1, CONFIG.models[CONFIG.cost.model].hardware.gpus) if CONFIG.cost else 0,
+        gpu=min(1, CONFIG.models[CONFIG.cost.model].hardware.gpus),
     params:
         settings=settings("cost", "methods"),
         config=SETTINGS,

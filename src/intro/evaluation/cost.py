@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from tqdm import tqdm
 
 from intro.config import Config
+from intro.lm.engine import on_device
 from intro.lm.load import load_model
 from intro.lm.scoring import Rationale
 from intro.lm.text import Text
@@ -25,6 +26,7 @@ from intro.tasks.registry import load_source
 from intro.tasks.store import read_problems
 from intro.training import update as training
 from intro.training.backend import AdamW, Torch
+from intro.training.ranks import device_of
 from intro.training.rollouts import Prompter, Sample
 from intro.training.update import Networks, backward, parts_of, score
 from intro.types import Signal
@@ -46,13 +48,17 @@ class Update:
         asks = Signal.POSTERIOR in objective.needs
         self.networks = Networks(policy, base, policy if asks else None)
         self.backend = Torch(training.Update(policy, self.objective), IDLE_ADAMW)
+        self.device = next(policy.parameters()).device
         self.budget = sum(len(r.tokens) + len(r.prompt) for r in sample.rationales) * 4
 
     def __call__(self) -> None:
         passes = score(self.sample, self.objective, self.networks, self.budget)
+        generator = on_device(generator_for("cost"), self.device)
         for part in parts_of(self.sample, passes, self.objective):
-            backward(part, self.backend, self.networks, self.budget, generator_for("cost"))
+            backward(part, self.backend, self.networks, self.budget, generator)
         self.networks.policy.zero_grad(set_to_none=True)
+        if self.device.type == "cuda":  # work is queued there; the clock waits for it
+            torch.cuda.synchronize(self.device)
 
     def forward_passes(self) -> int:
         """Network passes per rationale, the one with gradient included."""
@@ -66,6 +72,11 @@ class Update:
 
     def peak_bytes(self) -> int:
         """The most memory that one update holds at a time beyond what it started with."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+            before = torch.cuda.memory_allocated(self.device)
+            self()
+            return torch.cuda.max_memory_allocated(self.device) - before
         with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
             self()
         held = peak = 0
@@ -104,7 +115,8 @@ def cost_check(config: Config) -> None:
     folder = base_folder(config, settings.model)
     source = load_source(config.data, config.prompts, config.seed)
     sample = fixed_sample(config, Prompter(Text.from_folder(folder), config.prompts, source), settings.tokens)
-    policy = load_model(folder)
+    hardware = config.models[settings.model].hardware
+    policy = load_model(folder, hardware.dtype, device_of(hardware))
     base = copy.deepcopy(policy)
     entries = {name: config.methods[name] for name in settings.methods}
     updates = {n: Update(build(e.objective, **e.options()), sample, policy, base) for n, e in entries.items()}

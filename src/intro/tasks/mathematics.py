@@ -11,7 +11,6 @@ from __future__ import annotations
 import atexit
 import logging
 import multiprocessing
-import os
 import re
 from collections.abc import Sequence
 from concurrent.futures import TimeoutError
@@ -20,6 +19,7 @@ from functools import cache, lru_cache
 
 from pebble import ProcessExpired, ProcessPool
 
+from intro.devices import workers
 from intro.types import Verdict
 
 DEADLINE_S = 5.0  # for one response
@@ -108,7 +108,7 @@ def _in_pool(chunks: Sequence[Sequence[tuple[str, str]]], deadline_s: float) -> 
 def _pool() -> ProcessPool:
     # spawned: a forked copy of a process with threads or a GPU may hang
     spawn = multiprocessing.get_context("spawn")
-    pool = ProcessPool(max_workers=os.cpu_count() or 1, context=spawn, initializer=_start)
+    pool = ProcessPool(max_workers=workers(), context=spawn, initializer=_start)
 
     def close() -> None:
         pool.stop()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ast
 import json
-import os
 import re
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from decimal import Decimal, InvalidOperation
 from functools import partial
 from typing import Any
 
+from intro.devices import workers
 from intro.tasks import sandbox
 from intro.tasks.sandbox import run_python
 from intro.types import IntroError, Problem, Verdict
@@ -59,7 +59,7 @@ def grade_stdin(pairs: Pairs, *, unsandboxed: bool = False, python: str | None =
 
 
 def _all_cores(grade: Callable[[str, Problem], Verdict], pairs: Pairs) -> list[Verdict]:
-    with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+    with ThreadPoolExecutor(workers()) as pool:
         return list(pool.map(lambda pair: grade(*pair), pairs))
 
 
