@@ -258,6 +258,7 @@ class Verifier(Record):
     checkpoint: str
     revision: str | None = None
     hardware: Serving = Serving()
+    python: str | None = None  # interpreter of another environment, where the engine needs one
     prompt: str  # with {question}, {answer} and {response}; its first word decides
     accepts: str = "yes"
     max_response_tokens: Count = 8

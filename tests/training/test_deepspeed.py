@@ -70,7 +70,10 @@ def test_ranks_meet(found: list[dict]) -> None:
 
 @pytest.mark.parametrize("case", worker.CASES, ids=str)
 def test_two_ranks_are_one_process(case: tuple, found: list[dict]) -> None:
-    """Losses, clipped norms and weights of three steps; in the second and third, one rank has kept nothing."""
+    """Losses, clipped norms and weights of three steps; in the second and third, one rank has kept nothing.
+
+    The ranks form their losses by chunks of rows, the one process at once.
+    """
     name, tied, _ = case
     alone = steps.start(name, tied)
     before = alone.weights()

@@ -153,6 +153,12 @@ def processes(wildcards):
     return CONFIG.models[wildcards.model].hardware.processes
 
 
+def judge_command():
+    """The judge may need an engine that lives in an environment of its own."""
+    python = CONFIG.verifier and CONFIG.verifier.python
+    return f"{python} -m intro.cli" if python else "intro"
+
+
 def hardware_settings(wildcards):
     """Processes and precision decide what rounding and random numbers a run sees; the default names none."""
     return CONFIG.models[wildcards.model].hardware.model_dump(

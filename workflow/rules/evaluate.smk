@@ -69,8 +69,9 @@ rule judge_rationales:
     params:
         settings=settings("verifier"),
         config=SETTINGS,
+        intro=judge_command(),
     shell:
-        "intro judge --config {params.config} --model {wildcards.model} --method {wildcards.method}"
+        "{params.intro} judge --config {params.config} --model {wildcards.model} --method {wildcards.method}"
         " --protocol {wildcards.protocol} --seed {wildcards.seed} --suite {wildcards.suite} > {log} 2>&1"
 
 
