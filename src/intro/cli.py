@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from intro.types import IntroError
+from intro.types import IntroError, sentence_of
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -369,7 +369,6 @@ def plan(
     bandwidth_share: Annotated[float | None, typer.Option("--bandwidth-share", help="In decoding.")] = None,
     decode_share: Annotated[float | None, typer.Option("--decode-share", help="Of FLOP/s in decoding.")] = None,
     slack: Annotated[float | None, typer.Option("--slack", help="Times the arithmetic.")] = None,
-    recompute: Annotated[bool | None, typer.Option("--recompute/--keep", help="Activations in training.")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Also write the targets to this file.")] = None,
 ) -> None:
     """Estimate GPU-hours, memory, disk and price of a config before anything is spent."""
@@ -381,7 +380,7 @@ def plan(
     chip = assume.accelerator(name, tflops=tflops, bandwidth=bandwidth, memory=memory, price=price)
     assumed = assume.assumptions(
         loaded, mean_tokens=mean_tokens, prompt_tokens=prompt_tokens, gold_tokens=gold_tokens, accuracy=accuracy,
-        mfu=mfu, bandwidth_share=bandwidth_share, decode_flops_share=decode_share, slack=slack, recomputed=recompute,
+        mfu=mfu, bandwidth_share=bandwidth_share, decode_flops_share=decode_share, slack=slack,
     )  # fmt: skip
     typer.echo(plan(loaded, chip, assumed, csv, str(config)))
 
@@ -412,10 +411,11 @@ def main() -> None:
         sys.exit(f"intro needs Python 3.11 or newer, found {sys.version.split()[0]}; make the environment with one")
     try:
         app(standalone_mode=True)
-    except (IntroError, OSError) as error:
-        if "--debug" in sys.argv or os.environ.get("INTRO_DEBUG"):
+    except Exception as error:
+        said = sentence_of(error)
+        if said is None or "--debug" in sys.argv or os.environ.get("INTRO_DEBUG"):
             raise
-        sys.exit(f"intro: {error}")
+        sys.exit(f"intro: {said}")
 
 
 if __name__ == "__main__":  # `python -m intro.cli` is what a launcher of several processes starts

@@ -14,6 +14,23 @@ class IntroError(Exception):
     """A sentence for the person at the keyboard: what was expected, what was found, what to do."""
 
 
+def sentence_of(error: BaseException) -> str | None:
+    """What to tell a person about an error that is not a mistake of this code; None for one that is."""
+    text = " ".join(str(error).split())
+    if "No space left on device" in text:  # also from within safetensors and torch, which have errors of their own
+        where = f"{error.filename}: " if getattr(error, "filename", None) else ""
+        return (
+            f"{where}the disk is full and the file was not written; free some space (`intro doctor` says how much a "
+            "config wants) and run the same command again"
+        )
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, not imported here
+        return (
+            f"out of memory ({text or 'of this machine'}); lower training.micro_batch_tokens or evaluation.batch, set "
+            "hardware.recompute, or take more GPUs (`intro plan` shows what fits)"
+        )
+    return text if isinstance(error, IntroError | OSError) else None
+
+
 @dataclass(frozen=True, slots=True)
 class Problem:
     """One question with its gold answer y; `rationale` is a gold rationale z* where one exists.

@@ -14,7 +14,7 @@ from pathlib import Path
 from intro.config import Config
 from intro.devices import taken
 from intro.plan import check_model
-from intro.types import IntroError
+from intro.types import IntroError, sentence_of
 
 COMPLAINT = "INTRO_COMPLAINT"  # file for the sentence of the first rank that fails
 
@@ -44,8 +44,9 @@ def launch(config: Config, model: str, work: Callable[[], None]) -> None:
 def work_as_rank(work: Callable[[], None]) -> None:
     try:
         work()
-    except (IntroError, OSError) as error:
-        complain(str(error))
+    except Exception as error:
+        if said := sentence_of(error):
+            complain(said)
         raise
     leave()
 
