@@ -173,7 +173,7 @@ def test_memory_wanted_by_hand(tmp_path: Path) -> None:
     assert doctor.memory_wanted(offloading) == 2 * (1e9 + weights) + 6 * weights
 
 
-@pytest.mark.parametrize(("free", "status"), [(1e13, "ok"), (1e12, "warn"), (1e9, "FAIL")])
+@pytest.mark.parametrize(("free", "status"), [(1e13, "ok"), (6e11, "warn"), (1e9, "FAIL")])
 def test_disk(free: float, status: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Too little even without the states to resume from fails; too little for both is a warning."""
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))

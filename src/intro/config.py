@@ -82,7 +82,7 @@ class Hardware(Serving):
     processes: Count = 1  # data-parallel ranks of training; with GPUs, one for each
     zero: Literal[0, 1, 2, 3] = 0  # DeepSpeed's ZeRO stage; 0 is plain torch, one process, fp32
     offload: bool = False  # optimizer states to the host's memory
-    recompute: bool = False  # activations in the backward pass: a quarter more work, a fraction of the memory
+    recompute: bool = False  # activations in the backward pass: a fifth to a third more work, a fraction of the memory
 
     @model_validator(mode="after")
     def _consistent(self) -> Hardware:

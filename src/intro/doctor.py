@@ -232,7 +232,8 @@ def disk(config: Config) -> Check:
     if free < cost.disk_bytes - cost.state_bytes:
         return Check("FAIL", "disk", told, "set `results` to a folder on a larger disk")
     if free < cost.disk_bytes:
-        return Check("warn", "disk", told, f"delete {config.results_dir}/.scratch as runs end")
+        many = f"delete {config.results_dir}/.scratch as runs end"
+        return Check("warn", "disk", told, many if config.training.keep_states else "train fewer models at a time")
     return Check("ok", "disk", told)
 
 

@@ -90,14 +90,13 @@ class Assumptions:
     bandwidth_share: float = 0.6  # share of the bandwidth that decoding reaches
     decode_flops_share: float = 0.4  # share of the peak FLOP/s, where a large batch makes decoding compute-bound
     slack: float = 1.0  # what runs take beyond this arithmetic: waiting, loading, moving weights between engines
-    recomputed: bool = False  # whether training recomputes activations: a quarter more work, a tenth of the memory
 
 
 SHARE = 0.25
 GPU_SLACK = 2.5  # two published GPU runs took 2.4 to 3.3 and 2.3 times the arithmetic: docs/cost.md
 
 
-def assumptions(config: Config, **changes: float | bool | None) -> Assumptions:
+def assumptions(config: Config, **changes: float | None) -> Assumptions:
     """The defaults of a config, with single numbers replaced. Raises IntroError for an impossible one."""
     limit = config.training.max_response_tokens
     published = isinstance(config.data, Hub)  # MATH's problems and solutions; the tiny world's are a line

@@ -16,6 +16,7 @@ from intro.types import Signal
 
 TEXT_BYTES = 5  # of a stored response, per token
 CORPUS_TOKENS = 80  # of a document of the tiny world
+NODE_GPUS = 8  # of one machine
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +95,7 @@ class Planner:
         context = self.prompt + length
         forward = shape.forward_flops(rationales * context, rationales * length, context)
         before = sum(signal in needs for signal in (Signal.OLD_LOGPROBS, Signal.REFERENCE))
-        update = 3 + (Signal.POSTERIOR in needs) + self.assumed.recomputed
+        update = 3 + (Signal.POSTERIOR in needs) + self.hardware(model).recompute
         return forward * (before + self.kept(method) * update)
 
     def kept(self, method: AnyMethod) -> float:
@@ -103,8 +104,8 @@ class Planner:
             self._kept[method] = kept_share(method, self.assumed.accuracy, self.config.training.group_size)
         return self._kept[method]
 
-    def train(self, model: str, method: AnyMethod) -> Cost:
-        """One training run, its curves included."""
+    def train(self, model: str, method: AnyMethod, kept: bool = True) -> Cost:
+        """One training run, its curves included; `kept` counts the state that it leaves behind."""
         from intro.objectives import OBJECTIVES
 
         training, hardware, needs = self.config.training, self.hardware(model), OBJECTIVES[method.objective].needs
@@ -124,8 +125,8 @@ class Planner:
             grading = steps * rollouts * self._grading_s()
         curves, answered = self._curves(model, resident)
         answer_tokens = answered * self.answers.mean
-        states = 12 * shape.parameters + width * shape.parameters * (1 + load.averaged)
         final = width * shape.parameters
+        states = self.saved(model, method) if kept else 0.0
         return Cost(
             runs=1,
             rollout_tokens=tokens,
@@ -138,6 +139,24 @@ class Planner:
             disk_bytes=final + states,
             state_bytes=states,
         )
+
+    def saved(self, model: str, method: AnyMethod) -> float:
+        """Bytes of the state that a run saves to resume from: weights, fp32 masters and moments, a moving average."""
+        width, parameters = width_of(self.hardware(model)), self.shape(model).parameters
+        return (12 + width * (1 + self.load(model, method).averaged)) * parameters
+
+    def states_at_once(self) -> Cost:
+        """States on the disk where finished runs leave none: the most that runs sharing one node have at a time."""
+        most, methods = 0.0, self.config.all_methods
+        runs: dict[str, list[str]] = {}
+        for cell in plan.trained(self.config):
+            runs.setdefault(cell.model, []).append(cell.method)
+        for model, names in runs.items():
+            gpus = self.hardware(model).gpus
+            at_once = max(1, NODE_GPUS // gpus) if gpus else 1
+            largest = sorted((self.saved(model, methods[name]) for name in names), reverse=True)
+            most = max(most, sum(largest[:at_once]))
+        return Cost(disk_bytes=most, state_bytes=most)
 
     def _curves(self, model: str, resident: float) -> tuple[Spent, int]:
         """Points of the curves over a whole run, and the responses that they take: three subsets, the last of them
@@ -188,7 +207,7 @@ class Planner:
         training, shape = self.config.training, self.shape(cell.model)
         if (cell.model, cell.method) in plan.sweeps(self.config) and cell.seed == training.train_seeds[0]:
             return Cost(disk_bytes=width_of(self.hardware(cell.model)) * shape.parameters)
-        return self.train(cell.model, plan.method_of(self.config, cell.method))
+        return self.train(cell.model, plan.method_of(self.config, cell.method), training.keep_states)
 
     def sweep_answers(self, model: str) -> Cost:
         """The validation problems, answered once."""
@@ -261,7 +280,6 @@ class Planner:
             answers=self.answers,
             posterior=Signal.POSTERIOR in OBJECTIVES[method.objective].needs,
             averaged=source is not None and source.network not in ("live", "frozen"),
-            recomputed=self.assumed.recomputed,
         )
 
 

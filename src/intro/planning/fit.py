@@ -65,6 +65,7 @@ def _troubles(planner: Planner, model: str, distinct: dict[Load, list[str]], lim
         resident = {"states": at.states, "frozen": at.frozen}
         parts = {
             "update": resident | {"activations": at.activations, "logits": at.logits},
+            "step": resident | {"AdamW's temporary": at.step},
             "curves": resident | {"logits of the KL": at.curves},
             "rollout": resident | {"cache": at.rollout},
             "answers": {"weights and cache": at.answers},

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import product
 
 from intro.config import Hardware
 from intro.planning.roofline import Lengths
 from intro.planning.shapes import Shape
 
-# Bytes per response position and vocabulary entry while lm/head.py forms the logits of a micro-batch all at once.
+# Bytes per position of a chunk (lm/chunks.py) and vocabulary entry, while lm/head.py forms the chunk's logits.
 # Update: log-probs fp32, their gradient fp32, and the gradient of the logits in the model's width.
 PLAIN_HEAD = 8
 # With a posterior: log-probs, log ratio, w, probabilities, and three copies that torch.multinomial makes of those.
 POSTERIOR_HEAD = 28
-# KL to the base in the curves: two log-probs, their difference, probabilities and the product.
-CURVES_HEAD = 20
+# KL to the base in the curves: log-probs, their probabilities, those of the base, and the difference or its product.
+CURVES_HEAD = 16
 SAMPLING = 24  # per row and vocabulary entry: logits, their sort by probability, running sums
 
 
@@ -30,7 +31,6 @@ class Load:
     answers: Lengths  # of evaluation
     posterior: bool = False  # whether the loss needs both distributions at a time
     averaged: bool = False  # whether a moving average of the policy is kept
-    recomputed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,8 @@ class Peak:
     states: float
     frozen: float  # the base model, a moving average, under ZeRO-3 the whole copy that generates
     activations: float
-    logits: float
+    logits: float  # of a chunk, and the gradients of head and hidden states that chunks add up
+    step: float  # a temporary of AdamW
     curves: float
     rollout: float  # one row, since the engine fits its batch into what is free
     answers: float  # an evaluation holds the weights and its rows, nothing else
@@ -51,6 +52,7 @@ class Peak:
         resident = self.states + self.frozen
         return {
             "update": resident + self.activations + self.logits,
+            "step": resident + self.step,
             "curves": resident + self.curves,
             "rollout": resident + self.rollout,
             "answers": self.answers,
@@ -91,17 +93,35 @@ def peak(shape: Shape, load: Load) -> Peak:
     longest = load.prompt + limit
     tokens = max(load.micro_batch_tokens, longest)
     positions = tokens * limit / longest  # the micro-batch of the longest rows has the most logits
-    cells = positions * shape.vocabulary
     weights = width * shape.parameters
     return Peak(
         states=state_bytes(shape.parameters, hardware),
         frozen=weights * (1 + load.averaged + (hardware.zero == 3)),
-        activations=tokens * shape.activation_bytes(width, load.recomputed),
-        logits=cells * (POSTERIOR_HEAD if load.posterior else PLAIN_HEAD + width),
-        curves=cells * CURVES_HEAD,
+        activations=tokens * shape.activation_bytes(width, hardware.recompute),
+        logits=loss_bytes(shape, positions, POSTERIOR_HEAD if load.posterior else PLAIN_HEAD + width, width),
+        step=0 if hardware.offload or not hardware.gpus else 4 * shape.parameters / hardware.processes,
+        curves=chunk_of(shape, positions) * shape.vocabulary * CURVES_HEAD,
         rollout=row_bytes(shape, longest, width),
         answers=weights + row_bytes(shape, load.prompt + load.answers.limit, width),
     )
+
+
+def chunk_of(shape: Shape, positions: float) -> float:
+    """Positions whose logits are there at a time."""
+    from intro.lm.chunks import rows_per_chunk  # imports torch
+
+    return min(positions, rows_per_chunk(shape.vocabulary))
+
+
+def loss_bytes(shape: Shape, positions: float, per_cell: int, width: int) -> float:
+    """The loss of `positions` and its gradients down to the hidden states.
+
+    Several chunks add up dL/dhead [V, d] in fp32 and need the gradient of the present and of the last chunk beside it,
+    in the end a copy for the engine; dL/dhidden [N, d] is kept.
+    """
+    chunk = chunk_of(shape, positions)
+    sums = 0 if chunk == positions else (4 + 2 * width) * shape.head + width * positions * shape.hidden
+    return chunk * shape.vocabulary * per_cell + sums
 
 
 def row_bytes(shape: Shape, tokens: int, width: int) -> float:
@@ -124,22 +144,16 @@ def remedies(load: Load) -> Iterator[tuple[str, Load]]:
         budgets.append(longest)  # one row
     factors, stages = ((1, 2, 4, 8), range(max(1, hardware.zero), 4)) if hardware.gpus else ((1,), (hardware.zero,))
     dtype = "bfloat16" if hardware.gpus else hardware.dtype
-    for recomputed in dict.fromkeys((load.recomputed, True)):
-        for factor in factors:
-            for zero in stages:
-                for budget in budgets:
-                    layout = {"gpus": factor * hardware.gpus, "processes": factor * hardware.processes}
-                    changed = replace(
-                        load,
-                        hardware=hardware.model_copy(update=layout | {"zero": zero, "dtype": dtype}),
-                        micro_batch_tokens=budget,
-                        recomputed=recomputed,
-                    )
-                    changes = {
-                        f"micro_batch_tokens: {budget}": budget != load.micro_batch_tokens,
-                        f"zero: {zero}": zero != hardware.zero,
-                        f"gpus: {layout['gpus']}": factor != 1,
-                        f"dtype: {dtype}": dtype != hardware.dtype,
-                        "recomputed activations": recomputed != load.recomputed,
-                    }
-                    yield ", ".join(change for change, made in changes.items() if made), changed
+    recomputed = dict.fromkeys((hardware.recompute, True))
+    for factor, recompute, zero, budget in product(factors, recomputed, stages, budgets):
+        layout = {"gpus": factor * hardware.gpus, "processes": factor * hardware.processes}
+        wanted = layout | {"zero": zero, "dtype": dtype, "recompute": recompute}
+        changes = {
+            f"micro_batch_tokens: {budget}": budget != load.micro_batch_tokens,
+            f"zero: {zero}": zero != hardware.zero,
+            "recompute: true": recompute != hardware.recompute,
+            f"gpus: {layout['gpus']}": factor != 1,
+            f"dtype: {dtype}": dtype != hardware.dtype,
+        }
+        changed = replace(load, hardware=hardware.model_copy(update=wanted), micro_batch_tokens=budget)
+        yield ", ".join(change for change, made in changes.items() if made), changed

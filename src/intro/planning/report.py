@@ -8,7 +8,7 @@ from typing import Any
 
 from intro.config import Config
 from intro.planning.assumptions import ENGINES, Accelerator, Assumptions
-from intro.planning.estimate import Planner
+from intro.planning.estimate import NODE_GPUS, Planner
 from intro.planning.fit import ModelPlan, judge_trouble, model_plan
 from intro.planning.memory import width_of
 from intro.planning.targets import Target, targets, total
@@ -37,7 +37,7 @@ def plan(
     trouble += [judged] if (judged := judge_trouble(planner)) else []
     parts = [
         heading(source, accelerator),
-        table_of_targets(work, accelerator),
+        table_of_targets(work, accelerator, config.training.keep_states),
         table_of_models(models, accelerator),
         "\n".join(wrapped(sentence) for sentence in trouble) or "Every run fits.",
         table_of_assumptions(planner),
@@ -79,7 +79,8 @@ def heading(source: str, chip: Accelerator) -> str:
     return wrapped(text)
 
 
-def table_of_targets(work: list[Target], chip: Accelerator) -> str:
+def table_of_targets(work: list[Target], chip: Accelerator, kept: bool) -> str:
+    """Targets in the order of making them; `kept` says whether states of finished runs stay on the disk."""
     lines = [
         f"{'':19}{'':5}{'':6}{'rollout':>9}{'training':>9}{'decoding':>9}{'device':>8}{'':>7}{'disk':>8}",
         f"{'target':19}{'runs':>5}{'evals':>6}{'tokens':>9}{'FLOP':>9}{'FLOP':>9}{'hours':>8}{'$':>7}{'':>8}",
@@ -96,7 +97,8 @@ def table_of_targets(work: list[Target], chip: Accelerator) -> str:
     note = (
         "Work that several targets need counts at the first of them. Grading takes another "
         f"{cost.grading_seconds / 3600:.1f} CPU-hours, roughly. Of the disk, {scaled(cost.state_bytes)}B are states "
-        "to resume from, which may be deleted after each run (.scratch)."
+        "to resume from (.scratch), "
+        + ("which may be deleted after each run." if kept else f"of runs that share {NODE_GPUS} GPUs at one time.")
     )
     return "\n".join([*lines, "", wrapped(note)])
 
@@ -104,8 +106,8 @@ def table_of_targets(work: list[Target], chip: Accelerator) -> str:
 def table_of_models(models: list[ModelPlan], chip: Accelerator) -> str:
     """Sizes, and the worst peak per GPU over a model's methods; ! marks what exceeds the accelerator."""
     lines = [
-        f"{'':14}{'para-':>7}{'':>9}{'cache':>9}{'':>8}{'peak per GPU, at ZeRO':>33}",
-        f"{'model':14}{'meters':>7}{'weights':>9}{'a token':>9}{'layout':>8}{'own':>9}{'1':>8}{'2':>8}{'3':>8}",
+        f"{'':13}{'para-':>6}{'':>9}{'cache':>9}{'':>10}{'peak per GPU, at ZeRO':>33}",
+        f"{'model':13}{'meters':>6}{'weights':>9}{'a token':>9}{'layout':>10}{'own':>9}{'1':>8}{'2':>8}{'3':>8}",
     ]
     limit = chip.memory * 1e9
 
@@ -114,10 +116,11 @@ def table_of_models(models: list[ModelPlan], chip: Accelerator) -> str:
 
     for model in models:
         width, layout = width_of(model.hardware), f"{max(1, model.hardware.gpus)} x Z{model.hardware.zero}"
+        layout += " R" if model.hardware.recompute else ""
         peaks = [model.peak.most[1], *model.by_stage.values()]
         lines.append(
-            f"{model.name[:14]:14}{scaled(model.shape.parameters):>7}{scaled(width * model.shape.parameters) + 'B':>9}"
-            f"{scaled(model.shape.cache_bytes(width)) + 'B':>9}{layout:>8}"
+            f"{model.name[:13]:13}{scaled(model.shape.parameters):>6}{scaled(width * model.shape.parameters) + 'B':>9}"
+            f"{scaled(model.shape.cache_bytes(width)) + 'B':>9}{layout:>10}"
             + f"{size(peaks[0]):>9}"
             + "".join(f"{size(p):>8}" for p in peaks[1:])
         )
@@ -130,9 +133,10 @@ def table_of_models(models: list[ModelPlan], chip: Accelerator) -> str:
             f"{model.name[:14]:14}" + "".join(f"{v:>{width}}" for v, width in zip(told, head.values(), strict=True))
         )
     note = (
-        f"Worst over the methods that train a model; ! exceeds {chip.memory:g} GB. Frozen: the base model, which every "
+        f"Worst over the methods that train a model; ! exceeds {chip.memory:g} GB. R: activations are computed again "
+        "in the backward pass. Frozen: the base model, which every "
         "run keeps for the KL of its curves, an averaged posterior, and under ZeRO-3 the whole copy that generates. "
-        "Peak = states + frozen + the most of activations + logits, curves, rollout. Rows: decoded at once in "
+        "Peak = states + frozen + the most of activations + logits, step, curves, rollout. Rows: decoded at once in "
         "rollouts, where caches of the longest rows fill half of what is free. Hours: of the longest training run."
     )
     return "\n".join([*lines, "", wrapped(note)])
@@ -153,8 +157,6 @@ def table_of_assumptions(planner: Planner) -> str:
         ("--decode-share", f"{assumed.decode_flops_share:g}", "of peak FLOP/s, where many rows make decoding "
          "compute-bound"),
         ("--slack", f"{assumed.slack:g}", "times the arithmetic; published runs took 2.3 to 3.3 times (docs/cost.md)"),
-        ("--recompute", "yes" if assumed.recomputed else "no", "activations kept, as the trainer does"
-         if not assumed.recomputed else "activations recomputed: one more forward pass"),
         *((f"engine {name}", f"{1e3 * ENGINES[name].overhead:g} ms",
            "a layer and step beside the roofline; " + ("rows refill" if ENGINES[name].continuous
                                                        else "batches run to their end")) for name in engines),

@@ -1,4 +1,4 @@
-"""Sizes of Qwen2 and Qwen3 decoders: parameters, key-value cache, and the FLOPs of one forward pass."""
+"""Sizes of Qwen2, Qwen3 and Llama decoders: parameters, key-value cache, and the FLOPs of one forward pass."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from intro.config import Config, TinyModel
 from intro.plan import base_folder, check_model
 from intro.types import IntroError
 
+# what a family has beside its matrices
+FAMILIES = {"qwen2": {"biases": True}, "qwen3": {"qk_norm": True}, "llama": {}}
+
 
 @dataclass(frozen=True, slots=True)
 class Shape:
@@ -26,14 +29,15 @@ class Shape:
     head_dim: int
     vocabulary: int
     tied: bool  # whether the output matrix is the embedding
-    qk_norm: bool = False  # Qwen3: norms on queries and keys; Qwen2: biases on queries, keys and values
+    qk_norm: bool = False  # norms on queries and keys
+    biases: bool = False  # on queries, keys and values
 
     @classmethod
     def of(cls, config: Mapping[str, Any], where: str) -> Shape:
         """From a config.json. Raises IntroError for another family or a missing size."""
         family = config.get("model_type")
-        if family not in ("qwen2", "qwen3"):
-            raise IntroError(f"{where}: expected a model of type qwen2 or qwen3, found {family!r}")
+        if family not in FAMILIES:
+            raise IntroError(f"{where}: expected a model of type {', '.join(FAMILIES)}, found {family!r}")
         try:
             heads = config["num_attention_heads"]
             return cls(
@@ -45,7 +49,7 @@ class Shape:
                 config.get("head_dim") or config["hidden_size"] // heads,
                 config["vocab_size"],
                 bool(config.get("tie_word_embeddings", False)),
-                family == "qwen3",
+                **FAMILIES[family],
             )
         except KeyError as error:
             raise IntroError(f"{where}: {error} is missing; expected a config.json as Hugging Face writes it") from None
@@ -72,7 +76,8 @@ class Shape:
     @property
     def parameters(self) -> int:
         """All of them, as transformers counts them."""
-        small = 2 * self.hidden + (2 * self.head_dim if self.qk_norm else self.queries + 2 * self.keys)
+        norms = 2 * self.hidden + (2 * self.head_dim if self.qk_norm else 0)
+        small = norms + (self.queries + 2 * self.keys if self.biases else 0)
         return self.matrices + self.layers * small + self.hidden + self.head * (1 if self.tied else 2)
 
     def cache_bytes(self, width: int = 2) -> int:
@@ -91,10 +96,11 @@ class Shape:
         """Bytes per token that a forward pass with gradient keeps for the backward pass, logits not counted.
 
         transformers' eager layers: each norm keeps an fp32 copy, the MLP its four intermediate results,
-        attention its queries, keys, values and output. `recomputed`: only each layer's input is kept.
+        attention its queries, keys, values and output. `recomputed`: only each layer's input is kept, and one layer at
+        a time is whole, with the gradients inside its MLP.
         """
         if recomputed:
-            return self.layers * width * self.hidden + self._layer_bytes(width)
+            return width * (self.layers * self.hidden + 2 * self.intermediate) + self._layer_bytes(width)
         return self.layers * self._layer_bytes(width)
 
     def _layer_bytes(self, width: int) -> float:
@@ -106,18 +112,19 @@ class Shape:
         return norms + attention + 4 * width * self.intermediate
 
 
-def _qwen(layers: int, hidden: int, ffn: int, heads: int, kv: int, vocabulary: int, tied: bool, qk: bool) -> Shape:
-    return Shape(layers, hidden, ffn, heads, kv, 128, vocabulary, tied, qk)
+def _known(family: str, layers: int, hidden: int, ffn: int, heads: int, kv: int, vocabulary: int, tied: bool) -> Shape:
+    return Shape(layers, hidden, ffn, heads, kv, 128, vocabulary, tied, **FAMILIES[family])
 
 
 # from the config.json of each: so that a plan needs no download
 KNOWN = {
-    "Qwen/Qwen2.5-1.5B": _qwen(28, 1536, 8960, 12, 2, 151936, True, False),
-    "Qwen/Qwen2.5-3B": _qwen(36, 2048, 11008, 16, 2, 151936, True, False),
-    "Qwen/Qwen2.5-7B": _qwen(28, 3584, 18944, 28, 4, 152064, False, False),
-    "Qwen/Qwen3-4B-Base": _qwen(36, 2560, 9728, 32, 8, 151936, True, True),
-    "Qwen/Qwen3-8B-Base": _qwen(36, 4096, 12288, 32, 8, 151936, False, True),
-    "Qwen/Qwen2.5-72B-Instruct": _qwen(80, 8192, 29568, 64, 8, 152064, False, False),
+    "Qwen/Qwen2.5-1.5B": _known("qwen2", 28, 1536, 8960, 12, 2, 151936, True),
+    "Qwen/Qwen2.5-3B": _known("qwen2", 36, 2048, 11008, 16, 2, 151936, True),
+    "Qwen/Qwen2.5-7B": _known("qwen2", 28, 3584, 18944, 28, 4, 152064, False),
+    "Qwen/Qwen3-4B-Base": _known("qwen3", 36, 2560, 9728, 32, 8, 151936, True),
+    "Qwen/Qwen3-8B-Base": _known("qwen3", 36, 4096, 12288, 32, 8, 151936, False),
+    "Qwen/Qwen2.5-72B-Instruct": _known("qwen2", 80, 8192, 29568, 64, 8, 152064, False),
+    "meta-llama/Llama-3.2-3B": _known("llama", 28, 3072, 8192, 24, 8, 128256, True),
 }
 
 
@@ -164,5 +171,5 @@ def _tiny(config: Config, model: TinyModel) -> Shape:
         model.hidden // model.heads,
         vocabulary,
         tied=True,
-        qk_norm=model.architecture == "qwen3",
+        **FAMILIES[model.architecture],
     )

@@ -34,6 +34,8 @@ def prices(planner: Planner) -> dict[Hashable, Callable[[], Cost]]:
             pieces["sweep", model, "base", None] = lambda m=model: planner.sweep_answers(m)
     for cell in plan.trained(config):
         pieces["train", cell] = lambda c=cell: planner.cell(c)
+    if not config.training.keep_states:
+        pieces["states"] = planner.states_at_once
     for cell, suite in plan.evaluations(config):
         pieces["evaluate", cell, suite] = lambda c=cell, s=suite: planner.evaluate(c.model, s)
     for cell, suite in plan.judged(config):
@@ -71,7 +73,7 @@ def wanted(config: Config, keys: list[Hashable]) -> dict[str, list[Hashable]]:
         """The grid first, which decides the rates; then training and answers of the cells that a table shows."""
         shown = [(cell, key) for (cell, name), key in answers.items() if name == suite and take(cell)]
         trained = [runs[cell] for cell, _ in shown if cell in runs]
-        return [*(grid if trained else []), *trained, *(key for _, key in shown)]
+        return [*([*grid, "states"] if trained else []), *trained, *(key for _, key in shown)]
 
     swept = config.ablation_n
     family = {name for name in config.all_methods if name.startswith(f"{swept.method}-n")} | {swept.method}
