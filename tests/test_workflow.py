@@ -118,6 +118,19 @@ def test_parts_of_the_paper_can_be_asked_for(tree: Path) -> None:
     assert trained("results/paper/runs/Qwen3-4B/intro/paper/seed0/main/score.json") == 1
 
 
+def test_a_table_needs_the_runs_that_it_shows(tree: Path) -> None:
+    """Asking for one table never trains another's runs: Table 3 is one model at six n, Table 2 has two methods."""
+
+    def jobs(target: str) -> tuple[int, int]:
+        text = tool(tree, "snakemake", "--dry-run", "--cores", "2", "--profile", "profiles/a100", "--", target)
+        counts = planned(text)
+        return counts["train_policy"], counts["generate_responses"]
+
+    assert jobs("table_ablation_n") == (6, 6)
+    assert jobs("table_ood") == (3 * 2, 3 * 3)
+    assert jobs("table_main") == (5 * 6, 5 * 7)
+
+
 def test_named_targets_exist(tree: Path) -> None:
     """Each table, and every other part, can be asked for by name."""
     targets = ["table_main", "table_ood", "table_ablation_n", "figures", "theory", "compare", "report"]
@@ -150,6 +163,23 @@ def test_smoke_run_makes_every_table_and_figure(smoke: Path) -> None:
     claims = pd.read_csv(results / "claims.csv")
     allowed = {"reproduced", "contradicted", "inconclusive", "depends on learning rate", "not tested"}
     assert set(claims.verdict) <= allowed
+
+
+@pytest.mark.pipeline
+def test_tables_of_their_own_runs_are_those_of_all_runs(smoke: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A table is made from the runs that it shows; what `collect` gathered from all of them gives the same text."""
+    from intro import plan
+    from intro.analysis import tables
+    from intro.analysis.inputs import Inputs
+    from intro.config import load
+
+    monkeypatch.chdir(smoke)
+    config = load("config/smoke.yaml")
+    for name in plan.tables(config):
+        files = [config.results_dir / "tables" / f"{name}.{ending}" for ending in ("csv", "md", "tex")]
+        before = [file.read_text() for file in files]
+        assert [file.read_text() for file in tables.table(config, name, Inputs(config))] == before
+        assert [file.read_text() for file in tables.table(config, name)] == before
 
 
 @pytest.mark.pipeline

@@ -121,9 +121,7 @@ def _kind(model: Any) -> str:
     return "checkpoint" if "checkpoint" in given else "tiny"
 
 
-Model = Annotated[
-    Annotated[TinyModel, Tag("tiny")] | Annotated[Checkpoint, Tag("checkpoint")], Discriminator(_kind)
-]
+Model = Annotated[Annotated[TinyModel, Tag("tiny")] | Annotated[Checkpoint, Tag("checkpoint")], Discriminator(_kind)]
 
 
 # ---------------------------------------------------------------- methods

@@ -148,9 +148,53 @@ FIGURES = [
 ]
 
 
-def tables(config: Config) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """Which cells a table shows."""
+
+    suite: str
+    protocol: str
+    models: list[str]
+    methods: list[str]
+
+    def shows(self, cell: Cell, suite: str) -> bool:
+        """Base models belong to every protocol."""
+        named = cell.model in self.models and cell.method in self.methods
+        return suite == self.suite and named and cell.protocol in (self.protocol, "base")
+
+
+def methods_by_n(config: Config) -> dict[int, str]:
+    """n of the ablation -> the name of its method; the table method's own n keeps its plain name."""
+    name = config.ablation_n.method
+    own = getattr(config.methods[name], "n", None)
+    return {n: name if n == own else f"{name}-n{n}" for n in sorted(config.ablation_n.grid)}
+
+
+def layouts(config: Config) -> dict[str, Layout]:
     """Tables 1 to 3; Table 1 under tuned rates, Table 2 and the controls where the config asks for them."""
-    tuned = ["main_tuned"] if "tuned" in config.training.protocols else []
-    ood = ["ood"] if "ood" in config.evaluation.suites else []
-    controls = ["controls"] if config.controls.methods else []
-    return ["main", *tuned, *ood, *controls, "ablation_n"]
+    found = {}
+    for suite in ("main", "ood"):
+        spec = config.evaluation.suites.get(suite)
+        if spec is None:
+            continue
+        models, methods = spec.models or list(config.models), spec.methods or ["base", *config.methods]
+        found[suite] = Layout(suite, "paper", models, methods)
+        if suite == "main" and "tuned" in config.training.protocols:
+            found["main_tuned"] = Layout(suite, "tuned", models, methods)
+    if config.controls.methods:
+        controls = ["base", "grpo", config.ablation_n.method, *config.controls.methods]
+        known = [m for m in controls if m == "base" or m in config.all_methods]
+        found["controls"] = Layout("main", "paper", [config.controls.model], known)
+    found["ablation_n"] = Layout("main", "paper", [config.ablation_n.model], list(methods_by_n(config).values()))
+    return found
+
+
+def tables(config: Config) -> list[str]:
+    """Names of the tables that this config makes."""
+    return list(layouts(config))
+
+
+def behind(config: Config, table: str) -> list[tuple[Cell, str]]:
+    """The evaluations that a table rests on: asking for it makes these and no others."""
+    layout = layouts(config)[table]
+    return [(cell, suite) for cell, suite in evaluations(config) if layout.shows(cell, suite)]

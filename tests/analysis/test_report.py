@@ -12,6 +12,7 @@ import whole_run
 from intro import plan
 from intro.analysis import report, tables
 from intro.analysis.figures import FIGURES, figure
+from intro.analysis.inputs import Inputs
 
 VOID = {"meta", "br", "img"}
 
@@ -35,7 +36,7 @@ class Balance(HTMLParser):
 @pytest.fixture(scope="module")
 def config(whole):
     for name in plan.tables(whole):
-        tables.table(whole, name)
+        tables.table(whole, name, Inputs(whole))
     for name in FIGURES:
         (whole.figures_dir / f"{name}.png").unlink(missing_ok=True)
     for name in ("posterior", "cost"):

@@ -21,7 +21,7 @@ IN_DOMAIN = ["chain-2", "chain-5", "chain-6", "chain-4", "chain-3", "chain-7"]
 @pytest.fixture(scope="module")
 def config(whole):
     for name in plan.tables(whole):
-        tables.table(whole, name)
+        tables.table(whole, name, Inputs(whole))
     return whole
 
 
@@ -112,7 +112,7 @@ def test_entropy_is_that_of_the_last_quarter():
 def test_seeds_are_averaged_and_the_note_says_so(config, three_seeds):
     assert "problems only: a single training run each" in text(config, "main.md")
     for name in ("main", "ablation_n"):
-        tables.table(three_seeds, name)
+        tables.table(three_seeds, name, Inputs(three_seeds))
         assert "problems and 3 training runs" in text(three_seeds, f"{name}.md")
     scores = Inputs(three_seeds).scores
     cell = scores.query("suite == 'main' and model == 'qwen2-s' and method == 'intro' and benchmark == 'chain-2'")
@@ -134,7 +134,7 @@ def test_no_interval_of_an_accuracy_leaves_the_percentages():
 def test_a_config_without_results_makes_tables_of_dashes(tmp_path):
     empty = whole_run.config(tmp_path)
     for name in plan.tables(empty):
-        tables.table(empty, name)
+        tables.table(empty, name, Inputs(empty))
     assert typeset.DASH in text(empty, "main.md")
     assert "**" not in text(empty, "main.md").replace("**qwen", "").replace("-s**", "").split("\n")[3]
 

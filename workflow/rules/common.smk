@@ -108,6 +108,11 @@ def suite_files(name, evaluations):
     ]
 
 
+def trained_behind(table):
+    """The training runs that a table shows."""
+    return [cell for cell, _ in plan.behind(CONFIG, table) if cell in TRAINED]
+
+
 def protocol_file(wildcards):
     return checkpoints.select_learning_rates.get().output.protocol
 

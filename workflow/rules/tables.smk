@@ -7,10 +7,8 @@ for table in plan.tables(CONFIG):
         name:
             f"table_{table}"
         input:
-            expand(
-                f"{RESULTS}/{{name}}",
-                name=["verdicts.csv.gz", "scores.csv", "metrics.csv"],
-            ),
+            grades=suite_files("grades.jsonl", plan.behind(CONFIG, table)),
+            metrics=run_files("metrics.csv", trained_behind(table)),
             code=sources(
                 "analysis/tables.py", "analysis/typeset.py", "analysis/stats.py"
             ),

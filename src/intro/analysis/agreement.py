@@ -16,9 +16,10 @@ import numpy as np
 import pandas as pd
 
 from intro.analysis import estimates
-from intro.analysis.frames import BASE, Results, methods_by_n, strata
+from intro.analysis.frames import BASE, Results, strata
 from intro.analysis.stats import Interval, average, bootstrap, within_model
 from intro.config import Config
+from intro.plan import methods_by_n
 
 AVERAGE, IMPROVEMENT = "average", "improvement_pct"
 HALF = 0.05  # the paper prints one decimal: half a unit of it, in percent

@@ -28,8 +28,8 @@ def collect(config: Config) -> None:
     frames = {
         "verdicts.csv.gz": verdicts,
         "scores.csv": score_rows(config, verdicts, resampling),
-        "curves.csv": _stack(cell.folder(config) / "curves.csv" for cell in cells),
-        "metrics.csv": _stack(cell.folder(config) / "metrics.csv" for cell in cells),
+        "curves.csv": stack(cell.folder(config) / "curves.csv" for cell in cells),
+        "metrics.csv": stack(cell.folder(config) / "metrics.csv" for cell in cells),
         "grid_verdicts.csv.gz": grid,
         "grid.csv": grid_rows(grid, resampling),
     }
@@ -108,7 +108,8 @@ def grid_rows(grid: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=[*keys, *ends, "problems"]).round(dict.fromkeys(ends, 4))
 
 
-def _stack(files: Iterator[Path]) -> pd.DataFrame:
+def stack(files: Iterable[Path]) -> pd.DataFrame:
+    """The rows of CSV files of one kind."""
     return pd.concat([pd.read_csv(file) for file in files], ignore_index=True)
 
 

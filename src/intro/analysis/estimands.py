@@ -13,7 +13,7 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from intro.analysis.frames import BASE, PROBLEM, Results, difference, methods_by_n, strata
+from intro.analysis.frames import BASE, PROBLEM, Results, difference, strata
 from intro.analysis.stats import (
     ENOUGH,
     ROUNDING,
@@ -26,6 +26,7 @@ from intro.analysis.stats import (
     t_estimate,
     within_model,
 )
+from intro.plan import methods_by_n
 
 Estimand = Callable[[Results], Interval | None]
 Where = Literal["all", "hard", "easy"]  # easy: every benchmark that is not hard

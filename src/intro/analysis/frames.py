@@ -137,13 +137,6 @@ class Results:
         return [name for name, b in benchmarks.items() if b.stands_for in self.config.evaluation.hard]
 
 
-def methods_by_n(config: Config) -> dict[int, str]:
-    """n of the ablation -> the name of its method; the table method's own n keeps its plain name."""
-    name = config.ablation_n.method
-    own = getattr(config.methods[name], "n", None)
-    return {n: name if n == own else f"{name}-n{n}" for n in sorted(config.ablation_n.grid)}
-
-
 def load_results(config: Config) -> Results:
     """Everything below results/{scale}; missing files are empty frames."""
     folder = config.results_dir

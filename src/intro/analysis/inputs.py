@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
-from intro import provenance
+from intro import plan, provenance
+from intro.analysis import collect
 from intro.analysis.audit import REPORTED_COLUMNS
-from intro.analysis.frames import BASE, Results, load_results
+from intro.analysis.frames import BASE, Results, cells_of, load_results
+from intro.analysis.stats import Resampling
 from intro.analysis.verdicts import SHARED_RATE
 from intro.config import Config
 
@@ -76,6 +78,31 @@ class Inputs:
         """A JSON file below results/{scale}, None when it was not made."""
         path = self.config.results_dir / name
         return json.loads(path.read_text()) if path.exists() else None
+
+
+@dataclass(frozen=True)
+class Behind(Inputs):
+    """What one table rests on, from the files of its own runs: `collect` gathers those of all."""
+
+    table: str
+
+    @cached_property
+    def verdicts(self) -> pd.DataFrame:
+        return pd.DataFrame(collect.verdict_rows(self.config, plan.behind(self.config, self.table)))
+
+    @cached_property
+    def results(self) -> Results:
+        return replace(load_results(self.config), cells=cells_of(self.verdicts)).under(SHARED_RATE)
+
+    @cached_property
+    def scores(self) -> pd.DataFrame:
+        resampling = Resampling(self.config.evaluation.resamples, self.config.seed)
+        return collect.score_rows(self.config, self.verdicts, resampling)
+
+    @cached_property
+    def metrics(self) -> pd.DataFrame:
+        cells = [cell for cell, _ in plan.behind(self.config, self.table) if cell.method != BASE]
+        return collect.stack(cell.folder(self.config) / "metrics.csv" for cell in cells)
 
 
 def under(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,11 @@ import pandas as pd
 
 from intro import plan, provenance
 from intro.analysis import estimates, stats, typeset
-from intro.analysis.frames import BASE, Results, methods_by_n
-from intro.analysis.inputs import Inputs, under
+from intro.analysis.frames import BASE, Results
+from intro.analysis.inputs import Behind, Inputs, under
 from intro.analysis.verdicts import SHARED_RATE
 from intro.config import Config
+from intro.plan import methods_by_n
 from intro.types import IntroError
 
 # The paper's columns in the paper's order, by the name of the benchmark that one stands for.
@@ -33,28 +33,20 @@ PAPER = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class Layout:
-    """Which cells of scores.csv a table shows."""
+def table(config: Config, name: str, inputs: Inputs | None = None) -> list[Path]:
+    """Write results/{scale}/tables/{name}.csv, .md and .tex. Raises IntroError when the config has no such table.
 
-    suite: str
-    protocol: str
-    models: list[str]
-    methods: list[str]
-    improvement: bool
-
-
-def table(config: Config, name: str) -> list[Path]:
-    """Write results/{scale}/tables/{name}.csv, .md and .tex. Raises IntroError when the config has no such table."""
+    Without `inputs` it is made from the runs that it shows, whether or not others exist.
+    """
     if name not in plan.tables(config):
         raise IntroError(f"there is no table '{name}' in this config; it has {', '.join(plan.tables(config))}")
-    inputs = Inputs(config)
+    inputs = inputs or Behind(config, name)
     if name == "ablation_n":
         frame = ablation_n(inputs)
         model, methods = config.ablation_n.model, list(methods_by_n(config).values())
         texts = typeset.ablation_n(config, frame, _spread(inputs.results, "main", model, methods))
     else:
-        layout = _layouts(config)[name]
+        layout = plan.layouts(config)[name]
         frame = scores_table(inputs, layout)
         texts = typeset.scores_table(frame, _columns(config, layout), _note(inputs, layout))
     folder = config.results_dir / "tables"
@@ -62,22 +54,6 @@ def table(config: Config, name: str) -> list[Path]:
     for suffix, text in written.items():
         provenance.write_text(folder / f"{name}.{suffix}", text)
     return [folder / f"{name}.{suffix}" for suffix in written]
-
-
-def _layouts(config: Config) -> dict[str, Layout]:
-    layouts = {}
-    for suite in ("main", "ood"):
-        spec = config.evaluation.suites.get(suite)
-        if spec is None:
-            continue
-        models, methods = spec.models or list(config.models), spec.methods or [BASE, *config.methods]
-        layouts[suite] = Layout(suite, SHARED_RATE, models, methods, improvement=suite == "main")
-        if suite == "main" and "tuned" in config.training.protocols:
-            layouts["main_tuned"] = Layout(suite, "tuned", models, methods, improvement=True)
-    controls = [BASE, "grpo", config.ablation_n.method, *config.controls.methods]
-    known = [m for m in controls if m == BASE or m in config.all_methods]
-    layouts["controls"] = Layout("main", SHARED_RATE, [config.controls.model], known, improvement=True)
-    return layouts
 
 
 # ---------------------------------------------------------------- scores
@@ -90,7 +66,7 @@ def benchmarks(config: Config, suite: str) -> list[str]:
     return sorted(listed, key=lambda b: order.get(config.data.benchmarks[b].stands_for, len(order)))
 
 
-def scores_table(inputs: Inputs, layout: Layout) -> pd.DataFrame:
+def scores_table(inputs: Inputs, layout: plan.Layout) -> pd.DataFrame:
     """One row per model and method: a column per benchmark, average, improvement over base, interval of the average."""
     config, columns = inputs.config, benchmarks(inputs.config, layout.suite)
     results = inputs.results.under(layout.protocol)
@@ -103,7 +79,7 @@ def scores_table(inputs: Inputs, layout: Layout) -> pd.DataFrame:
             average = _average(means, model, method, columns)
             row: dict[str, Any] = {"model": model, "stands_for": config.models[model].stands_for, "method": method}
             row |= {b: means.get((model, method, b), np.nan) for b in columns} | {"average": average}
-            if layout.improvement:
+            if _improves(layout):
                 row["improvement_pct"] = 100 * (average / base - 1) if base > 0 and method != BASE else np.nan
             interval = estimates.accuracy(results, model, method, layout.suite)
             rows.append(row | {"average_ci_low": interval.low, "average_ci_high": interval.high})
@@ -115,7 +91,12 @@ def _average(means: pd.Series, model: str, method: str, columns: list[str]) -> f
     return float(np.mean([means.get((model, method, b), np.nan) for b in columns]))
 
 
-def _columns(config: Config, layout: Layout) -> typeset.Columns:
+def _improves(layout: plan.Layout) -> bool:
+    """Table 1 and its likes print the improvement over the base model; Table 2 does not."""
+    return layout.suite == "main"
+
+
+def _columns(config: Config, layout: plan.Layout) -> typeset.Columns:
     heads = {}
     for name in benchmarks(config, layout.suite):
         spec = config.data.benchmarks[name]
@@ -123,17 +104,17 @@ def _columns(config: Config, layout: Layout) -> typeset.Columns:
         k = f" (avg@{spec.samples})" if spec.samples > 1 else ""
         heads[name] = (paper + k, "") if name == spec.stands_for else (name + k, paper)
     labels = {BASE: "Base", **{name: method.label for name, method in config.all_methods.items()}}
-    return typeset.Columns(heads, labels, layout.improvement)
+    return typeset.Columns(heads, labels, _improves(layout))
 
 
-def _note(inputs: Inputs, layout: Layout) -> str:
+def _note(inputs: Inputs, layout: plan.Layout) -> str:
     spread = _spread(inputs.results.under(layout.protocol), layout.suite, layout.models[0], layout.methods)
     rate = (
         "each method at its own best learning rate on validation"
         if layout.protocol == "tuned"
         else "one learning rate for all"
     )
-    gain = " Improvement is relative to the base model's average." if layout.improvement else ""
+    gain = " Improvement is relative to the base model's average." if _improves(layout) else ""
     bold = "Bold: best of its block."
     return f"Accuracy in percent, {rate}. Brackets: 95 % interval of the average ({spread}).{gain} {bold}"
 

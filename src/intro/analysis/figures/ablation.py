@@ -9,9 +9,10 @@ from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
 from intro.analysis import estimates, style
 from intro.analysis.figures import lines
-from intro.analysis.frames import BASE, methods_by_n
+from intro.analysis.frames import BASE
 from intro.analysis.inputs import Inputs, under
 from intro.analysis.tables import ablation_n, final_entropy
+from intro.plan import methods_by_n
 
 
 def draw_average(inputs: Inputs) -> Figure:
