@@ -26,8 +26,11 @@ def draw(inputs: Inputs) -> Figure:
     for panel, model in zip(axes[0], models, strict=True):
         _panel(panel, inputs, model, columns)
         panel.set_title(f"{model}, for {style.stands_for(config, model)}", pad=style.KEY_PAD)
-    heads = [(b, PAPER.get(config.data.benchmarks[b].stands_for, "")) for b in columns]
-    axes[0, 0].set_yticks(range(len(columns)), [a if a == b else f"{a}\n{b}" for a, b in heads])
+    stands_for = {b: config.data.benchmarks[b].stands_for for b in columns}
+    heads = [
+        PAPER.get(paper, paper) if b == paper else f"{b}\n{PAPER.get(paper, paper)}" for b, paper in stands_for.items()
+    ]
+    axes[0, 0].set_yticks(range(len(columns)), heads)
     axes[0, 0].set_ylim(len(columns) - 0.5, -0.5)
     return figure
 
