@@ -59,4 +59,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -f $(STAMP) || { tail -n 20 $(VENV)/install.log >&2; \
 	  echo "the installation failed: see above and $(VENV)/install.log, then run make again" >&2; exit 1; }
 
-.PHONY: help reproduce test reference lint setup clean
+.PHONY: help reproduce rehearsal test reference lint setup clean

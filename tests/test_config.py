@@ -209,6 +209,25 @@ def test_plan_lists_each_run_once(tmp_path: Path) -> None:
     assert plan.tables(parsed) == ["main", "main_tuned", "ablation_n"]
 
 
+def test_sampling_and_grading_decide_no_problem_and_no_run() -> None:
+    """Else a key of one benchmark's grader would train everything again; what is asked does decide both."""
+    whole = read(ROOT / "config/paper.yaml")
+    paper = parse(whole)
+    data = whole["data"] | {"unsandboxed": True, "bigcodebench_python": "python3.10"}
+    data["benchmarks"] = data["benchmarks"] | {
+        "gpqa": {"stands_for": "gpqa", "problems": 198, "samples": 3, "temperature": 0.2}
+    }
+    other = parse(whole | {"data": data, "prompts": whole["prompts"] | {"plain": "{question}\n"}})
+    assert other.problem_settings == paper.problem_settings and other.training_prompts == paper.training_prompts
+    for changed in (
+        {"train_problems": 9},
+        {"benchmarks": whole["data"]["benchmarks"] | {"gpqa": {"stands_for": "gpqa", "problems": 9}}},
+    ):
+        assert parse(whole | {"data": whole["data"] | changed}).problem_settings != paper.problem_settings
+    told = parse(whole | {"prompts": whole["prompts"] | {"posterior": "{answer} {question}"}})
+    assert told.training_prompts != paper.training_prompts
+
+
 def test_options_are_those_of_the_objectives(tmp_path: Path) -> None:
     """Every config entry builds its objective: a field that no objective has, or lacks a default for, would raise."""
     from intro.objectives import OBJECTIVES, build

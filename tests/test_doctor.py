@@ -16,7 +16,7 @@ import yaml
 from typer.testing import CliRunner
 
 from intro import cli, doctor
-from intro.config import Config, parse, read
+from intro.config import Config, load, parse, read
 from intro.doctor import Check
 from intro.types import IntroError
 from toy import mapping
@@ -211,6 +211,22 @@ def test_engine(tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch) -
     assert doctor.engine(config).status == "ok"
     having(monkeypatch)
     assert doctor.engine(config).fails
+
+
+def test_engine_of_the_judge_is_looked_for_in_its_own_environment(tmp_path: Path) -> None:
+    """The judge's interpreter has to have vLLM, whatever this one has."""
+
+    def told(python: Path) -> doctor.Check:
+        config = load(Path(__file__).resolve().parents[1] / "config/paper.yaml")
+        judge = config.verifier.model_copy(update={"python": str(python)})
+        return doctor.engine(config.model_copy(update={"verifier": judge}))
+
+    python = tmp_path / "python"
+    assert told(python).fails
+    for script, status in (("exit 1", "FAIL"), ("exit 0", "ok")):
+        python.write_text(f"#!/bin/sh\n{script}\n")
+        python.chmod(0o755)
+        assert told(python).status == status
 
 
 # ---------------------------------------------------------------- benchmarks, data and models

@@ -340,6 +340,18 @@ class Config(Record):
         return {**self.methods, **grid, **self.controls.methods}
 
     @property
+    def problem_settings(self) -> dict[str, Any]:
+        """What the problems depend on: not how they are sampled or graded."""
+        data = self.data.model_dump(mode="json", exclude={"benchmarks", "unsandboxed", "bigcodebench_python"})
+        return data | {"benchmarks": {name: b.problems for name, b in self.data.benchmarks.items()}}
+
+    @property
+    def training_prompts(self) -> dict[str, str]:
+        """The templates that runs see: the question's, and those of posteriors that they learn from or measure."""
+        told = {method.prompt for method in self.all_methods.values() if isinstance(method, Intro)}
+        return {name: text for name, text in self.prompts.items() if name in {"question", "posterior", *told}}
+
+    @property
     def results_dir(self) -> Path:
         return Path(self.results) / self.scale
 

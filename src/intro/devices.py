@@ -68,8 +68,8 @@ def taken(count: int, patience_s: float = PATIENCE_S) -> Iterator[list[str]]:
 def _acquire(ids: list[str], count: int, held: ExitStack, deadline: float) -> list[str]:
     from filelock import FileLock, Timeout
 
-    folder = Path(tempfile.gettempdir()) / f"intro-gpus-{os.getuid()}"
-    folder.mkdir(exist_ok=True)
+    folder = Path(tempfile.gettempdir()) / f"intro-gpus-{os.getuid()}{os.environ.get('SLURM_JOB_ID', '')}"
+    folder.mkdir(exist_ok=True)  # of a job, where SLURM shares out GPUs: each job sees its own as number 0
     while True:
         with FileLock(folder / "choosing.lock"), ExitStack() as found:  # one at a time: no two half-served commands
             chosen = []
@@ -86,6 +86,6 @@ def _acquire(ids: list[str], count: int, held: ExitStack, deadline: float) -> li
         if time.monotonic() > deadline:
             raise IntroError(
                 f"{count} of the GPUs {', '.join(ids)} did not come free: other commands hold them; "
-                "give Snakemake the number there is, as in `--resources gpus=8`"
+                "give Snakemake the number there is, as in `--resources gpu=8`"
             )
         time.sleep(1.0)

@@ -268,9 +268,16 @@ def compiler(config: Config) -> Check | None:
 
 
 def engine(config: Config) -> Check | None:
-    used = [model.hardware.engine for model in config.models.values()]
-    used += [config.verifier.hardware.engine] if config.verifier else []
-    if "vllm" not in used:
+    """vLLM, in this environment for the models and in the verifier's own for the judge."""
+    here = "vllm" in [model.hardware.engine for model in config.models.values()]
+    judge = config.verifier if config.verifier and config.verifier.hardware.engine == "vllm" else None
+    if judge and judge.python and not here:
+        known = shutil.which(judge.python) and subprocess.run([judge.python, "-c", "import vllm"], capture_output=True)
+        if not known or known.returncode:
+            mend = "make that environment with the extra `vllm`, or choose another engine"
+            return Check("FAIL", "vLLM", f"not in verifier.python, {judge.python}", mend)
+        return Check("ok", "vLLM", f"in {judge.python}")
+    if not here and judge is None:
         return None
     if find_spec("vllm") is None:
         return Check("FAIL", "vLLM", "not installed", "install the extra `vllm`, or choose another hardware.engine")

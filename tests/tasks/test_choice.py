@@ -9,13 +9,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from intro.tasks import choice
-from intro.tasks.choice import grade_all, prompt
+from intro.tasks.choice import grade_all
+from intro.tasks.collections import choice_prompt
 from intro.types import Problem, Verdict
 
 lm_eval = pytest.importorskip("lm_eval", reason="the extra `eval` is not installed")
 
 OPTIONS = ["red light", "Blue (dark) light.", "no light", "light"]
-COLOUR = Problem("gpqa/x", "gpqa", prompt("Which colour?", OPTIONS), "(B)", extra={"options": OPTIONS})
+COLOUR = Problem("gpqa/x", "gpqa", choice_prompt("Which colour?", OPTIONS), "(B)", extra={"options": OPTIONS})
 TASK = Path(lm_eval.__file__).parent / "tasks" / "gpqa" / "cot_zeroshot" / "_gpqa_cot_zeroshot_yaml"
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from intro.tasks import choice, instructions
+from intro.tasks.collections import choice_prompt
 from intro.types import Problem
 
 lm_eval = pytest.importorskip("lm_eval", reason="the extra `eval` is not installed")
@@ -130,7 +131,7 @@ def ifeval_problem(row: dict[str, Any]) -> Problem:
 
 
 def gpqa_problem(row: dict[str, Any]) -> Problem:
-    question = choice.prompt(row["Question"], row["choices"])
+    question = choice_prompt(row["Question"], row["choices"])
     return Problem("gpqa/x", "gpqa", question, row["answer"], extra={"options": row["choices"]})
 
 

@@ -7,7 +7,7 @@ from snakemake.exceptions import WorkflowError
 
 from intro import config as intro_config
 from intro import plan
-from intro.provenance import write_text
+from intro.provenance import training_code, write_text
 from intro.training.selection import learning_rate
 from intro.types import IntroError
 
@@ -25,13 +25,23 @@ RESULTS, PICTURES = str(CONFIG.results_dir), str(CONFIG.figures_dir)
 # the commands read this copy, which holds what `--config` changed; rules depend on the settings they name as params
 SETTINGS = f"{RESULTS}/config.yaml"
 _text = yaml.safe_dump(CONFIG.model_dump(mode="json"), sort_keys=False)
-if not Path(SETTINGS).exists() or Path(SETTINGS).read_text() != _text:
+# planning must not change what jobs that are running read
+if not Path(SETTINGS).exists() or (
+    Path(SETTINGS).read_text() != _text and not workflow.dryrun
+):
     try:
         write_text(Path(SETTINGS), _text)
     except IntroError as error:
         raise WorkflowError(str(error))
 
 RUN = f"{RESULTS}/runs/{{model}}/{{method}}/{{protocol}}/seed{{seed}}"
+
+
+# they need a network, which compute nodes often lack
+localrules:
+    make_data,
+    fetch_model,
+    fetch_verifier,
 
 
 wildcard_constraints:
@@ -77,12 +87,18 @@ def run_settings():
             "protocols",
             "train_seeds",
             "tensorboard",
+            "keep_states",
+            "checkpoint_every",
         },
     )
     evaluation = CONFIG.evaluation.model_dump(
         mode="json", exclude={"suites", "resamples"}
     )
-    return {"training": training, "evaluation": evaluation, "prompts": CONFIG.prompts}
+    return {
+        "training": training,
+        "evaluation": evaluation,
+        "prompts": CONFIG.training_prompts,
+    }
 
 
 def suite_settings(wildcards):
@@ -94,8 +110,21 @@ def suite_settings(wildcards):
     return {
         "suite": [suite.benchmarks, suite.prompt],
         "evaluation": evaluation,
-        "prompts": CONFIG.prompts,
+        "prompt": CONFIG.prompts[suite.prompt],
+        "benchmarks": {
+            name: CONFIG.data.benchmarks[name].model_dump(
+                mode="json", exclude={"stands_for", "problems"}
+            )
+            for name in suite.benchmarks
+        },
     }
+
+
+def grading_settings():
+    """How model-written programs are run; the tiny world has none."""
+    return CONFIG.data.model_dump(
+        mode="json", include={"unsandboxed", "bigcodebench_python"}
+    )
 
 
 def run_files(name, cells):
@@ -158,6 +187,13 @@ def processes(wildcards):
     return CONFIG.models[wildcards.model].hardware.processes
 
 
+def serving_settings(wildcards):
+    """The part of it that generation sees."""
+    return CONFIG.models[wildcards.model].hardware.model_dump(
+        mode="json", exclude_defaults=True, include={"dtype", "engine"}
+    )
+
+
 def judge_command():
     """The judge may need an engine that lives in an environment of its own."""
     python = CONFIG.verifier and CONFIG.verifier.python
@@ -180,4 +216,9 @@ GRID = [str(plan.grid_file(CONFIG, *pair)) for pair in plan.sweeps(CONFIG)]
 VALIDATED = [str(plan.grid_file(CONFIG, *pair)) for pair in plan.validated(CONFIG)]
 PROBLEMS = plan.splits(CONFIG)
 FETCHED = plan.published(CONFIG)
-TRAINING_CODE = ["lm/*.py", "tasks/*.py", "training/*.py", "objectives/protocol.py"]
+# a run's own objective is added by `objective_file`
+TRAINING_CODE = [
+    name
+    for name in training_code()
+    if not name.startswith("objectives/") or name == "objectives/protocol.py"
+]

@@ -9,7 +9,7 @@ rule table_main_base:
     input:
         grades=suite_files("grades.jsonl", plan.gate(CONFIG)),
         reported="workflow/reported/reported.csv",
-        code=sources("analysis/gate.py", "analysis/agreement.py", "analysis/stats.py"),
+        code=sources("analysis/*.py"),
     output:
         expand(f"{RESULTS}/tables/main_base.{{ending}}", ending=["csv", "md"]),
     log:
@@ -45,7 +45,9 @@ rule compare:
         reported=["workflow/reported/reported.csv", "workflow/reported/benchmarks.csv"],
         reference=sorted(
             str(p)
-            for p in Path("results/reference").glob(f"{CONFIG.reference}/tables/*.csv")
+            for p in Path(CONFIG.results, "reference").glob(
+                f"{CONFIG.reference}/tables/*.csv"
+            )
         ),
         code=sources("analysis/*.py"),
     output:

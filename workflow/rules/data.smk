@@ -1,6 +1,6 @@
 rule make_data:
     input:
-        sources("tasks/*.py"),
+        sources(*(n for n in training_code() if n.startswith("tasks/"))),
     output:
         expand(f"{RESULTS}/problems/{{name}}.jsonl", name=PROBLEMS),
     log:
@@ -11,8 +11,14 @@ rule make_data:
         "../../environment.yml"
     threads: 1
     params:
-        settings=settings("seed", "data", "prompts")
-        | {"corpus": CONFIG.pretraining and CONFIG.pretraining.corpus},
+        settings=settings("seed")
+        | {"data": CONFIG.problem_settings}
+        # a corpus is written in the prompts' words
+        | (
+            {"corpus": CONFIG.pretraining.corpus, **settings("prompts")}
+            if CONFIG.pretraining
+            else {}
+        ),
         config=SETTINGS,
     shell:
         "intro data --config {params.config} > {log} 2>&1"

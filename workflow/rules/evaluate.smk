@@ -3,7 +3,13 @@ rule generate_responses:
         weights=weights,
         problems=suite_problems,
         code=sources(
-            "lm/decoder.py", "lm/engine.py", "lm/text.py", "evaluation/generate.py"
+            "lm/decoder.py",
+            "lm/engine*.py",
+            "lm/load.py",
+            "lm/published.py",
+            "lm/text.py",
+            "evaluation/generate.py",
+            "seeds.py",
         ),
     output:
         generations=f"{RUN}/{{suite}}/generations.jsonl",
@@ -18,6 +24,7 @@ rule generate_responses:
         mem_mb=1000,
         gpu=one_gpu,
     params:
+        hardware=serving_settings,
         settings=suite_settings,
         config=SETTINGS,
     shell:
@@ -29,6 +36,7 @@ rule generate_responses:
 rule grade_responses:
     input:
         generations=f"{RUN}/{{suite}}/generations.jsonl",
+        problems=suite_problems,
         code=sources("tasks/*.py", "evaluation/grade.py"),
     output:
         grades=f"{RUN}/{{suite}}/grades.jsonl",
@@ -41,6 +49,7 @@ rule grade_responses:
         "../../environment.yml"
     threads: 1
     params:
+        settings=grading_settings(),
         config=SETTINGS,
     shell:
         "intro grade --config {params.config} --model {wildcards.model} --method {wildcards.method}"
@@ -53,7 +62,7 @@ rule judge_rationales:
         generations=f"{RUN}/{{suite}}/generations.jsonl",
         grades=f"{RUN}/{{suite}}/grades.jsonl",
         problems=suite_problems,
-        code=sources("evaluation/judge.py"),
+        code=sources("evaluation/judge.py", "lm/engine*.py", "lm/published.py"),
     output:
         judged=f"{RUN}/{{suite}}/judged.jsonl",
     log:
@@ -126,7 +135,8 @@ rule check_posterior:
     resources:
         mem_mb=1500,
     params:
-        settings=settings("posterior", "prompts"),
+        settings=settings("posterior", "prompts")
+        | {"limit": CONFIG.training.max_response_tokens},
         config=SETTINGS,
     shell:
         "intro posterior --config {params.config} --threads {threads} > {log} 2>&1"
@@ -156,7 +166,7 @@ rule measure_cost:
         mem_mb=1500,
         gpu=min(1, CONFIG.models[CONFIG.cost.model].hardware.gpus),
     params:
-        settings=settings("cost", "methods"),
+        settings=settings("cost", "methods", "prompts"),
         config=SETTINGS,
     shell:
         "intro cost --config {params.config} --threads {threads} > {log} 2>&1"

@@ -9,9 +9,7 @@ for table in plan.tables(CONFIG):
         input:
             grades=suite_files("grades.jsonl", plan.behind(CONFIG, table)),
             metrics=run_files("metrics.csv", trained_behind(table)),
-            code=sources(
-                "analysis/tables.py", "analysis/typeset.py", "analysis/stats.py"
-            ),
+            code=sources("analysis/*.py"),
         output:
             report(
                 f"{RESULTS}/tables/{table}.csv",

@@ -38,6 +38,7 @@ rule sweep_learning_rates:
 checkpoint select_learning_rates:
     input:
         grid=GRID,
+        code=sources("training/selection.py"),
     output:
         protocol=f"{RESULTS}/protocol.json",
     log:
@@ -58,8 +59,11 @@ checkpoint select_learning_rates:
 rule train_policy:
     input:
         model=f"{RESULTS}/models/{{model}}",
-        # a curve generates a few problems of each benchmark
-        problems=expand(f"{RESULTS}/problems/{{name}}.jsonl", name=PROBLEMS),
+        # a curve generates a few problems of each benchmark of Table 1
+        problems=expand(
+            f"{RESULTS}/problems/{{name}}.jsonl",
+            name=["train", *CONFIG.evaluation.suites["main"].benchmarks],
+        ),
         protocol=ancient(protocol_file),
         objective=objective_file,
         code=sources(*TRAINING_CODE),

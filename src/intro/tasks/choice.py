@@ -8,19 +8,12 @@ from __future__ import annotations
 import string
 from collections.abc import Sequence
 
+from intro.tasks.collections import LETTERS
 from intro.types import IntroError, Problem, Verdict
-
-LETTERS = "ABCD"
 
 # of lm-eval's task gpqa_diamond_cot_zeroshot, version 2.2
 STRICT = r"(?<=The answer is )(.*)(?=.)"
 FLEXIBLE = r"(\([A-Z]\))"
-
-
-def prompt(question: str, options: Sequence[str]) -> str:
-    """The text before a response."""
-    listed = "\n".join(f"({letter}) {option}" for letter, option in zip(LETTERS, options, strict=True))
-    return f"What is the correct answer to this question:{question}\nChoices:\n{listed}\nLet's think step by step: "
 
 
 def grade_all(pairs: Sequence[tuple[str, Problem]]) -> list[Verdict]:

@@ -12,7 +12,7 @@ import json
 import pickle
 import re
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from random import Random
@@ -224,19 +224,26 @@ class _TextOnly(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it asks for {module}.{name}, which is not text")
 
 
+LETTERS = "ABCD"
+
+
+def choice_prompt(question: str, options: Sequence[str]) -> str:
+    """A question with four options as lm-evaluation-harness's task gpqa_diamond_cot_zeroshot asks it."""
+    listed = "\n".join(f"({letter}) {option}" for letter, option in zip(LETTERS, options, strict=True))
+    return f"What is the correct answer to this question:{question}\nChoices:\n{listed}\nLet's think step by step: "
+
+
 GPQA_OPTIONS = ("Incorrect Answer 1", "Incorrect Answer 2", "Incorrect Answer 3", "Correct Answer")
 
 
 def _gpqa(row: Row, index: int) -> Fields:
     """Options in an order that the row's index fixes; the texts are cleaned as lm-evaluation-harness 0.4.13 does."""
-    from intro.tasks.choice import prompt
-
     options = [_clean(row[name]) for name in GPQA_OPTIONS]
     right = options[-1]
     Random(f"gpqa/{index}").shuffle(options)
     return {
-        "question": prompt(row["Question"], options),
-        "answer": "ABCD"[options.index(right)],
+        "question": choice_prompt(row["Question"], options),
+        "answer": LETTERS[options.index(right)],
         "extra": {"options": options},
     }
 

@@ -31,8 +31,9 @@ def launch(config: Config, model: str, work: Callable[[], None]) -> None:
     if "RANK" in os.environ:  # one of several
         work_as_rank(work)
         return
-    with taken(0 if launcher else hardware.gpus):  # a launcher of one's own knows which GPUs are its
-        if hardware.processes > 1:
+    several = hardware.processes > 1
+    with taken(0 if launcher and several else hardware.gpus):  # a launcher of one's own knows which GPUs are its
+        if several:
             torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
             torchrun += ["--nproc-per-node", str(hardware.processes), "--module"]
             start([*(launcher or torchrun), "intro.cli", *sys.argv[1:]])

@@ -127,8 +127,9 @@ class Bench:
             "seed": seed,
             "training": config.training.model_dump(exclude=NOT_THE_RUN),
             "evaluation": config.evaluation.model_dump(include={"temperature", "top_p", "max_response_tokens", "hard"}),
-            "prompts": config.prompts,
-            "data": config.data.model_dump(),
+            "prompts": config.training_prompts,
+            "data": config.problem_settings,
+            "stands_for": {name: benchmark.stands_for for name, benchmark in config.data.benchmarks.items()},
             "world_seed": config.seed,
         }
 
