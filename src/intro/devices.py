@@ -56,6 +56,8 @@ def taken(count: int, patience_s: float = PATIENCE_S) -> Iterator[list[str]]:
         chosen = _acquire(ids, count, held, time.monotonic() + patience_s)
         before = os.environ.get(VISIBLE)
         os.environ[VISIBLE] = ",".join(chosen)
+        # caches of keys and values grow and shrink; fixed segments would pile up until nothing is left for NCCL
+        os.environ.setdefault("PYTORCH_CUDA_ALLOC_CONF", "expandable_segments:True")
         try:
             yield chosen
         finally:

@@ -19,6 +19,7 @@ from intro.tasks.registry import load_source
 from intro.training.checkpoint import Scratch
 from intro.training.loop import PLAIN, Run, Trainer
 from intro.training.rollouts import Prompter
+from intro.types import IntroError
 
 STEPS = 4
 RUNS = {
@@ -231,3 +232,9 @@ def test_scratch_below_a_file_is_one_sentence(tmp_path: Path) -> None:
     (tmp_path / "results").write_text("a file")
     with pytest.raises(IntroError, match="cannot write checkpoints here"), Scratch(tmp_path / "results", "k").lock():
         pass
+
+
+def test_an_average_that_could_never_move_is_refused(world: Config) -> None:
+    """In bfloat16 a step of 5 % towards a near neighbour rounds to no step: it would be a frozen posterior."""
+    with pytest.raises(IntroError, match="average in bfloat16 rounds back"):
+        trainer(world, "intro", {"posterior": "average"}, hardware=Hardware(zero=1, dtype="bfloat16"))

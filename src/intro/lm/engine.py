@@ -35,7 +35,8 @@ class Response:
 
 
 class Engine:
-    """Generates from a Decoder, on its device. Rows are independent: batch mates never change a row's logits.
+    """Generates from a Decoder, on its device. Rows are independent: batch mates never change a row's logits
+    (beyond rounding: on a GPU the size of a batch chooses its kernels).
 
     batch: rows at a time. memory: share of a GPU's free memory that the longest possible responses of a batch may
     fill with keys and values; fewer rows share a batch where they would not fit. Which rows share a batch decides which
@@ -78,6 +79,8 @@ class Engine:
             rows, order = order[:room], order[room:]
             responses.update(zip(rows, self._batch([prompts[i] for i in rows], sampling, generator), strict=True))
             progress(len(rows))
+        if self.device.type == "cuda":  # what comes next has its own sizes, and NCCL takes memory outside of torch's
+            torch.cuda.empty_cache()
         return [responses[i] for i in range(len(prompts))]
 
     def rows(self, length: int) -> int:

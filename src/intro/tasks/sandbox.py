@@ -20,7 +20,7 @@ from pathlib import Path
 
 from intro.types import IntroError
 
-MEMORY_MB, PROCESSES, FILE_MB, OUTPUT_CHARACTERS = 4096, 64, 16, 1_000_000
+MEMORY_MB, PROCESSES, FILE_MB = 4096, 64, 16
 PASSED, EARLY, TIMEOUT = "passed", "exited early", "timeout"
 
 # Runs inside. It has the token that proves an end of the program's own; the program gets it neither by exiting early
@@ -69,7 +69,7 @@ finally:
 
 @dataclass(frozen=True, slots=True)
 class SandboxResult:
-    """`passed`: the program ran to its own end, every assertion met; `stdout` is cut at a million characters."""
+    """`passed`: the program ran to its own end, every assertion met; `stdout` ends at the limit of a file."""
 
     passed: bool
     reason: str  # "passed", "timeout", "exited early", or what ended it
@@ -139,7 +139,7 @@ def run_python(
             os.set_blocking(status, False)
             end = pipe.read() or b""
         output.seek(0)
-        printed = output.read(4 * OUTPUT_CHARACTERS).decode(errors="replace")[:OUTPUT_CHARACTERS]
+        printed = output.read(FILE_MB << 20).decode(errors="replace")
     if late:
         return SandboxResult(False, TIMEOUT, printed)
     if end == token:

@@ -29,15 +29,16 @@ def read_jsonl(path: Path, keys: Iterable[str], remedy: str) -> list[dict[str, A
     if not path.is_file():
         raise IntroError(f"{path}: no such file; {remedy}")
     records, wanted = [], set(keys)
-    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            raise IntroError(f"{path}: line {number} is not JSON, so the file is damaged; {remedy}") from None
-        missing = wanted - set(record) if isinstance(record, dict) else wanted
-        if missing:
-            raise IntroError(f"{path}: line {number} lacks {', '.join(sorted(missing))}; {remedy}")
-        records.append(record)
+    with path.open("rb") as file:  # line by line: LiveCodeBench's problems are gigabytes
+        for number, line in enumerate(file, start=1):
+            try:
+                record = json.loads(line)
+            except ValueError:
+                raise IntroError(f"{path}: line {number} is not JSON, so the file is damaged; {remedy}") from None
+            missing = wanted - set(record) if isinstance(record, dict) else wanted
+            if missing:
+                raise IntroError(f"{path}: line {number} lacks {', '.join(sorted(missing))}; {remedy}")
+            records.append(record)
     return records
 
 

@@ -32,7 +32,8 @@ def settings(hardware: Hardware, gradient_clip: float) -> dict[str, Any]:
         "zero_optimization": zero,
         "zero_allow_untested_optimizer": True,  # torch's AdamW, the same as without DeepSpeed
         "zero_force_ds_cpu_optimizer": False,
-        "bf16": {"enabled": hardware.dtype == "bfloat16"},  # weights; the masters that AdamW updates are fp32
+        # weights; the masters that AdamW updates are fp32, and so are sums of gradients: a micro-batch's own go at once
+        "bf16": {"enabled": hardware.dtype == "bfloat16", "immediate_grad_update": True},
         # sums over micro-batches and ranks in fp32: in bfloat16 they would depend on how a step was split
         "data_types": {"grad_accum_dtype": "fp32"},
         "communication_data_type": "fp32",

@@ -28,7 +28,7 @@ from intro.training.prompts import prompts_of, steps_of
 from intro.training.records import Tally
 from intro.training.rollouts import Prompter, Sample, gold_sample, own_sample
 from intro.training.update import Networks, Update, backward, parts_of, score
-from intro.types import Problem, Signal
+from intro.types import IntroError, Problem, Signal
 
 PLAIN = Hardware()
 PLAIN_POSTERIOR = Posterior("live", 1.0, "posterior", "gold")  # measured for methods that train without one
@@ -69,6 +69,12 @@ class Trainer:
     ) -> None:
         self.run, self.prompter, self.problems, self.subsets = run, prompter, problems, subsets
         self.hardware = hardware
+        source = getattr(run.objective, "source", PLAIN_POSTERIOR)
+        if source.network == "average" and hardware.dtype != "float32":
+            raise IntroError(
+                f"posterior average: a moving average in {hardware.dtype} rounds back to where it was and never "
+                "moves; set the model's hardware.dtype to float32, or take another posterior"
+            )
         if hardware.recompute:
             policy.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
             policy.train()  # transformers recomputes in this mode only; these models have no dropout
@@ -192,7 +198,7 @@ class Trainer:
                 self.curves.append(row)
             source = getattr(run.objective, "source", PLAIN_POSTERIOR)
             network = self.networks.posterior or self.networks.policy
-            engine = self._engine(network)
+            engine = self.engine if network is self.networks.policy else self._engine(network)
             told = posterior_accuracy(problems, self.prompter, engine, source, run.sampling, seed, self.ranks)
             kl = kl_to_base(self.networks, got.rationales, budget, self.ranks)
         # own samples have an entropy per step; a method without them has the last subset's

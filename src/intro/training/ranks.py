@@ -19,7 +19,7 @@ PATIENCE = timedelta(days=1)  # rollouts differ in length; a rank that died is n
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """This process among `size`. Every method but `share` and `first` is a meeting: all ranks must call it."""
+    """This process among `size`. `gather`, `weave`, `max` and `barrier` are meetings: all ranks must call them."""
 
     rank: int = 0
     size: int = 1
