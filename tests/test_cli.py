@@ -96,7 +96,7 @@ def test_config_that_is_not_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     assert "no such config file" in sentence(monkeypatch, "data", "--config", tmp_path / "none.yaml")
 
 
-@pytest.mark.parametrize("command", [("data",), ("table", "main")])
+@pytest.mark.parametrize("command", [("data",), ("compare",)])
 def test_results_folder_that_cannot_be_written(
     command: tuple[str, ...], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
