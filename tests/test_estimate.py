@@ -13,7 +13,6 @@ import torch
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.profiler import ProfilerActivity, profile
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -26,6 +25,7 @@ from typer.testing import CliRunner
 
 from intro import cli, plan
 from intro.config import Config, Hardware, load, parse, read
+from intro.evaluation.cost import peak_bytes
 from intro.lm import chunks
 from intro.lm.chunks import loss_by_rows, map_rows
 from intro.lm.head import intro_loss, log_distribution, token_logprobs
@@ -367,17 +367,6 @@ def test_activations_are_what_autograd_keeps(family: str, dtype: torch.dtype) ->
     """Measured on transformers' own layers; the formula leaves out the last norm and small things."""
     shape, found = saved_bytes(family, dtype)
     assert shape.activation_bytes(dtype.itemsize) == pytest.approx(found, rel=0.06)
-
-
-def peak_bytes(work) -> float:
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        work()
-    held = most = 0
-    for event in profiler.profiler.kineto_results.events():
-        if event.name() == "[memory]":
-            held += event.nbytes()
-            most = max(most, held)
-    return most
 
 
 @pytest.mark.parametrize("family", ["qwen2", "qwen3"])

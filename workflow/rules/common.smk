@@ -37,6 +37,11 @@ if not Path(SETTINGS).exists() or (
 RUN = f"{RESULTS}/runs/{{model}}/{{method}}/{{protocol}}/seed{{seed}}"
 
 
+def any_of(names):
+    """A wildcard constraint; of no names, one that nothing meets."""
+    return "|".join(name.replace("+", "[+]") for name in names) or "(?!)"
+
+
 # they need a network, which compute nodes often lack
 localrules:
     make_data,
@@ -46,11 +51,11 @@ localrules:
 
 wildcard_constraints:
     scale=CONFIG.scale,
-    model="|".join(CONFIG.models),
-    method="|".join(m.replace("+", "[+]") for m in ["base", *CONFIG.all_methods]),
+    model=any_of(CONFIG.models),
+    method=any_of(["base", *CONFIG.all_methods]),
     protocol="base|paper|tuned",
     seed="[0-9]+",
-    suite="|".join(CONFIG.evaluation.suites),
+    suite=any_of(CONFIG.evaluation.suites),
 
 
 def sources(*rooms):
@@ -165,11 +170,6 @@ def weights(wildcards):
 def suite_problems(wildcards):
     suite = CONFIG.evaluation.suites[wildcards.suite]
     return expand(f"{RESULTS}/problems/{{name}}.jsonl", name=suite.benchmarks)
-
-
-def any_of(names):
-    """A wildcard constraint; of no names, one that nothing meets."""
-    return "|".join(name.replace("+", "[+]") for name in names) or "(?!)"
 
 
 def gpus(wildcards):

@@ -22,7 +22,7 @@ rule pretrain_base:
             "model": CONFIG.models[w.model].model_dump(
                 mode="json", exclude={"stands_for"}
             ),
-            "pretraining": settings("pretraining"),
+            **settings("pretraining"),
         },
         config=SETTINGS,
     shell:

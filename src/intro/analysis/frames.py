@@ -137,6 +137,12 @@ class Results:
         return [name for name, b in benchmarks.items() if b.stands_for in self.config.evaluation.hard]
 
 
+def results_of(config: Config, verdicts: pd.DataFrame) -> Results:
+    """Some runs' verdicts, and nothing else of what a run leaves behind."""
+    nothing, resampling = pd.DataFrame(), Resampling(config.evaluation.resamples, config.seed)
+    return Results(config, cells_of(verdicts), nothing, nothing, nothing, nothing, resampling)
+
+
 def load_results(config: Config) -> Results:
     """Everything below results/{scale}; missing files are empty frames."""
     folder = config.results_dir

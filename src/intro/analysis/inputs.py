@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -12,8 +12,7 @@ import pandas as pd
 from intro import plan, provenance
 from intro.analysis import collect
 from intro.analysis.audit import REPORTED_COLUMNS
-from intro.analysis.frames import BASE, Results, cells_of, load_results
-from intro.analysis.stats import Resampling
+from intro.analysis.frames import BASE, Results, load_results, results_of
 from intro.analysis.verdicts import SHARED_RATE
 from intro.config import Config
 
@@ -92,12 +91,11 @@ class Behind(Inputs):
 
     @cached_property
     def results(self) -> Results:
-        return replace(load_results(self.config), cells=cells_of(self.verdicts)).under(SHARED_RATE)
+        return results_of(self.config, self.verdicts).under(SHARED_RATE)
 
     @cached_property
     def scores(self) -> pd.DataFrame:
-        resampling = Resampling(self.config.evaluation.resamples, self.config.seed)
-        return collect.score_rows(self.config, self.verdicts, resampling)
+        return collect.score_rows(self.config, self.verdicts, self.results.resampling)
 
     @cached_property
     def metrics(self) -> pd.DataFrame:

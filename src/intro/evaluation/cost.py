@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from statistics import median
 
@@ -77,14 +78,19 @@ class Update:
             before = torch.cuda.memory_allocated(self.device)
             self()
             return torch.cuda.max_memory_allocated(self.device) - before
-        with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-            self()
-        held = peak = 0
-        for event in profiler.profiler.kineto_results.events():
-            if event.name() == "[memory]":
-                held += event.nbytes()
-                peak = max(peak, held)
-        return peak
+        return peak_bytes(self)
+
+
+def peak_bytes(work: Callable[[], None]) -> int:
+    """The most memory of the host that `work` holds at a time beyond what there was before."""
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        work()
+    held = peak = 0
+    for event in profiler.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            peak = max(peak, held)
+    return peak
 
 
 def fixed_sample(config: Config, prompter: Prompter, tokens: int) -> Sample:
