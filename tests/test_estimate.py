@@ -294,8 +294,8 @@ def test_peak_by_hand() -> None:
     """One chunk, the micro-batch with the longest rows; ZeRO-3 keeps a whole copy that generates."""
     load = a_load(zero(3), posterior=True, averaged=True)
     found, cells = peak(SMALL, load), 4096 * 1000 / 1100 * 100
-    assert found.logits == pytest.approx(28 * cells)
-    assert peak(SMALL, a_load(zero(3))).logits == pytest.approx(10 * cells)
+    assert found.logits == pytest.approx(12 * cells)
+    assert peak(SMALL, a_load(zero(3))).logits == pytest.approx(8 * cells)
     assert found.frozen == 3 * 2 * SMALL.parameters
     assert peak(SMALL, a_load(zero(2))).frozen == 2 * SMALL.parameters
     assert found.activations == 4096 * SMALL.activation_bytes()
@@ -310,7 +310,7 @@ def test_logits_of_a_large_vocabulary_are_those_of_a_chunk() -> None:
     shape, cells = KNOWN["Qwen/Qwen2.5-1.5B"], 883 * 151_936
     short, long = (peak(shape, a_load(zero(1), micro)) for micro in (8192, 16384))
     sums = (4 + 2 + 2) * 151_936 * 1536
-    assert long.logits == pytest.approx(10 * cells + sums + 2 * 1536 * 16384 * 1000 / 1100)
+    assert long.logits == pytest.approx(8 * cells + sums + 2 * 1536 * 16384 * 1000 / 1100)
     assert long.logits - short.logits == pytest.approx(2 * 1536 * 8192 * 1000 / 1100)
     assert short.curves == long.curves == memory.CURVES_HEAD * cells
 
@@ -418,9 +418,8 @@ def test_logits_take_what_the_head_takes(several: bool, monkeypatch: pytest.Monk
 
         map_rows(kl, hidden, head)
 
-    on_gpus_only = 3 * 4  # copies that torch.multinomial makes of the distribution there
     least = 0.75 if several else 0.98
-    for work, per_cell in ((plain, memory.PLAIN_HEAD + 4), (posterior, memory.POSTERIOR_HEAD - on_gpus_only)):
+    for work, per_cell in ((plain, memory.PLAIN_HEAD), (posterior, memory.POSTERIOR_HEAD)):
         hidden.grad = head.grad = None
         assert least < peak_bytes(work) / memory.loss_bytes(shape, positions, per_cell, 4) < 1.02, work.__name__
     assert peak_bytes(divergence) == pytest.approx(memory.CURVES_HEAD * rows * vocabulary, rel=0.02)

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
 
 import toy
 from intro.config import Config, parse
-from intro.evaluation.cost import COLUMNS, Update, cost_check, fixed_sample, median_interval
+from intro.evaluation.cost import COLUMNS, cost_check, fixed_sample
+from intro.evaluation.step import Step
 from intro.lm.load import load_model
 from intro.objectives import build
 from intro.plan import base_folder
@@ -26,11 +26,11 @@ def world(toy_root: Path) -> Config:
     return parse(toy.mapping(toy_root))
 
 
-def update(world: Config, name: str) -> Update:
+def update(world: Config, name: str) -> Step:
     source = load_source(world.data, world.prompts, world.seed)
     sample = fixed_sample(world, Prompter(toy.text_of(world, "qwen2-s"), world.prompts, source), 60)
     policy, base = (load_model(base_folder(world, "qwen2-s")) for _ in range(2))
-    return Update(build(name), sample, policy, base)
+    return Step(build(name), sample, policy, base)
 
 
 @pytest.mark.parametrize(("name", "passes"), PASSES.items())
@@ -74,15 +74,3 @@ def test_command_writes_one_row_per_method(toy_config: Config) -> None:
     assert dict(table.forward_passes) == {"sft": 1, "grpo": 3, "intro": 2}
     assert table.loc["sft", ["ratio_low", "ratio_median", "ratio_high"]].tolist() == [1, 1, 1]
     assert (table.peak_bytes > 0).all() and table.tokens.nunique() == 1
-
-
-def test_interval_of_the_median_holds_the_median_and_shrinks_with_runs():
-    """The interval that the cost figure calls 95 % is one, not the range of the runs."""
-    rng = np.random.default_rng(1)
-    few, many = rng.normal(1.4, 0.1, 10).tolist(), rng.normal(1.4, 0.1, 400).tolist()
-    widths = []
-    for values in (few, many):
-        low, high = median_interval(values, 2000)
-        assert min(values) < low <= np.median(values) <= high < max(values)
-        widths.append(high - low)
-    assert widths[1] < widths[0] / 3

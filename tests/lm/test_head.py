@@ -46,6 +46,10 @@ def case(seed: int, own_head: bool = False, dtype: torch.dtype = torch.float64) 
     )
 
 
+def own_column(tokens: Tensor, own_token: str) -> Tensor:
+    return tokens[:, None][:, : own_token != "excluded"]
+
+
 def plain_logp(hidden: Tensor, head: Tensor) -> Tensor:
     """log softmax from its definition, one row at a time."""
     rows = []
@@ -97,8 +101,8 @@ def test_loss_and_gradient_equal_the_loop(n, clip, own, baseline, own_head) -> N
     got = torch.autograd.grad(result.loss, [c.policy_hidden, c.lm_head])
     candidates = None
     if n is not None:
-        logp = plain_logp(c.policy_hidden, c.lm_head).detach()
-        candidates = draw_candidates(logp, c.tokens, n, own, seeded())
+        p = plain_logp(c.policy_hidden, c.lm_head).detach().exp()
+        candidates = draw_candidates(p, own_column(c.tokens, own), n, seeded())
     twin, corrections = plain_loss(c, n, clip, own, baseline, candidates)
     want = torch.autograd.grad(twin, [c.policy_hidden, c.lm_head])
     torch.testing.assert_close(result.loss, twin)
@@ -209,21 +213,18 @@ def test_clip_must_be_positive(clip: float) -> None:
 
 
 def test_reduced_precision_input_keeps_precise_logs() -> None:
-    """bf16 logits are normalised in fp32, fp64 ones in fp64: noise in log p would be multiplied by w."""
+    """bf16 logits are summed and normalised in fp32, fp64 ones in fp64: noise in log p would be multiplied by w."""
     for dtype, wanted in ((torch.bfloat16, torch.float32), (torch.float64, torch.float64)):
         c = case(6, dtype=dtype)
         logp = log_distribution(c.policy_hidden, c.lm_head)
         assert logp.dtype == wanted
-        torch.testing.assert_close(logp.exp().sum(-1), torch.ones(N, dtype=wanted))  # bf16 would be off by 1e-2
-        logits = torch.nn.functional.linear(c.policy_hidden, c.lm_head)
-        torch.testing.assert_close(logp, plain_softmax(logits.to(wanted)))
-        assert token_logprobs(c.policy_hidden, c.lm_head, c.tokens).dtype == wanted
+        exact = plain_logp(c.policy_hidden.double(), c.lm_head.double())  # logits rounded to bf16 would be off by 1e-2
+        torch.testing.assert_close(logp, exact.to(wanted), rtol=1e-5, atol=1e-5)
+        own = token_logprobs(c.policy_hidden, c.lm_head, c.tokens)
+        assert own.dtype == wanted
+        torch.testing.assert_close(own, logp.gather(1, c.tokens[:, None]).squeeze(1), rtol=1e-5, atol=1e-5)
         loss = c.loss(n=5, generator=seeded())
         assert loss.correction.dtype == wanted and torch.isfinite(loss.loss)
-
-
-def plain_softmax(logits: Tensor) -> Tensor:
-    return logits - logits.exp().sum(-1, keepdim=True).log()
 
 
 def test_token_logprobs_and_entropies_against_the_definition() -> None:
@@ -241,16 +242,59 @@ def test_token_logprobs_and_entropies_against_the_definition() -> None:
 
 def test_candidates_are_the_own_token_and_draws_with_replacement() -> None:
     """Own token first unless excluded; duplicates occur as often as independent draws have them."""
-    p = torch.tensor([[0.7, 0.2, 0.1]]).expand(4000, -1)
+    p = torch.tensor([[0.7, 0.2, 0.1]]).expand(4000, -1).contiguous()
     tokens = torch.full((4000,), 2)
-    for own in ("weighted", "unit"):
-        drawn = draw_candidates(p.log(), tokens, 3, own, seeded())
-        assert drawn.shape == (4000, 3) and (drawn[:, 0] == 2).all()
-        same = (drawn[:, 1] == drawn[:, 2]).double().mean()
-        assert abs(float(same) - (0.49 + 0.04 + 0.01)) < 0.03
-        shares = torch.bincount(drawn[:, 1:].flatten(), minlength=3) / 8000
-        torch.testing.assert_close(shares, p[0], atol=0.02, rtol=0)
-    drawn = draw_candidates(p.log(), tokens, 3, "excluded", seeded())
+    drawn = draw_candidates(p, own_column(tokens, "weighted"), 3, seeded())
+    assert drawn.shape == (4000, 3) and (drawn[:, 0] == 2).all()
+    same = (drawn[:, 1] == drawn[:, 2]).double().mean()
+    assert abs(float(same) - (0.49 + 0.04 + 0.01)) < 0.03
+    shares = torch.bincount(drawn[:, 1:].flatten(), minlength=3) / 8000
+    torch.testing.assert_close(shares, p[0], atol=0.02, rtol=0)
+    drawn = draw_candidates(p, own_column(tokens, "excluded"), 3, seeded())
     assert drawn.shape == (4000, 3)
     assert abs(float((drawn[:, 0] == 2).double().mean()) - 0.1) < 0.02
-    assert torch.equal(draw_candidates(p.log(), tokens, 1, "weighted", None), tokens[:, None])
+    assert torch.equal(draw_candidates(p, tokens[:, None], 1, None), tokens[:, None])
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.float32, 1e-5), (torch.bfloat16, 2e-2)])
+@pytest.mark.parametrize(("n", "baseline"), [(1, 0.0), (5, 0.0), (5, 1.0), (None, 0.0)])
+def test_chunks_in_reduced_precision_equal_the_plain_loss(n, baseline, dtype, tolerance, monkeypatch) -> None:
+    """fp32 and bf16 weights, many chunks and a posterior head of its own, against autograd over all logits in fp64."""
+    monkeypatch.setattr("intro.lm.chunks.rows_per_chunk", lambda vocabulary: 7)
+    g, rows, width, vocabulary = seeded(21), 40, 8, 700
+    hidden, told = (torch.randn(rows, width, generator=g).to(dtype) for _ in range(2))
+    head, other = (torch.randn(vocabulary, width, generator=g).to(dtype) for _ in range(2))
+    tokens, weights = torch.randint(vocabulary, (rows,), generator=g), torch.rand(rows, generator=g)
+    leaves = hidden.requires_grad_(), head.requires_grad_()
+    options = {"n": n, "clip": 1.5, "posterior_head": other, "baseline": baseline}
+    seen: list[Tensor] = []
+    monkeypatch.setattr("intro.lm.head.draw_candidates", lambda *a: seen.append(draw_candidates(*a)) or seen[-1])
+    result = intro_loss(leaves[0], told, leaves[1], tokens, weights, generator=seeded(), **options)
+    result.loss.backward()
+
+    twins = [leaf.detach().double().requires_grad_() for leaf in leaves]
+    logp = (twins[0] @ twins[1].t()).log_softmax(-1)
+    with torch.no_grad():
+        w = ((told.double() @ other.double().t()).log_softmax(-1) - logp).exp().clamp(max=1.5)
+    if n is None:
+        twin = -(weights.double() * (logp.exp().detach() * w * logp).sum(-1)).sum()
+    else:
+        columns = torch.cat(seen)
+        factor = w.gather(1, columns)
+        factor[:, 1:] -= baseline
+        twin = -(weights.double() * (factor * logp.gather(1, columns)).mean(-1)).sum()
+        torch.testing.assert_close(result.correction.double(), w.gather(1, columns), rtol=1e-4, atol=1e-5)
+    twin.backward()
+    torch.testing.assert_close(result.loss.double(), twin, rtol=1e-5, atol=1e-5)  # fp32 sums, whatever the weights are
+    for leaf, wanted in zip(leaves, twins, strict=True):
+        assert leaf.grad.dtype == dtype
+        scale = float(wanted.grad.abs().max())
+        torch.testing.assert_close(leaf.grad.double(), wanted.grad, rtol=tolerance, atol=tolerance * scale)
+
+
+def test_second_backward_pass_through_one_graph() -> None:
+    """The buffer of the first pass is used up; the second gives the same gradient."""
+    c = case(5)
+    for loss in (c.loss(n=4, generator=seeded()).loss, token_logprobs(c.policy_hidden, c.lm_head, c.tokens).sum()):
+        first, second = (torch.autograd.grad(loss, c.policy_hidden, retain_graph=True)[0] for _ in range(2))
+        torch.testing.assert_close(first, second)

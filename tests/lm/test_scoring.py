@@ -68,13 +68,13 @@ sizes = st.tuples(st.integers(1, 30), st.integers(1, 60), st.integers(0, 40))
 
 @given(st.lists(sizes, min_size=1, max_size=40), st.integers(1, 400))
 def test_microbatches_partition_within_the_budget(shapes: list[tuple[int, int, int]], budget: int) -> None:
-    """Every rationale once; more than one only where their padded size fits, with or without the answer's prompt."""
+    """Every rationale once; more than one only where their tokens fit, with or without the answer's prompt."""
     rows = [Rationale((0,) * p, (0,) * z, i, (0,) * q if q else None) for i, (p, z, q) in enumerate(shapes)]
     groups = microbatches(rows, budget)
     assert sorted(i for group in groups for i in group) == list(range(len(rows)))
     for group in groups:
-        longest = max(shapes[i][1] + max(shapes[i][0], shapes[i][2]) for i in group)
-        assert len(group) == 1 or len(group) * longest <= budget
+        tokens = sum(shapes[i][1] + max(shapes[i][0], shapes[i][2]) for i in group)
+        assert len(group) == 1 or tokens <= budget
 
 
 @given(st.lists(sizes, min_size=2, max_size=20))

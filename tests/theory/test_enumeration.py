@@ -42,9 +42,8 @@ def expected_over_draws(world: World, monkeypatch, n: int, log_posterior: Tensor
     drawn = n if options.get("own_token") == "excluded" else n - 1
     for draw in product(range(VOCABULARY), repeat=drawn):
 
-        def candidates(logp, tokens, n, own_token, generator, draw=draw):
-            own = tokens[:, None][:, : n - len(draw)]
-            return torch.cat([own, torch.tensor(draw).expand(len(tokens), -1).long()], dim=1)
+        def candidates(p, own, n, generator, draw=draw):
+            return torch.cat([own, torch.tensor(draw).expand(len(own), -1).long()], dim=1)
 
         monkeypatch.setattr(lm_head_module, "draw_candidates", candidates)
         chance = world.logp.detach().exp()[:, list(draw)].prod(1)  # [N]; positions are independent

@@ -19,22 +19,22 @@ CHUNK_BYTES = 512 << 20  # of one fp32 tensor [rows, V]; a loss holds a few of t
 RowsLoss = Callable[[slice, Tensor, Tensor], Loss]
 
 
-def rows_per_chunk(vocabulary: int, size: int = CHUNK_BYTES) -> int:
+def rows_per_chunk(vocabulary: int) -> int:
     """How many rows of logits fit into a chunk; at least one."""
-    return max(1, size // (4 * vocabulary))
+    return max(1, CHUNK_BYTES // (4 * vocabulary))
 
 
 def loss_by_rows(loss_of: RowsLoss, hidden: Tensor, lm_head: Tensor, rows: int | None = None) -> Loss:
     """The sum of `loss_of(rows, hidden[rows], lm_head)` over chunks; differentiable in hidden [N, d], lm_head [V, d].
 
-    Metrics come end to end, flattened. One chunk is the loss itself, by autograd.
+    Metrics come end to end. One chunk is the loss itself, by autograd.
     """
     rows = rows_per_chunk(len(lm_head)) if rows is None else rows
     if len(hidden) <= rows:
         return loss_of(slice(0, len(hidden)), hidden, lm_head)
     found: list[dict[str, Tensor]] = []
     loss = _InChunks.apply(hidden, lm_head, loss_of, rows, found)
-    return Loss(loss, {name: torch.cat([part[name].flatten() for part in found]) for name in found[0]})
+    return Loss(loss, {name: torch.cat([part[name] for part in found]) for name in found[0]})
 
 
 def map_rows(function: Callable[[slice, Tensor], Tensor], hidden: Tensor, lm_head: Tensor) -> Tensor:

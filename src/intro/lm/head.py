@@ -1,14 +1,26 @@
-"""From hidden states to log-probabilities and to the loss of Eq. 7; every log-sum-exp is at least fp32."""
+"""From hidden states to log-probabilities and to the loss of Eq. 7.
+
+A loss sees a position's logits only through log-probabilities at some tokens, or through min(p', c p). So the logits
+[N, V] are made, turned into probabilities in place, and in the backward pass into their own gradient: one buffer.
+Logits and log-sum-exps are at least fp32, also of weights in bfloat16: noise in log p would be multiplied by w.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from types import ModuleType
+from typing import Any, Literal
 
 import torch
 from torch import Generator, Tensor
+from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
+
+from intro.lm import kernels, softmax
+from intro.lm.chunks import loss_by_rows, map_rows
+from intro.types import Loss
 
 OwnToken = Literal["weighted", "unit", "excluded"]
 
@@ -20,35 +32,6 @@ class IntroLoss:
     loss: Tensor  # scalar
     correction: Tensor  # [N, n] the clipped w_t^i; [N, 1] their expectation when n is None
     clipped: Tensor  # [N, n] bool; [N, 1] whether any of the vocabulary was clipped when n is None
-
-
-def log_distribution(hidden: Tensor, lm_head: Tensor) -> Tensor:
-    """log pi(. | prefix) [N, V] of hidden states [N, d] under the head [V, d]."""
-    logits = F.linear(hidden, lm_head)
-    return torch.log_softmax(logits, dim=-1, dtype=torch.promote_types(logits.dtype, torch.float32))
-
-
-def token_logprobs(hidden: Tensor, lm_head: Tensor, tokens: Tensor) -> Tensor:
-    """log pi(z_t | prefix) [N], differentiable in `hidden` [N, d] and `lm_head` [V, d]; tokens [N]."""
-    return log_distribution(hidden, lm_head).gather(1, tokens[:, None]).squeeze(1)
-
-
-def token_entropies(hidden: Tensor, lm_head: Tensor) -> Tensor:
-    """Entropy of the next-token distribution [N], in nats."""
-    logp = log_distribution(hidden, lm_head)
-    return -(logp.exp() * logp).sum(-1)
-
-
-def draw_candidates(logp: Tensor, tokens: Tensor, n: int, own_token: OwnToken, generator: Generator | None) -> Tensor:
-    """Candidates z_t^i [N, n]: the rationale's own token first (unless excluded), the rest i.i.d. from the policy.
-
-    Draws are with replacement: duplicates are correct samples, removing them would bias Eq. 7.
-    """
-    drawn = n if own_token == "excluded" else n - 1
-    own = tokens[:, None][:, : n - drawn]
-    if drawn == 0:
-        return own
-    return torch.cat([own, torch.multinomial(logp.exp(), drawn, replacement=True, generator=generator)], dim=1)
 
 
 def intro_loss(
@@ -72,27 +55,166 @@ def intro_loss(
     n: candidates per position, the own token included; None sums over the whole vocabulary exactly.
     own_token: "weighted" gives the own token its w (paper), "unit" gives it 1, "excluded" draws all n.
     baseline: subtracted from w on drawn candidates only; 1.0 is the zero-mean control variate.
-    Raises ValueError when n < 1 or clip <= 0.
+    Rows go by chunks (lm/chunks.py), so memory does not grow with N x V. Raises ValueError when n < 1 or clip <= 0.
     """
     if n is not None and n < 1:
         raise ValueError(f"n, the number of candidates, must be at least 1 or None, found {n}")
     if clip <= 0:
         raise ValueError(f"clip must be positive, found {clip}")
-    logp = log_distribution(policy_hidden, lm_head)  # [N, V] log pi(. | x, z_<t)
+    told_head = lm_head if posterior_head is None else posterior_head
+
+    def loss_of(rows: slice, hidden: Tensor, head: Tensor) -> Loss:
+        told = posterior_hidden[rows].detach(), told_head.detach()
+        if n is None:
+            return _exact(hidden, head, *told, weights[rows], clip)
+        return _sampled(hidden, head, *told, tokens[rows], weights[rows], n, clip, own_token, baseline, generator)
+
+    result = loss_by_rows(loss_of, policy_hidden, lm_head)
+    return IntroLoss(result.loss, result.metrics["correction"], result.metrics["clipped"])
+
+
+def _sampled(
+    hidden: Tensor,
+    lm_head: Tensor,
+    posterior_hidden: Tensor,
+    posterior_head: Tensor,
+    tokens: Tensor,
+    weights: Tensor,
+    n: int,
+    clip: float,
+    own_token: OwnToken,
+    baseline: float,
+    generator: Generator | None,
+) -> Loss:
+    """n candidates per position: the policy's log-probs at them, weighted."""
+    own = tokens[:, None][:, : own_token != "excluded"]  # [N, 1] or [N, 0]
+    logp, candidates = _LogProbs.apply(
+        hidden, lm_head, own, lambda p: draw_candidates(p, own, n, generator)
+    )  # [N, n] log pi(z_t^i | x, z_<t)
     with torch.no_grad():
-        head = lm_head if posterior_head is None else posterior_head
-        log_ratio = log_distribution(posterior_hidden, head) - logp  # [N, V] log w before the clip
-        w = log_ratio.clamp(max=math.log(clip)).exp()
-    if n is None:
-        mass = logp.detach().exp() * w  # [N, V] min(p'_v, c p_v)
-        per_token = -(mass * logp).sum(-1)
-        over = (log_ratio > math.log(clip)).any(-1, keepdim=True)
-        return IntroLoss((weights * per_token).sum(), mass.sum(-1, keepdim=True), over)
-    candidates = draw_candidates(logp.detach(), tokens, n, own_token, generator)  # [N, n]
-    correction = w.gather(1, candidates)
-    factor = correction - baseline
-    if own_token != "excluded":
-        factor[:, 0] = correction[:, 0] if own_token == "weighted" else 1.0
-    per_token = -(factor * logp.gather(1, candidates)).mean(-1)  # [N]
-    clipped = log_ratio.gather(1, candidates) > math.log(clip)
-    return IntroLoss((weights * per_token).sum(), correction, clipped)
+        log_ratio = logprobs_at(posterior_hidden, posterior_head, candidates) - logp  # [N, n] log w before the clip
+        correction = log_ratio.clamp(max=math.log(clip)).exp()  # [N, n] w_t^i
+        factor = correction - baseline
+        if own_token != "excluded":
+            factor[:, 0] = correction[:, 0] if own_token == "weighted" else 1.0
+    per_token = -(factor * logp).mean(-1)  # [N]
+    return Loss((weights * per_token).sum(), {"correction": correction, "clipped": log_ratio > math.log(clip)})
+
+
+def _exact(
+    hidden: Tensor, lm_head: Tensor, posterior_hidden: Tensor, posterior_head: Tensor, weights: Tensor, clip: float
+) -> Loss:
+    """n = infinity: the mean over draws is a sum over the vocabulary, -sum_v min(p'_v, c p_v) log p_v."""
+    per_token, mass, clipped = _Exact.apply(hidden, lm_head, posterior_hidden, posterior_head, clip)
+    return Loss((weights * per_token).sum(), {"correction": mass[:, None], "clipped": clipped[:, None]})
+
+
+def draw_candidates(p: Tensor, own: Tensor, n: int, generator: Generator | None) -> Tensor:
+    """Candidates z_t^i [N, n]: the rationale's own token [N, 1] first (or none, [N, 0]), the rest i.i.d. from p [N, V].
+
+    Draws are with replacement: duplicates are correct samples, removing them would bias Eq. 7.
+    """
+    if (drawn := n - own.shape[1]) == 0:
+        return own
+    u = torch.rand(len(p), drawn, generator=generator, dtype=torch.float64, device=p.device)
+    return torch.cat([own, _rows(p).draw(p, u)], dim=1)
+
+
+# ---------------------------------------------------------------- log-probabilities
+
+
+def token_logprobs(hidden: Tensor, lm_head: Tensor, tokens: Tensor) -> Tensor:
+    """log pi(z_t | prefix) [N], differentiable in `hidden` [N, d] and `lm_head` [V, d]; tokens [N]."""
+    return logprobs_at(hidden, lm_head, tokens[:, None]).squeeze(1)
+
+
+def logprobs_at(hidden: Tensor, lm_head: Tensor, columns: Tensor) -> Tensor:
+    """log pi(v | prefix) [N, k] at some tokens [N, k], differentiable in `hidden` [N, d] and `lm_head` [V, d]."""
+    return _LogProbs.apply(hidden, lm_head, columns, None)[0]
+
+
+@torch.no_grad()
+def token_entropies(hidden: Tensor, lm_head: Tensor) -> Tensor:
+    """Entropy of the next-token distribution [N], in nats, without gradient."""
+
+    def entropy(_: slice, hidden: Tensor) -> Tensor:
+        logp = log_distribution(hidden, lm_head)
+        return -(logp.exp() * logp).sum(-1)
+
+    return map_rows(entropy, hidden, lm_head)
+
+
+def log_distribution(hidden: Tensor, lm_head: Tensor) -> Tensor:
+    """log pi(. | prefix) [N, V] of hidden states [N, d] under the head [V, d]: all of it, so for few rows."""
+    return _logits(hidden, lm_head).log_softmax(-1)
+
+
+def _logits(hidden: Tensor, lm_head: Tensor) -> Tensor:
+    """[N, V] in fp32 or wider. Products of narrow numbers are exact there, so nothing is rounded before the softmax."""
+    wide = torch.promote_types(hidden.dtype, torch.float32)
+    if hidden.dtype != wide and hidden.is_cuda and not torch.is_grad_enabled():
+        return torch.mm(hidden, lm_head.t(), out_dtype=wide)  # on GPUs only, and without a derivative
+    return F.linear(hidden.to(wide), lm_head.to(wide))
+
+
+def _rows(logits: Tensor) -> ModuleType:
+    """Who works on rows of logits: a GPU's kernels where there are any, else plain torch."""
+    return kernels if kernels.available(logits) else softmax
+
+
+class _LogProbs(torch.autograd.Function):
+    """log p at columns [N, k]: at given ones [N, m], and at what `candidates` makes of p [N, V], which begin so."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, lm_head: Tensor, given: Tensor, candidates: Callable[[Tensor], Tensor] | None
+    ) -> tuple[Tensor, Tensor]:
+        p = _logits(hidden, lm_head)
+        logp = _rows(p).softmax_(p, given)
+        columns = given if candidates is None else candidates(p)
+        if columns.shape != given.shape:
+            logp = torch.cat([logp, p.gather(1, columns[:, given.shape[1] :]).log()], dim=1)
+        ctx.save_for_backward(hidden, lm_head, columns)
+        ctx.p = p
+        ctx.mark_non_differentiable(columns)
+        return logp, columns
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, by_logp: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, lm_head, columns = ctx.saved_tensors
+        p, ctx.p = ctx.p, None
+        if p is None:  # a second backward pass through the same graph: the first one has used the buffer up
+            p = _logits(hidden, lm_head)
+            _rows(p).softmax_(p, columns)
+        by_logits = _rows(p).gradient_(p, -by_logp.sum(-1), columns, by_logp, lm_head.dtype)
+        return *_through_head(by_logits, hidden, lm_head, ctx.needs_input_grad), None, None
+
+
+class _Exact(torch.autograd.Function):
+    """-sum_v m_v log p_v [N] with m = min(p', c p) held fixed, the sum of m [N], and whether the clip acted [N]."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, hidden: Tensor, lm_head: Tensor, posterior_hidden: Tensor, posterior_head: Tensor, clip: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        logits, told = _logits(hidden, lm_head), _logits(posterior_hidden, posterior_head)
+        loss, mass, clipped = _rows(logits).exact_(logits, told, clip)
+        ctx.save_for_backward(hidden, lm_head)
+        ctx.by_logits = logits
+        ctx.mark_non_differentiable(mass, clipped)
+        return loss, mass, clipped
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, by_loss: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
+        hidden, lm_head = ctx.saved_tensors
+        by_logits = (ctx.by_logits * by_loss[:, None]).to(lm_head.dtype)
+        return *_through_head(by_logits, hidden, lm_head, ctx.needs_input_grad), None, None, None
+
+
+def _through_head(by_logits: Tensor, hidden: Tensor, lm_head: Tensor, wanted: tuple[bool, ...]) -> tuple[Any, Any]:
+    """The gradients [N, d] and [V, d] of what made the logits."""
+    by_hidden = by_logits @ lm_head if wanted[0] else None
+    by_head = by_logits.t() @ hidden if wanted[1] else None
+    return by_hidden, by_head

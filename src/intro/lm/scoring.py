@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from intro.lm.chunks import map_rows
 from intro.lm.head import token_logprobs
+from intro.lm.packing import Rows, run_packed
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,21 +25,15 @@ class Rationale:
 
 
 def response_hidden(model: nn.Module, prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]) -> Tensor:
-    """Hidden states [N, d] that predict each response token, rationales end to end.
-
-    Rows are padded on the right, which a causal model never sees; so no attention mask is needed.
-    """
-    lengths = [len(p) + len(r) for p, r in zip(prompts, responses, strict=True)]
-    device = next(model.parameters()).device
-    ids = torch.zeros(len(prompts), max(lengths), dtype=torch.long)
-    rows, columns = [], []
-    for i, (prompt, response) in enumerate(zip(prompts, responses, strict=True)):
-        ids[i, : lengths[i]] = torch.tensor([*prompt, *response])
-        rows.append(torch.full((len(response),), i))
-        columns.append(torch.arange(len(prompt) - 1, lengths[i] - 1))  # position t-1 predicts token t
-    trunk = model.model
-    hidden = trunk(input_ids=ids.to(device), use_cache=False).last_hidden_state
-    return hidden[torch.cat(rows), torch.cat(columns)]
+    """Hidden states [N, d] that predict each response token, rationales end to end."""
+    sequences = [(*p, *r) for p, r in zip(prompts, responses, strict=True)]
+    hidden = run_packed(model, sequences)  # [T, d]
+    # position t-1 predicts token t
+    asked = [t for p, r in zip(prompts, responses, strict=True) for t in [0] * (len(p) - 1) + [1] * len(r) + [0]]
+    wanted = torch.tensor(asked, dtype=torch.bool)
+    back = (wanted.cumsum(0) - 1).clamp_(min=0)
+    index, back, absent = (x.to(hidden.device) for x in (wanted.nonzero().squeeze(1), back, ~wanted))
+    return Rows(index, back, absent).take(hidden)
 
 
 def head_of(model: nn.Module) -> Tensor:
@@ -54,19 +49,24 @@ def pack(rationales: Sequence[Rationale]) -> tuple[Tensor, Tensor]:
 
 
 def microbatches(rationales: Sequence[Rationale], budget: int) -> list[list[int]]:
-    """Indices in groups of similar length whose padded size stays within `budget` tokens (at least one each)."""
+    """Indices in groups of similar length with at most `budget` tokens each (at least one rationale).
+
+    A rationale counts with the longer of its prompts: the passes with and without the answer share a packing.
+    """
 
     def size(i: int) -> int:
         r = rationales[i]
         return len(r.tokens) + max(len(r.prompt), len(r.posterior_prompt or ()))
 
     groups: list[list[int]] = []
+    filled = budget
     for i in sorted(range(len(rationales)), key=size, reverse=True):
-        # sorted longest first: the group's first row is its padded length
-        if groups and (len(groups[-1]) + 1) * size(groups[-1][0]) <= budget:
+        if groups and filled + size(i) <= budget:
             groups[-1].append(i)
+            filled += size(i)
         else:
             groups.append([i])
+            filled = size(i)
     return groups
 
 

@@ -11,10 +11,10 @@ from intro.planning.roofline import Lengths
 from intro.planning.shapes import Shape
 
 # Bytes per position of a chunk (lm/chunks.py) and vocabulary entry, while lm/head.py forms the chunk's logits.
-# Update: log-probs fp32, their gradient fp32, and the gradient of the logits in the model's width.
+# Update: logits and log-probs in fp32, of which probabilities and their gradient in the model's width are left.
 PLAIN_HEAD = 8
-# With a posterior: log-probs, log ratio, w, probabilities, and three copies that torch.multinomial makes of those.
-POSTERIOR_HEAD = 28
+# With a posterior: the policy's probabilities beside the posterior's logits and log-probs. n = infinity: one more.
+POSTERIOR_HEAD = 12
 # KL to the base in the curves: log-probs, their probabilities, those of the base, and the difference or its product.
 CURVES_HEAD = 16
 SAMPLING = 24  # per row and vocabulary entry: logits, their sort by probability, running sums
@@ -98,7 +98,7 @@ def peak(shape: Shape, load: Load) -> Peak:
         states=state_bytes(shape.parameters, hardware),
         frozen=weights * (1 + load.averaged + (hardware.zero == 3)),
         activations=tokens * shape.activation_bytes(width, hardware.recompute),
-        logits=loss_bytes(shape, positions, POSTERIOR_HEAD if load.posterior else PLAIN_HEAD + width, width),
+        logits=loss_bytes(shape, positions, POSTERIOR_HEAD if load.posterior else PLAIN_HEAD, width),
         step=0 if hardware.offload or not hardware.gpus else 4 * shape.parameters / hardware.processes,
         curves=chunk_of(shape, positions) * shape.vocabulary * CURVES_HEAD,
         rollout=row_bytes(shape, longest, width),

@@ -5,14 +5,16 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
 
-from intro.config import Hardware, Training
 from intro.training.ranks import ALONE, Ranks, join
 from intro.training.update import Batch, Update
+
+if TYPE_CHECKING:
+    from intro.config import Hardware, Training
 
 Metrics = dict[str, Tensor]
 

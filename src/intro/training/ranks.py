@@ -8,10 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from intro.config import Hardware
 from intro.types import IntroError
+
+if TYPE_CHECKING:
+    from intro.config import Hardware
 
 T = TypeVar("T")
 PATIENCE = timedelta(days=1)  # rollouts differ in length; a rank that died is noticed by the launcher

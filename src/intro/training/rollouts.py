@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Generator, Tensor
@@ -13,8 +14,10 @@ from intro.lm.engine import Engine, Response, Sampling
 from intro.lm.scoring import Rationale
 from intro.lm.text import Text, render
 from intro.objectives import Objective, Posterior
-from intro.tasks.registry import TaskSource
 from intro.types import Graded, Problem, Rollout, Signal
+
+if TYPE_CHECKING:
+    from intro.tasks.registry import TaskSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from intro.lm.scoring import Rationale, head_of, logprob_pass, microbatches, pac
 from intro.objectives import Objective, rationale_weights
 from intro.training.ranks import ALONE, Ranks
 from intro.training.records import Tally
-from intro.training.rollouts import Sample
 from intro.types import Loss, Outcomes, Scored, Signal
 
 if TYPE_CHECKING:
     from intro.training.backend import Backend
+    from intro.training.rollouts import Sample
 
 
 @dataclass(frozen=True, slots=True)

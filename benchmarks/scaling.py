@@ -1,0 +1,163 @@
+"""How an update's time and memory grow, one thing at a time: `python benchmarks/scaling.py`.
+
+With the length of responses (as many tokens in all), the group's size G, the candidates n, the model's size, and one
+against two DeepSpeed ranks. A number is InTRO's step as a ratio to the first one of its kind, from interleaved rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from common import parser, report
+from updates import OBJECTIVES, model_of, sample_of
+
+from intro.evaluation.step import Step
+from intro.evaluation.timing import interleaved, machine, median_interval, paired, peak_bytes
+from intro.objectives import build
+
+N_GRID = (1, 2, 5, 10, 20, 40)  # of the paper's Table 3
+BUDGET = 16_384  # tokens of a micro-batch
+
+Works = dict[str, Callable[[], None]]
+
+
+def lengths(given: argparse.Namespace) -> tuple[str, Works]:
+    """Responses of 512 to 16k tokens, 16k in all."""
+    model = model_of("small", device=given.device)
+    base, works = copy.deepcopy(model), {}
+    for length in (512, 1024, 2048, 4096, 8192, 16_384):
+        sample = sample_of(16_384 // length, 1, 16, length, model.config.vocab_size, given.seed)
+        works[str(length)] = Step(OBJECTIVES["intro"], sample, model, base, BUDGET)
+    return "response length", works
+
+
+def groups(given: argparse.Namespace) -> tuple[str, Works]:
+    """G rationales of four prompts: G times the tokens."""
+    model = model_of("small", device=given.device)
+    base, works = copy.deepcopy(model), {}
+    for group in (1, 2, 4, 8, 16):
+        sample = sample_of(4, group, 16, 128, model.config.vocab_size, given.seed)
+        works[str(group)] = Step(OBJECTIVES["intro"], sample, model, base, BUDGET)
+    return "G", works
+
+
+def candidates(given: argparse.Namespace) -> tuple[str, Works]:
+    """n candidates per position, and all of the vocabulary; width and vocabulary of Qwen2.5-1.5B."""
+    model = model_of("Qwen2.5-1.5B", layers=1, device=given.device)
+    sample, base = sample_of(1, 4, 16, 16, model.config.vocab_size, given.seed), copy.deepcopy(model)
+    works: Works = {str(n): Step(build("intro", n=n), sample, model, base) for n in N_GRID}
+    return "n", works | {"infinite": Step(build("intro", n="infinite"), sample, model, base)}
+
+
+def sizes(given: argparse.Namespace) -> tuple[str, Works]:
+    """One to eight layers of the small model."""
+    works: Works = {}
+    for layers in (1, 2, 4, 8):
+        model = model_of("small", layers=layers, device=given.device)
+        sample = sample_of(4, 4, 16, 128, model.config.vocab_size, given.seed)
+        works[str(layers)] = Step(OBJECTIVES["intro"], sample, model, copy.deepcopy(model), BUDGET)
+    return "layers", works
+
+
+def ranks(given: argparse.Namespace) -> tuple[str, Works]:
+    """The same 16 rationales on one DeepSpeed process and on two, a thread each; processes start anew each time."""
+    return "ranks", {str(n): partial(_launch, n, given) for n in (1, 2)}
+
+
+SERIES = {"lengths": lengths, "groups": groups, "candidates": candidates, "sizes": sizes, "ranks": ranks}
+
+
+def measure(name: str, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    what, works = SERIES[name](given)
+    first, about = next(iter(works)), machine(given.device)
+    if name == "ranks":  # a process tells how long its steps took: its start is not a step
+        seconds: dict[str, list[float]] = {key: [] for key in works}
+        for _ in range(given.rounds):
+            for count in works:
+                seconds[count].append(_launch(int(count), given))
+    else:
+        seconds = interleaved(works, given.rounds, device=given.device)
+    ratios = paired(seconds, first)
+    for key, work in works.items():
+        peak = None if name == "ranks" else round(peak_bytes(work, given.device) / 2**20)
+        yield {
+            "what": what, "value": key, "ratio": ratios[key].median, "low": ratios[key].low, "high": ratios[key].high,
+            "seconds": median_interval(seconds[key]).median, "peak_mib": peak, "rounds": given.rounds, **about,
+        }  # fmt: skip
+
+
+# ---------------------------------------------------------------- DeepSpeed
+
+
+def _launch(count: int, given: argparse.Namespace) -> float:
+    """Seconds of a step of `count` processes, the median of some."""
+    with tempfile.TemporaryDirectory() as folder:
+        told = Path(folder) / "seconds"
+        launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
+        done = subprocess.run(
+            [*launcher, __file__, "--rank", str(count), "--out", str(told), "--device", given.device],
+            capture_output=True,
+            text=True,
+        )
+        if not told.exists():
+            sys.exit(f"scaling: {count} DeepSpeed processes gave no result:\n{done.stderr[-2000:]}")
+        return float(told.read_text())
+
+
+def as_rank(given: argparse.Namespace) -> None:
+    """One of the processes: ZeRO-2, this rank's share of the rationales, five steps."""
+    import torch
+
+    from intro.config import Hardware
+    from intro.training.backend import connect
+    from intro.training.launch import leave
+    from intro.training.rollouts import Sample
+    from intro.training.update import Networks, Update, backward, parts_of, score
+
+    torch.set_num_threads(1)
+    from intro.evaluation.step import IDLE_ADAMW
+
+    gpus = given.rank if given.device != "cpu" else 0
+    hardware = Hardware(gpus=gpus, processes=given.rank, zero=2)
+    model, objective = model_of("small", device="cpu"), OBJECTIVES["intro"]
+    backend = connect(Update(model, objective), IDLE_ADAMW, hardware)
+    whole, networks = sample_of(4, 4, 16, 128, model.config.vocab_size), Networks(model, model, model)
+    mine = backend.ranks.share(range(4))
+    part = Sample(
+        [r for p in mine for r in whole.rationales[4 * p : 4 * p + 4]],
+        whole.rewards[list(mine)], whole.truncated[list(mine)], whole.tokens, None,
+    )  # fmt: skip
+
+    def step() -> None:
+        passes = score(part, objective, networks, BUDGET)
+        for piece in parts_of(part, passes, objective, backend.ranks):
+            backward(piece, backend, networks, BUDGET, torch.Generator().manual_seed(0))
+            backend.step(0.0)
+
+    seconds = interleaved({"step": step}, 5, warmup=2)["step"]
+    if backend.ranks.first:
+        given.out.write_text(str(median_interval(seconds).median))
+    leave()
+
+
+def main() -> None:
+    arguments = parser("scaling", __doc__, rounds=5)
+    arguments.add_argument("--only", choices=SERIES, nargs="+", default=list(SERIES), help="some of the series")
+    arguments.add_argument("--rank", type=int, default=0, help=argparse.SUPPRESS)
+    given = arguments.parse_args()
+    if given.rank:
+        as_rank(given)
+    else:
+        report([row for name in given.only for row in measure(name, given)], given.out)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,132 @@
+"""Sequences end to end in one row: the network computes on no padding, and each token attends to its own sequence only.
+
+Everything but attention treats tokens one by one, so it runs on the packed row. Attention's products are formed on
+padded rows [R, H, L, D], causal, with the kernels that need no mask; padding behind a sequence is never seen by it.
+transformers could mask a packed row by its position ids, but would then multiply every token with every other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+
+from intro.types import IntroError
+
+NAME = "packed"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Which rows of one tensor are those of another, and back: both ways of a copy are then plain lookups."""
+
+    index: Tensor  # [B] in 0..A-1, each row of A at most once but for those of no account
+    back: Tensor  # [A] in 0..B-1, where a row went
+    absent: Tensor | None  # [A] bool, rows that went nowhere; None: none
+
+    def take(self, x: Tensor) -> Tensor:
+        """x[index], differentiable."""
+        return _Take.apply(x, self)
+
+
+class _Take(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, rows: Rows) -> Tensor:
+        ctx.rows = rows
+        return x.index_select(0, rows.index)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        # a lookup instead of autograd's additions row by row, since no row that counts was taken twice
+        by_x = gradient.index_select(0, ctx.rows.back)
+        if ctx.rows.absent is not None:
+            by_x.masked_fill_(ctx.rows.absent.view(-1, *[1] * (by_x.dim() - 1)), 0.0)
+        return by_x, None
+
+
+@dataclass(frozen=True, slots=True)
+class Packing:
+    """R sequences of T tokens in all, the longest of L."""
+
+    positions: Tensor  # [T] of each token in its own sequence
+    spread: Rows  # T tokens to R x L places, padding filled with the sequence's last token
+    gather: Rows  # and back
+    rows: int  # R
+
+    @classmethod
+    def of(cls, lengths: Sequence[int], device: torch.device) -> Packing:
+        sizes = torch.tensor(lengths)
+        longest, starts = int(sizes.max()), sizes.cumsum(0) - sizes
+        place = torch.arange(longest).expand(len(lengths), -1)  # [R, L]
+        padding = place >= sizes[:, None]
+        tokens = (starts[:, None] + place.minimum(sizes[:, None] - 1)).flatten().to(device)
+        places = (~padding).flatten().nonzero().squeeze(1).to(device)
+        absent = padding.flatten().to(device) if bool(padding.any()) else None
+        positions = place[~padding].to(device)
+        return cls(positions, Rows(tokens, places, None), Rows(places, tokens, absent), len(lengths))
+
+    def attend(self, q: Tensor, k: Tensor, v: Tensor, scale: float | None) -> Tensor:
+        """Causal attention within each sequence; q [1, H, T, D], k and v [1, KV heads, T, D] to [1, T, H, D]."""
+        q, k, v = (
+            self.spread.take(x[0].transpose(0, 1)).unflatten(0, (self.rows, -1)).transpose(1, 2) for x in (q, k, v)
+        )
+        out = F.scaled_dot_product_attention(q, k, v, is_causal=True, scale=scale, enable_gqa=q.shape[1] != k.shape[1])
+        return self.gather.take(out.transpose(1, 2).flatten(0, 1))[None]
+
+
+def run_packed(model: nn.Module, sequences: Sequence[Sequence[int]]) -> Tensor:
+    """The trunk's hidden states [T, d] of sequences of token ids, end to end.
+
+    `model` is a causal LM of transformers. From now on it attends by `packed_attention`, which does as "sdpa" does in
+    every other use of the model.
+    """
+    _prepare(model)
+    device = next(model.parameters()).device
+    packing = Packing.of([len(s) for s in sequences], device)
+    ids = torch.tensor([token for sequence in sequences for token in sequence], device=device)
+    return model.model(
+        input_ids=ids[None],
+        position_ids=packing.positions[None],
+        attention_mask=ids.new_zeros(
+            1, 1, 1, 1, dtype=torch.bool
+        ),  # of no use: a 4D one keeps transformers from its own
+        use_cache=False,
+        packing=packing,
+    ).last_hidden_state[0]
+
+
+def packed_attention(
+    module: nn.Module,
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    attention_mask: Tensor | None,
+    scaling: float | None = None,
+    packing: Packing | None = None,
+    **options: Any,
+) -> tuple[Tensor, None]:
+    """An attention function as transformers calls it; without a packing, its "sdpa"."""
+    if packing is None:
+        from transformers.integrations.sdpa_attention import sdpa_attention_forward
+
+        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **options)
+    if options.get("sliding_window") is not None:
+        raise IntroError("packed training: the model attends within a window; only attention to all before is packed")
+    return packing.attend(query, key, value, scaling), None
+
+
+def _prepare(model: nn.Module) -> None:
+    if model.config._attn_implementation == NAME:
+        return
+    from transformers import AttentionInterface
+    from transformers.masking_utils import AttentionMaskInterface, sdpa_mask
+
+    AttentionInterface.register(NAME, packed_attention)
+    AttentionMaskInterface.register(NAME, sdpa_mask)
+    model.set_attn_implementation(NAME)

@@ -1,0 +1,87 @@
+"""The softmax over a vocabulary, in place: what the losses need of a chunk's logits [r, V], in plain torch.
+
+`kernels.py` has the same functions for GPUs. The logits of a chunk are the largest tensors of an update, so each of
+these works in the buffer that it is given.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+NARROW = 64  # rows of up to so many columns are one block
+
+
+def softmax_(logits: Tensor, columns: Tensor) -> Tensor:
+    """Turn logits [r, V] into probabilities; returns their logarithms [r, m] at `columns` [r, m].
+
+    The logarithms are those of the logits: a probability that underflows to zero still has one.
+    """
+    logp = logits.log_softmax(-1)
+    torch.exp(logp, out=logits)
+    return logp.gather(1, columns)
+
+
+def draw(p: Tensor, u: Tensor) -> Tensor:
+    """The column [r, k] at which each u in [0, 1) [r, k] falls into the cumulative sums of p [r, V]: exact sampling.
+
+    In two levels, so that a wide row is read once to add up blocks, and only the chosen blocks are looked into; sums
+    are fp64, since those of fp32 would lose the rare tokens. A column without probability is never returned.
+    """
+    rows, width = p.shape
+    size = min(width, _block(width))
+    whole = width // size * size
+    sums = [p[:, :whole].view(rows, -1, size).sum(-1, dtype=torch.float64)]
+    if whole < width:
+        sums.append(p[:, whole:].sum(-1, keepdim=True, dtype=torch.float64))
+    sums = torch.cat(sums, 1)  # [r, blocks]
+    ends = sums.cumsum(-1)
+    target = u.double() * ends[:, -1:]
+    block = _pick(sums, ends, target)  # [r, k]
+    target = target - (ends - sums).gather(1, block)  # what is left of it inside the block
+    columns = block[..., None] * size + torch.arange(size, device=p.device)  # [r, k, size]
+    inside = p.gather(1, columns.clamp(max=width - 1).flatten(1)).view_as(columns).double()
+    inside = inside.masked_fill_(columns >= width, 0.0).flatten(0, 1)  # [r k, size]
+    return block * size + _pick(inside, inside.cumsum(-1), target.reshape(-1, 1)).view_as(block)
+
+
+def _block(width: int) -> int:
+    """Columns that `draw` adds up before it looks inside: about the root, so that both levels are short."""
+    return max(NARROW, 1 << math.isqrt(max(width - 1, 1)).bit_length())
+
+
+def _pick(parts: Tensor, ends: Tensor, target: Tensor) -> Tensor:
+    """The first part [.., k] whose cumulative sum `ends` [.., m] exceeds the target [.., k].
+
+    The last part with any mass where rounding left a target that none exceeds.
+    """
+    last = (parts > 0).mul(torch.arange(parts.shape[-1], device=parts.device)).amax(-1, keepdim=True)
+    return torch.searchsorted(ends, target, right=True).minimum(last)
+
+
+def gradient_(p: Tensor, mass: Tensor, columns: Tensor, values: Tensor, dtype: torch.dtype) -> Tensor:
+    """mass[r] p[r, v] + sum_i values[r, i] 1[v = columns[r, i]], the gradient of values . log p by the logits.
+
+    p [r, V] (overwritten), mass [r], columns and values [r, k]; columns may repeat. The result is in `dtype`.
+    """
+    return p.mul_(mass[:, None]).scatter_add_(1, columns, values.to(p.dtype)).to(dtype)
+
+
+def exact_(logits: Tensor, told: Tensor, clip: float) -> tuple[Tensor, Tensor, Tensor]:
+    """The sum over the vocabulary: loss -sum_v m_v log p_v [r], mass sum_v m_v [r], and whether the clip acted [r].
+
+    logits, told [r, V] are those of p and p'; m_v = min(p'_v, clip p_v) is held fixed. Both are overwritten: `logits`
+    holds the gradient mass p - m afterwards.
+    """
+    logp = logits.log_softmax(-1)
+    bound = torch.add(logp, math.log(clip), out=logits)
+    log_told = told.log_softmax(-1)
+    clipped = (log_told > bound).any(-1)
+    m = torch.minimum(log_told, bound, out=bound).exp_()
+    mass = m.sum(-1)
+    loss = -torch.mul(m, logp, out=told).sum(-1)
+    gradient = logp.exp_().mul_(mass[:, None]).sub_(m)
+    logits.copy_(gradient)
+    return loss, mass, clipped
