@@ -8,9 +8,10 @@ RUN = PATH="$$PWD/$(VENV)/bin:$$PATH"
 OFFLINE = HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1
 # what the tests and the rehearsal need beside the package; DeepSpeed is for Linux only and leaves itself out elsewhere
 EXTRAS = dev,eval,gpu,slurm
+BENCHMARKS = update memory rollouts versus_trl scaling pipeline
 
 help: ## list the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
 
 reproduce: $(STAMP) ## regenerate every table and figure at the tiny scale and compare them with the paper
 	$(RUN) snakemake --cores all
@@ -32,6 +33,15 @@ reference: $(STAMP) ## the larger run behind results/reference/tiny; needs commi
 	@# once more: the comparison's column "reference" is what has just been published, not what it replaced
 	$(RUN) intro compare --config config/reference.yaml
 	$(RUN) intro publish --config config/reference.yaml
+
+bench: $(STAMP) ## measure speed and memory on the CPU, one benchmark after the other, into results/benchmarks
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[bench]'
+	@for name in $(BENCHMARKS); do \
+	  echo "$$name"; $(OFFLINE) $(RUN) python benchmarks/$$name.py --out results/benchmarks/$$name.csv || exit 1; done
+
+bench-gpu: ## measure on a GPU, in 10 minutes: no .venv, the interpreter PYTHON needs torch and transformers only
+	PYTHONPATH=src "$(PYTHON)" benchmarks/gpu.py
+	PYTHONPATH=src "$(PYTHON)" benchmarks/rollouts.py --device cuda --rounds 3 --out results/benchmarks/rollouts_gpu.csv
 
 lint: $(STAMP) ## check style of code and workflow
 	$(RUN) ruff check .
@@ -59,4 +69,4 @@ $(STAMP): pyproject.toml constraints.txt
 	@test -f $(STAMP) || { tail -n 20 $(VENV)/install.log >&2; \
 	  echo "the installation failed: see above and $(VENV)/install.log, then run make again" >&2; exit 1; }
 
-.PHONY: help reproduce rehearsal test reference lint setup clean
+.PHONY: help reproduce rehearsal test reference bench bench-gpu lint setup clean

@@ -26,6 +26,12 @@ include: "workflow/rules/report.smk"
 report: "workflow/report/workflow.rst"
 
 
+# Snakemake limits jobs per second by a timer per job. Each wakes the scheduler again and again until the end, and a run
+# that is finished waits for them; no option turns the limit off
+onstart:
+    workflow.scheduler.job_rate_limiter = None
+
+
 rule all:
     default_target: True
     input:

@@ -21,6 +21,7 @@ from updates import OBJECTIVES, SHAPES, model_of, sample_of
 from intro.evaluation.step import Step
 from intro.evaluation.timing import interleaved, machine, median_interval, paired, peak_bytes
 from intro.lm import kernels, softmax
+from intro.objectives import forward_passes
 
 Row = dict[str, Any]
 COLUMNS = "what shape tokens ratio low high seconds tflops of_ceiling peak_gib".split()
@@ -44,7 +45,7 @@ def ceilings(given: argparse.Namespace) -> Iterator[Row]:
     yield row(f"copies, {moved / time / 1e9:.0f} GB/s", f"{moved >> 21} MiB", seconds=time)
 
 
-def flops(model: nn.Module, sample: Any, passes: int) -> float:
+def flops(model: nn.Module, sample: Any, passes: float) -> float:
     """Of `passes` without gradient and the one with it, whose backward pass takes twice as much."""
     config = model.config
     body = sum(p.numel() for name, p in model.named_parameters() if ".layers." in name and p.ndim == 2)
@@ -69,7 +70,7 @@ def updates(shape: str, ceiling: float, given: argparse.Namespace) -> Iterator[R
     ratios = paired(seconds, "sft")
     for name, step in steps.items():
         # what is computed again is no progress, so it does not count
-        time, rate = median_interval(seconds[name]).median, flops(model, sample, step.forward_passes() - 1)
+        time, rate = median_interval(seconds[name]).median, flops(model, sample, forward_passes(step.objective) - 1)
         yield row(
             f"update, {name}" + (", recomputed" if large else ""), shape, tokens=sample.tokens,
             ratio=ratios[name].median, low=ratios[name].low, high=ratios[name].high, seconds=time,

@@ -5,7 +5,6 @@ Every round has fresh problems, so nothing is remembered from an earlier one; th
 
 from __future__ import annotations
 
-import argparse
 import os
 import platform
 import random
@@ -13,9 +12,10 @@ import statistics
 import time
 from collections.abc import Callable
 from importlib.metadata import version
-from pathlib import Path
 
-from intro.provenance import commit, to_csv, write_text
+from common import parser, report
+
+from intro.provenance import commit
 from intro.tasks.mathematics import grade_all
 
 Pair = tuple[str, str]  # a response and the gold answer
@@ -96,13 +96,10 @@ def measure(problems: int, samples: int, rounds: int, seed: int) -> dict[str, li
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--problems", type=int, default=50, help="of each kind in a round")
-    parser.add_argument("--samples", type=int, default=8, help="responses to each problem")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("results/benchmarks/grader.csv"))
-    given = parser.parse_args()
+    arguments = parser("grader", __doc__, rounds=5)
+    arguments.add_argument("--problems", type=int, default=50, help="of each kind in a round (50)")
+    arguments.add_argument("--samples", type=int, default=8, help="responses to each problem (8)")
+    given = arguments.parse_args()
     rows = [
         {
             "kind": name,
@@ -121,11 +118,7 @@ def main() -> None:
         }
         for name, found in measure(given.problems, given.samples, given.rounds, given.seed).items()
     ]
-    for row in rows:
-        spread = f"{row['lowest']} to {row['highest']}"
-        print(f"{row['kind']:>14}: {row['grades_per_s']:>6} grades/s ({spread} in {given.rounds} rounds)")
-    print(", ".join(f"{name} {rows[0][name]}" for name in ("cores", "machine", "python", "math_verify", "sympy")))
-    write_text(given.out, to_csv(list(rows[0]), rows))
+    report(rows, given.out)
 
 
 if __name__ == "__main__":

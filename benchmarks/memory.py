@@ -1,7 +1,7 @@
 """Peak memory of an update as the vocabulary grows, the tokens being the same: `python benchmarks/memory.py`.
 
 A small model with a head as wide as published ones are long. A chunk of logits is bounded in bytes, so ours stays flat
-once one chunk does not hold all rows; the same losses written by hand hold several tensors [N, V].
+once one chunk does not hold all rows; the same losses written by hand, and TRL's distillation, hold tensors [N, V].
 """
 
 from __future__ import annotations
@@ -9,8 +9,8 @@ from __future__ import annotations
 import copy
 from functools import partial
 
-from common import parser, report
-from updates import OBJECTIVES, cross_entropy_step, model_of, naive_intro, sample_of
+from common import needs_trl, parser, report
+from updates import OBJECTIVES, cross_entropy_step, model_of, naive_intro, sample_of, trl_grpo, trl_sdft
 
 from intro.evaluation.step import Step
 from intro.evaluation.timing import machine, peak_bytes
@@ -24,6 +24,7 @@ def main() -> None:
     arguments.add_argument("--chunk-mib", type=int, default=64, help="bytes of a chunk's logits, 2^20 (64)")
     arguments.add_argument("--tokens", type=int, default=2048, help="of the responses (2048)")
     given = arguments.parse_args()
+    needs_trl()
     chunks.CHUNK_BYTES = given.chunk_mib << 20
     rows = []
     for vocabulary in VOCABULARIES:
@@ -33,6 +34,8 @@ def main() -> None:
         works |= {
             "sft by hand": partial(cross_entropy_step, model, sample),
             "intro by hand": partial(naive_intro, model, sample),
+            "TRL, GRPO's head": partial(trl_grpo, model, sample),
+            "TRL, SDFT's loss": partial(trl_sdft, model, sample),
         }
         for name, work in works.items():
             peak = peak_bytes(work, given.device)

@@ -138,7 +138,7 @@ def as_rank(given: argparse.Namespace) -> None:
 
     def step() -> None:
         passes = score(part, objective, networks, BUDGET)
-        for piece in parts_of(part, passes, objective, backend.ranks):
+        for piece in parts_of(part, passes, objective, networks, BUDGET, backend.ranks):
             backward(piece, backend, networks, BUDGET, torch.Generator().manual_seed(0))
             backend.step(0.0)
 

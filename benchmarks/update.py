@@ -15,6 +15,7 @@ from updates import OBJECTIVES, cross_entropy_step, model_of, sample_of
 
 from intro.evaluation.step import Step
 from intro.evaluation.timing import interleaved, machine, median_interval, paired
+from intro.objectives import forward_passes
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def main() -> None:
     ratios, about = paired(seconds, "sft"), machine(given.device)
     rows = []
     for name in works:
-        floor = 1 + (steps[name].forward_passes() - 1) / 3 if name in steps else None
+        floor = 1 + (forward_passes(OBJECTIVES[name]) - 1) / 3 if name in steps else None
         ratio = ratios[name]
         rows.append({
             "step": name, "ratio": ratio.median, "low": ratio.low, "high": ratio.high, "floor": floor,

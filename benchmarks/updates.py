@@ -8,12 +8,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import torch
-from torch import Generator, nn
+from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, Qwen2Config
 
-from intro.lm.packing import run_packed
-from intro.lm.scoring import Rationale, head_of
+from intro.lm.scoring import Rationale, head_of, pack, response_hidden
 from intro.objectives import Objective, build
 from intro.training.rollouts import Sample
 
@@ -21,13 +20,14 @@ from intro.training.rollouts import Sample
 SHAPES = {
     "Qwen2.5-1.5B": (1536, 8960, 28, 12, 2, 151_936, True),
     "Qwen2.5-7B": (3584, 18_944, 28, 28, 4, 152_064, False),
+    "tiny": (128, 512, 4, 4, 2, 40, True),  # not published: the tiny world's
     "small": (256, 512, 2, 4, 2, 4096, True),  # not published: what a CPU carries at any length
 }
 OBJECTIVES: dict[str, Objective] = {
     "sft": build("sft"),
     "intro": build("intro"),
     "exact intro": build("intro", n="infinite"),
-    "grpo": build("grpo", updates_per_rollout=1),
+    "grpo": build("grpo"),
 }
 
 
@@ -70,42 +70,57 @@ def sample_of(prompts: int, group: int, prompt: int, response: int, vocabulary: 
     return Sample(rationales, torch.ones(prompts, group), truncated, prompts * group * response, None)
 
 
-def cross_entropy_step(model: nn.Module, sample: Sample) -> None:
-    """SFT as one writes it by hand: all logits at once, torch's cross entropy."""
-    rows = sample.rationales
-    hidden = run_packed(model, [(*r.prompt, *r.tokens) for r in rows])
-    _answers(model, rows, hidden).backward()
+# ---------------------------------------------------------------- the same losses by others
+
+
+def _through(model: nn.Module, rows: Sequence[Rationale], told: bool = False) -> Tensor:
+    """Hidden states [N, d] that predict the responses, with the answer in the prompt or without."""
+    return response_hidden(model, [r.posterior_prompt if told else r.prompt for r in rows], [r.tokens for r in rows])
+
+
+def _back(loss: Tensor, model: nn.Module) -> None:
+    loss.backward()
     model.zero_grad(set_to_none=True)
 
 
-def _answers(model: nn.Module, rows: Sequence[Rationale], hidden: torch.Tensor) -> torch.Tensor:
-    start, places, tokens = 0, [], []
-    for r in rows:
-        places += range(start + len(r.prompt) - 1, start + len(r.prompt) + len(r.tokens) - 1)
-        tokens += r.tokens
-        start += len(r.prompt) + len(r.tokens)
-    at = torch.tensor(places, device=hidden.device)
-    return F.cross_entropy(F.linear(hidden[at], head_of(model)).float(), torch.tensor(tokens, device=hidden.device))
+def cross_entropy_step(model: nn.Module, sample: Sample) -> None:
+    """SFT as one writes it by hand: all logits at once, torch's cross entropy."""
+    tokens, _ = pack(sample.rationales)
+    hidden = _through(model, sample.rationales)
+    _back(F.cross_entropy(F.linear(hidden, head_of(model)).float(), tokens.to(hidden.device)), model)
 
 
 def naive_intro(model: nn.Module, sample: Sample, n: int = 5, clip: float = 200.0) -> None:
     """Eq. 7 as one writes it by hand: both distributions whole, a tensor [N, V] for each step of the formula."""
-    rows = sample.rationales
-    width = [len(r.prompt) + len(r.tokens) for r in rows]
-    hidden = run_packed(model, [(*r.prompt, *r.tokens) for r in rows]).split(width)
-    logp = _responses(model, rows, hidden, [len(r.prompt) for r in rows])
+    tokens, _ = pack(sample.rationales)
+    logp = F.linear(_through(model, sample.rationales), head_of(model)).float().log_softmax(-1)
     with torch.no_grad():
-        told = run_packed(model, [(*r.posterior_prompt, *r.tokens) for r in rows])
-        told = told.split([len(r.posterior_prompt) + len(r.tokens) for r in rows])
-        log_told = _responses(model, rows, told, [len(r.posterior_prompt) for r in rows])
-        w = (log_told - logp).exp().clamp(max=clip)
-        own = torch.tensor([t for r in rows for t in r.tokens], device=logp.device)[:, None]
+        told = F.linear(_through(model, sample.rationales, told=True), head_of(model)).float().log_softmax(-1)
+        w = (told - logp).exp().clamp(max=clip)
         drawn = torch.multinomial(logp.exp(), n - 1, replacement=True)
-        columns = torch.cat([own, drawn], 1)
-    (-(w.gather(1, columns) * logp.gather(1, columns)).mean()).backward()
-    model.zero_grad(set_to_none=True)
+        columns = torch.cat([tokens.to(logp.device)[:, None], drawn], 1)
+    _back(-(w.gather(1, columns) * logp.gather(1, columns)).mean(), model)
 
 
-def _responses(model: nn.Module, rows: Sequence[Rationale], hidden: Sequence[torch.Tensor], prompts: Sequence[int]):
-    kept = torch.cat([h[p - 1 : p - 1 + len(r.tokens)] for h, p, r in zip(hidden, prompts, rows, strict=True)])
-    return F.linear(kept, head_of(model)).float().log_softmax(-1)
+def trl_grpo(model: nn.Module, sample: Sample) -> None:
+    """The policy gradient through TRL's head in tiles, with the arguments of its GRPOTrainer; no reference."""
+    from trl.kernels import ChunkedLogProbFunction
+    from trl.trainer.utils import _CHUNKED_LOGPROB_CHUNK_SIZE as TILE
+
+    tokens, _ = pack(sample.rationales)
+    hidden = _through(model, sample.rationales)
+    asked = ("log_probs", "entropy")
+    found = ChunkedLogProbFunction.apply(
+        hidden, head_of(model), None, tokens.to(hidden.device), 1.0, TILE, None, 1.0, asked
+    )
+    _back(-found[0].mean(), model)
+
+
+def trl_sdft(model: nn.Module, sample: Sample) -> None:
+    """TRL's distillation over the whole vocabulary, which makes the logits of both passes."""
+    from trl.experimental.sdft.loss_utils import compute_full_logit_self_distillation_loss as distance
+
+    with torch.no_grad():
+        told = F.linear(_through(model, sample.rationales, told=True), head_of(model))
+    logits = F.linear(_through(model, sample.rationales), head_of(model))
+    _back(distance(logits, told, distillation_alpha=1.0).mean(), model)

@@ -147,11 +147,50 @@ def test_data_writes_every_split(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert found == {*(f"{name}.jsonl" for name in splits), "record.json"}
 
 
-def test_starting_imports_nothing_heavy() -> None:
-    """Help and tab completion do not wait for torch, pandas or transformers."""
-    code = (
-        "import sys, intro.cli, intro.config, intro.plan, intro.provenance, intro.seeds, intro.types\n"
-        "print([m for m in ('torch', 'pandas', 'transformers', 'numpy', 'sympy', 'matplotlib') if m in sys.modules])"
+# ---------------------------------------------------------------- what a command imports
+
+HEAVY = ("torch", "transformers", "datasets", "pandas", "numpy", "scipy", "scipy.stats", "sympy", "matplotlib", "rich")
+
+
+def imported(code: str, names: tuple[str, ...] = HEAVY) -> set[str]:
+    """Which of these modules a new process has after running the code."""
+    watched = (
+        f"import atexit, sys\natexit.register(lambda: print('|', *(n for n in {names} if n in sys.modules)))\n{code}"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    done = subprocess.run([sys.executable, "-c", watched], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return set(done.stdout.split("|")[-1].split())
+
+
+def command(*arguments: object) -> str:
+    return f"sys.argv = {['intro', *map(str, arguments)]}\nfrom intro.cli import main\nmain()"
+
+
+def test_starting_imports_nothing_heavy() -> None:
+    """The ground floor, which the workflow reads as well, waits for none of these."""
+    assert not imported("import intro.cli, intro.config, intro.plan, intro.provenance, intro.seeds, intro.types")
+
+
+def test_help_reads_no_config_and_draws_no_boxes() -> None:
+    assert not imported(command("--help"), (*HEAVY, "pydantic", "yaml", "intro.config"))
+
+
+def test_help_shows_each_command_in_one_whole_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At 80 columns no summary is cut off."""
+    monkeypatch.setenv("COLUMNS", "80")
+    listed = CliRunner().invoke(cli.app, ["--help"]).output.split("Commands:")[1].strip().splitlines()
+    assert len(listed) == len(cli.app.registered_commands) and all(line.endswith(".") for line in listed)
+
+
+def test_evaluation_with_the_own_engine_imports_torch_and_not_transformers(toy_config, tmp_path: Path) -> None:
+    """Generation needs tensors; grading the tiny world needs not even numbers in arrays."""
+    base = ("--model", "qwen2-s", "--method", "base", "--protocol", "base", "--suite", "main")
+    base += ("--config", config_file(tmp_path))
+    assert imported(command("generate", *base)) <= {"torch", "numpy"}
+    assert imported(command("grade", *base)) == set()
+
+
+def test_tables_and_report_import_neither_statistics_nor_drawing(tmp_path: Path) -> None:
+    """scipy.stats takes as long as all the rest of a table; the report shows figures that others drew."""
+    code = "import intro.analysis.tables, intro.analysis.collect, intro.analysis.compare, intro.analysis.report"
+    assert imported(code) == {"pandas", "numpy"}

@@ -5,6 +5,7 @@ The workflow runs in a copy of the working tree, so that a user's own run and it
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from snakemake.scheduling import job_scheduler
 
 ROOT = Path(__file__).resolve().parents[1]
 COPIED = ["Snakefile", "environment.yml", "pyproject.toml", "workflow", "config", "profiles", "src"]
@@ -46,6 +48,11 @@ def planned(text: str) -> dict[str, int]:
     return {words[0]: int(words[1]) for words in counts if len(words) == 2 and words[1].isdigit()}
 
 
+def evaluated(jobs: dict[str, int], verb: str = "generate") -> int:
+    """Jobs of the rules of that kind: there is one rule for each set of suites that share a process."""
+    return sum(count for rule, count in jobs.items() if rule.startswith(f"{verb}_"))
+
+
 @pytest.fixture(scope="session")
 def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tree")
@@ -67,6 +74,11 @@ def test_workflow_files_are_formatted(tree: Path) -> None:
     tool(tree, "snakefmt", "--check", "Snakefile", "workflow")
 
 
+def test_snakemake_still_has_what_the_workflow_turns_off() -> None:
+    """The Snakefile's `onstart` sets an attribute; under another name it would change nothing and say nothing."""
+    assert "if self.job_rate_limiter is None" in inspect.getsource(job_scheduler)
+
+
 def test_workflow_is_lint_clean(tree: Path) -> None:
     """Snakemake's own lint finds nothing to say."""
     assert "Congratulations" in tool(tree, "snakemake", "--lint")
@@ -83,7 +95,10 @@ def test_every_config_plans_its_whole_dag(tree: Path, config: str) -> None:
     if not jobs:  # the smoke run may already be whole
         pytest.skip("nothing left to plan: this config was run before in this session")
     assert jobs["train_policy"] == len(plan.trained(wanted))
-    assert jobs["generate_responses"] == len(plan.evaluations(wanted)) == jobs["grade_responses"]
+    checkpoints = {cell for cell, _ in plan.evaluations(wanted)}
+    together = not any(model.hardware.gpus for model in wanted.models.values())
+    processes = len(checkpoints) if together else len(plan.evaluations(wanted))
+    assert evaluated(jobs) == evaluated(jobs, "grade") == processes
 
 
 @pytest.mark.parametrize("profile", ["a100", "slurm"])
@@ -96,7 +111,7 @@ def test_profiles_list_every_cell_of_the_papers_tables(tree: Path, profile: str)
     text = tool(tree, "snakemake", "--dry-run", *given)
     jobs = planned(text)
     assert jobs["train_policy"] == 5 * 6 + 5 and jobs["fetch_model"] == 5
-    assert jobs["generate_responses"] == jobs["grade_responses"] == 5 * 7 + 3 * 3 + 5 + 2  # 2: the answer in the prompt
+    assert evaluated(jobs) == evaluated(jobs, "grade") == 5 * 7 + 3 * 3 + 5 + 2  # 2: the answer in the prompt
     wanted = {(m, t) for m in PAPER_MODELS for t in ("base", "sft", "latro", "raft++", "gpg", "grpo", "intro")}
     wanted |= {("Qwen2.5-1.5B", f"intro-n{n}") for n in (1, 2, 10, 20, 40)}
     main = set(re.findall(r"results/paper/runs/([^/]+)/([^/]+)/(?:base|paper)/seed0/main/grades\.jsonl", text))
@@ -104,6 +119,19 @@ def test_profiles_list_every_cell_of_the_papers_tables(tree: Path, profile: str)
     assert main == wanted
     assert out == {(m, t) for m in ("Qwen2.5-7B", "Qwen3-4B", "Qwen3-8B") for t in ("base", "grpo", "intro")}
     assert "results/tiny" not in text and "qwen2-s" not in text
+
+
+def test_profiles_set_what_there_is(tree: Path) -> None:
+    """A profile names rules of the paper's DAG only, and each that generates or grades: a GPU, and enough cores."""
+    text = tool(tree, "snakemake", "--dry-run", "--profile", "profiles/slurm", "--quiet", "rules")
+    rules = set(planned(text))
+    evaluating = {rule for rule in rules if rule.startswith(("generate_", "grade_"))}
+    slurm, a100 = (yaml.safe_load((tree / f"profiles/{name}/config.yaml").read_text()) for name in ("slurm", "a100"))
+    threads = {rule.split("=")[0] for rule in a100["set-threads"]}
+    assert evaluating <= set(slurm["set-resources"]) <= rules | {"sweep_learning_rates"}
+    assert threads == set(slurm["set-threads"]) == {rule for rule in evaluating if rule.startswith("grade_")}
+    gpu = {rule for rule, given in slurm["set-resources"].items() if given.get("slurm_partition") == "gpu"}
+    assert gpu & evaluating == {rule for rule in evaluating if rule.startswith("generate_")}
 
 
 def test_parts_of_the_paper_can_be_asked_for(tree: Path) -> None:
@@ -118,13 +146,25 @@ def test_parts_of_the_paper_can_be_asked_for(tree: Path) -> None:
     assert trained("results/paper/runs/Qwen3-4B/intro/paper/seed0/main/score.json") == 1
 
 
+def test_a_suite_of_the_paper_is_generated_alone(tree: Path) -> None:
+    """The gate asks base models for Table 1's benchmarks, one cell for its own: no suite that takes hours beside it."""
+
+    def generated(target: str) -> dict[str, int]:
+        text = tool(tree, "snakemake", "--dry-run", "--cores", "2", "--profile", "profiles/a100", "--", target)
+        return {rule: count for rule, count in planned(text).items() if rule.startswith("generate_")}
+
+    assert generated("table_main_base") == {"generate_main": 5}
+    assert generated("results/paper/runs/Qwen3-4B/intro/paper/seed0/main/score.json") == {"generate_main": 1}
+    assert generated("results/paper/runs/Qwen3-4B/intro/paper/seed0/ood/score.json") == {"generate_ood": 1}
+
+
 def test_a_table_needs_the_runs_that_it_shows(tree: Path) -> None:
     """Asking for one table never trains another's runs: Table 3 is one model at six n, Table 2 has two methods."""
 
     def jobs(target: str) -> tuple[int, int]:
         text = tool(tree, "snakemake", "--dry-run", "--cores", "2", "--profile", "profiles/a100", "--", target)
         counts = planned(text)
-        return counts["train_policy"], counts["generate_responses"]
+        return counts["train_policy"], evaluated(counts)
 
     assert jobs("table_ablation_n") == (6, 6)
     assert jobs("table_ood") == (3 * 2, 3 * 3)
@@ -221,7 +261,7 @@ def test_changing_one_method_re_runs_what_depends_on_it(smoke: Path) -> None:
         jobs = planned(snakemake(smoke, "smoke", "--dry-run", "--quiet", "rules"))
     finally:
         path.write_text(kept)
-    assert jobs["train_policy"] == jobs["generate_responses"] == jobs["grade_responses"] == 1
+    assert jobs["train_policy"] == evaluated(jobs) == evaluated(jobs, "grade") == 1
     assert "pretrain_base" not in jobs and "sweep_learning_rates" not in jobs and jobs["collect_results"] == 1
 
 

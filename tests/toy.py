@@ -11,6 +11,8 @@ from transformers import PreTrainedModel, Qwen2Config, Qwen2ForCausalLM, Qwen3Co
 
 from intro import config as configuration
 from intro.config import Config
+from intro.lm.cache import Cache
+from intro.lm.decoder import Decoder
 from intro.lm.text import Text
 from intro.plan import base_folder
 from intro.tasks.prepare import prepare
@@ -56,6 +58,14 @@ def disturb(model: nn.Module, seed: int) -> None:
 
 def random_tokens(count: int, vocabulary: int, generator: torch.Generator) -> tuple[int, ...]:
     return tuple(torch.randint(vocabulary, (count,), generator=generator).tolist())
+
+
+def logits_of(decoder: Decoder, tokens: Tensor) -> Tensor:
+    """A decoder's logits [L, V] at every position of tokens [L], in one prefill of L copies."""
+    every = torch.arange(len(tokens), device=tokens.device)
+    cache = Cache(decoder.shape, len(tokens), len(tokens), decoder.embedding)
+    with torch.inference_mode():
+        return decoder.logits(decoder.prefill(tokens.expand(len(tokens), -1), every, cache, slice(len(tokens)), every))
 
 
 def gradients(model: nn.Module) -> list[Tensor]:

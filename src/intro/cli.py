@@ -15,6 +15,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich takes longer to import than the help to print
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Config file.")]
@@ -23,6 +24,7 @@ MethodOption = Annotated[str, typer.Option("--method", help="Method of the confi
 ProtocolOption = Annotated[str, typer.Option("--protocol", help="paper (shared rate), tuned, or base.")]
 SeedOption = Annotated[int, typer.Option("--seed", help="Training seed.")]
 SuiteOption = Annotated[str, typer.Option("--suite", help="Suite of benchmarks of the config.")]
+SuitesOption = Annotated[list[str], typer.Option("--suite", help="Suite of the config; may be given several times.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Torch threads.")]
 DEFAULT = Path("config/tiny.yaml")
 
@@ -82,7 +84,7 @@ def options(
 
 @app.command()
 def data(config: ConfigOption = DEFAULT) -> None:
-    """Write the problems of every benchmark, the training and validation splits, and the corpus."""
+    """Write the problems of every benchmark and split, and a corpus."""
     from intro.tasks.prepare import prepare
 
     prepare(_load(config))
@@ -104,7 +106,7 @@ def fetch(
     verifier: Annotated[bool, typer.Option("--verifier", help="The judge model instead.")] = False,
     config: ConfigOption = DEFAULT,
 ) -> None:
-    """Get a published model: from the Hub, from INTRO_MODELS_DIR, or from a folder."""
+    """Get a published model. From the Hub, from INTRO_MODELS_DIR, or from a folder."""
     loaded = _load(config)
     from intro.lm.published import fetch_judge, fetch_model
 
@@ -115,7 +117,7 @@ def fetch(
 
 @app.command()
 def sweep(model: ModelOption, method: MethodOption, config: ConfigOption = DEFAULT, threads: ThreadsOption = 1) -> None:
-    """Train one method at every learning rate of the grid; judge on validation problems."""
+    """Train a method at every learning rate of the grid. The validation problems judge them."""
     loaded = _load(config)
     _threads(threads)
     from intro.training.launch import launch
@@ -126,7 +128,7 @@ def sweep(model: ModelOption, method: MethodOption, config: ConfigOption = DEFAU
 
 @app.command()
 def select(config: ConfigOption = DEFAULT) -> None:
-    """Choose the shared learning rate and each method's own, from the grid's validation verdicts."""
+    """Choose learning rates from the grid. A shared one, and each method's own."""
     from intro.training.selection import select
 
     select(_load(config))
@@ -141,7 +143,7 @@ def train(
     config: ConfigOption = DEFAULT,
     threads: ThreadsOption = 1,
 ) -> None:
-    """Train one model with one method; resumes where an interrupted run stopped."""
+    """Train a model with a method. Resumes where an interrupted run stopped."""
     loaded = _load(config)
     _threads(threads)
     from intro.training.launch import launch
@@ -154,27 +156,27 @@ def train(
 def generate(
     model: ModelOption,
     method: MethodOption,
-    suite: SuiteOption,
+    suites: SuitesOption,
     protocol: ProtocolOption = "paper",
     seed: SeedOption = 0,
     config: ConfigOption = DEFAULT,
     threads: ThreadsOption = 1,
 ) -> None:
-    """Answer every problem of a suite with one checkpoint."""
+    """Answer every problem of some suites with one checkpoint."""
     loaded = _load(config)
     _threads(threads)
     from intro.devices import taken
     from intro.evaluation.generate import generate
 
     with taken(min(1, _hardware(loaded, model).gpus)):
-        generate(loaded, _cell(model, method, protocol, seed), suite)
+        generate(loaded, _cell(model, method, protocol, seed), suites)
 
 
 @app.command()
 def grade(
     model: ModelOption,
     method: MethodOption,
-    suite: SuiteOption,
+    suites: SuitesOption,
     protocol: ProtocolOption = "paper",
     seed: SeedOption = 0,
     config: ConfigOption = DEFAULT,
@@ -182,7 +184,7 @@ def grade(
     """Grade and verify stored generations."""
     from intro.evaluation.grade import grade
 
-    grade(_load(config), _cell(model, method, protocol, seed), suite)
+    grade(_load(config), _cell(model, method, protocol, seed), suites)
 
 
 @app.command()
@@ -214,7 +216,7 @@ def gate(config: ConfigOption = DEFAULT) -> None:
 
 @app.command()
 def collect(config: ConfigOption = DEFAULT) -> None:
-    """Gather verdicts, scores, curves, metrics and the grid into one file each."""
+    """Gather verdicts, scores, curves, metrics and grid into files."""
     from intro.analysis.collect import collect
 
     collect(_load(config))
@@ -222,7 +224,7 @@ def collect(config: ConfigOption = DEFAULT) -> None:
 
 @app.command()
 def posterior(config: ConfigOption = DEFAULT, threads: ThreadsOption = 1) -> None:
-    """KL from the true posterior (Bayes over sampled rationales) to the estimated one."""
+    """KL from the true posterior to the estimated one. The true one is Bayes over sampled rationales."""
     loaded = _load(config)
     _threads(threads)
     from intro.evaluation.posterior import posterior_check
@@ -232,7 +234,7 @@ def posterior(config: ConfigOption = DEFAULT, threads: ThreadsOption = 1) -> Non
 
 @app.command()
 def cost(config: ConfigOption = DEFAULT, threads: ThreadsOption = 1) -> None:
-    """Measure the update: passes, FLOPs, seconds and peak memory of SFT, GRPO and InTRO."""
+    """Measure updates: passes, FLOPs, seconds and peak memory."""
     loaded = _load(config)
     _threads(threads)
     from intro.devices import taken
@@ -281,7 +283,7 @@ def figure(names: list[str], config: ConfigOption = DEFAULT) -> None:
 
 @app.command()
 def compare(config: ConfigOption = DEFAULT) -> None:
-    """Audit the reported tables, put reported, reference and this run side by side, judge the claims."""
+    """Set reported, reference and this run side by side. Audits the reported tables and judges the claims."""
     loaded = _load(config)
     from intro.analysis.compare import run
     from intro.provenance import Stopwatch
@@ -293,7 +295,7 @@ def compare(config: ConfigOption = DEFAULT) -> None:
 
 @app.command()
 def report(config: ConfigOption = DEFAULT) -> None:
-    """Write report.html: scoreboard, comparison, tables, figures, theory and audit on one page."""
+    """Write report.html: all of it on one page."""
     loaded = _load(config)
     from intro.analysis.report import report
 
@@ -309,7 +311,7 @@ def trace(
     protocol: ProtocolOption = "paper",
     config: ConfigOption = DEFAULT,
 ) -> None:
-    """Walk from a table cell to its origins, as in `intro trace main qwen3-m intro chain-4`."""
+    """Walk from a table cell to its origins. As in `intro trace main qwen3-m intro chain-4`."""
     loaded = _load(config)
     from intro.analysis.trace import trace
 
@@ -318,7 +320,7 @@ def trace(
 
 @app.command()
 def summary(config: ConfigOption = DEFAULT) -> None:
-    """Print where tables, figures and report are, and the claims scoreboard."""
+    """Print where the results are, and the scoreboard of claims."""
     loaded = _load(config)
     from intro.analysis.summary import summary
 
@@ -327,7 +329,7 @@ def summary(config: ConfigOption = DEFAULT) -> None:
 
 @app.command()
 def publish(config: ConfigOption = DEFAULT) -> None:
-    """Copy a run's small tables, figures and records below results/reference and figures/reference."""
+    """Copy a run's small files below results/reference. Tables and records there, figures below figures/reference."""
     loaded = _load(config)
     from intro.analysis.publish import publish
 
@@ -344,7 +346,7 @@ def readme(config: ConfigOption = DEFAULT) -> None:
 
 @app.command()
 def rehearse(config: ConfigOption = Path("config/rehearsal.yaml")) -> None:
-    """Write what the rehearsal plays with: toy checkpoints and a few rows of every benchmark."""
+    """Write toy checkpoints and a few rows of every benchmark."""
     loaded = _load(config)
     _threads(os.cpu_count() or 1)
     from intro.rehearsal import write_props
@@ -371,7 +373,7 @@ def plan(
     slack: Annotated[float | None, typer.Option("--slack", help="Times the arithmetic.")] = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Also write the targets to this file.")] = None,
 ) -> None:
-    """Estimate GPU-hours, memory, disk and price of a config before anything is spent."""
+    """Estimate GPU-hours, memory, disk and price of a config."""
     loaded = _load(config)
     from intro.planning import assumptions as assume
     from intro.planning.report import plan
@@ -387,7 +389,7 @@ def plan(
 
 @app.command()
 def doctor(config: ConfigOption = DEFAULT) -> None:
-    """Check that this machine has what a config needs; exit code 1 when something it needs is missing."""
+    """Check that this machine has what a config needs. Exit code 1 when something is missing."""
     loaded = _load(config)
     from intro.doctor import examine, lines
 
@@ -399,7 +401,7 @@ def doctor(config: ConfigOption = DEFAULT) -> None:
 
 @app.command()
 def schema() -> None:
-    """Print the config's JSON schema, as kept in workflow/schemas/config.schema.yaml."""
+    """Print the config's schema. workflow/schemas/config.schema.yaml holds it."""
     from intro.config import schema
 
     typer.echo(schema(), nl=False)

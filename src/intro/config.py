@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, Validatio
 
 from intro.types import IntroError
 
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's where it is there: ten times as fast
 Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -379,7 +380,7 @@ def read(path: str | Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
     """
     path = Path(path)
     try:
-        mapping = yaml.safe_load(path.read_text())
+        mapping = yaml.load(path.read_text(), LOADER)
     except FileNotFoundError:
         raise IntroError(f"{path}: no such config file; the ones that come with the project are in config/") from None
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:

@@ -106,6 +106,23 @@ def evaluations(config: Config) -> list[tuple[Cell, str]]:
     ]
 
 
+def bundles(config: Config) -> dict[tuple[str, ...], list[Cell]]:
+    """Suites that one process answers and one grades -> the checkpoints that it does this for; every evaluation once.
+
+    On CPUs a process takes longer to start than to answer a suite: all that a checkpoint is asked shares one. On GPUs a
+    suite takes hours: it has a job of its own, beside others, and asking for one table never pays for another's.
+    """
+    asked: dict[Cell, list[str]] = {}
+    for cell, suite in evaluations(config):
+        asked.setdefault(cell, []).append(suite)
+    found: dict[tuple[str, ...], list[Cell]] = {}
+    for cell, suites in asked.items():
+        alone = config.models[cell.model].hardware.gpus > 0
+        for bundle in [(suite,) for suite in suites] if alone else [tuple(suites)]:
+            found.setdefault(bundle, []).append(cell)
+    return found
+
+
 def judged(config: Config) -> list[tuple[Cell, str]]:
     """The evaluations behind Fig. 6, whose rationales the judge model reads where the config has one."""
     given = config.evaluation.suites.get("given")

@@ -94,7 +94,7 @@ def _versions() -> dict[str, str]:
     return versions
 
 
-def _processor() -> str:
+def processor() -> str:
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
         return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -117,7 +117,7 @@ class Stopwatch:
             "seed": seed,
             "inputs": {name: str(path) for name, path in (inputs or {}).items()},
             "versions": _versions(),
-            "hardware": {"processor": _processor(), "cores": os.cpu_count(), "system": platform.platform()},
+            "hardware": {"processor": processor(), "cores": os.cpu_count(), "system": platform.platform()},
             "started": self.started,
             "wall_seconds": round(time.perf_counter() - self._clock, 3),
             **more,

@@ -81,7 +81,8 @@ class Signal(Enum):
     ROLLOUTS = auto()  # own samples, graded
     GOLD_RATIONALE = auto()  # the data set's rationale instead of own samples
     POSTERIOR = auto()  # hidden states of the pass whose prompt also holds the answer
-    OLD_LOGPROBS = auto()  # log-probs under the policy that sampled
+    LOGPROBS = auto()  # log pi(z|x) of every rationale, known before it is credited
+    OLD_LOGPROBS = auto()  # log-probs under the policy that sampled, for a ratio to the present one
     REFERENCE = auto()  # log-probs under the base model
     ANSWER_LOGPROB = auto()  # rationales end in the gold answer, whose tokens are marked
 
@@ -116,7 +117,7 @@ class Scored:
     lm_head: Tensor  # [V, d], differentiable
     posterior_hidden: Tensor | None = None  # [N, d], detached
     posterior_head: Tensor | None = None  # [V, d], detached; None: the policy's own
-    old_logprobs: Tensor | None = None  # [N]
+    old_logprobs: Tensor | None = None  # [N]; None: the policy is still the one that sampled
     reference_logprobs: Tensor | None = None  # [N]
     answer_mask: Tensor | None = None  # [N] bool, the forced gold answer y
 

@@ -6,8 +6,9 @@ import pandas as pd
 import pytest
 import whole_run
 
-from intro.analysis.collect import grid_rows, score_rows
+from intro.analysis.collect import grid_rows, run_record, score_rows
 from intro.analysis.stats import Resampling
+from intro.provenance import Stopwatch, write_json
 
 RESAMPLING = Resampling(200, 0)
 
@@ -57,3 +58,15 @@ def test_score_is_mean_over_problems_of_mean_over_samples(tmp_path):
     assert rows.loc["intro", "n"] == 5 and pd.isna(rows.loc["base", "n"])
     assert (rows.problems == 2).all() and (rows.k == 4).all() and (rows.mean_tokens == 11.5).all()
     assert (rows.stands_for == "Qwen3-4B").all()
+
+
+def test_records_that_are_being_written_are_not_read(tmp_path):
+    """Tables and measurements run beside `collect`: half a record under its temporary name must not stop it."""
+    config = whole_run.config(tmp_path)
+    (config.results_dir / "tables").mkdir(parents=True)
+    (config.results_dir / ".scratch").mkdir()
+    write_json(config.results_dir / "tables/main.record.json", {"wall_seconds": 2.0, "commit": "c"})
+    for half in ("tables/.77.main.record.json", ".scratch/record.json"):
+        (config.results_dir / half).write_text('{"wall_seconds": 1')
+    record = run_record(config, Stopwatch())
+    assert record["compute_seconds"] == 2.0 and record["commits"] == ["c"]

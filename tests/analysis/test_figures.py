@@ -8,7 +8,7 @@ import pytest
 import whole_run
 from matplotlib.colors import to_rgb
 
-from intro.analysis import style
+from intro.analysis import palette, style
 from intro.analysis.figures import DRAW, FIGURES, ablation, figure, lines
 from intro.analysis.inputs import Inputs
 from intro.types import IntroError
@@ -103,14 +103,14 @@ def test_an_unknown_figure_is_one_sentence(config):
 
 
 def test_methods_keep_their_colours_apart():
-    colours = [np.array(to_rgb(c)) for c in style.METHODS.values()]
+    colours = [np.array(to_rgb(c)) for c in palette.METHODS.values()]
     gaps = [np.abs(a - b).sum() for i, a in enumerate(colours) for b in colours[:i]]
     assert min(gaps) > 0.3
 
 
 def test_variants_take_tints_of_their_family(config):
     variants = [style.colour(config, m) for m in ("intro-wrong", "intro-frozen", "intro-n1")]
-    assert len({*variants, style.METHODS["intro"]}) == 4
+    assert len({*variants, palette.METHODS["intro"]}) == 4
 
 
 def test_spread_keeps_order_and_distance():

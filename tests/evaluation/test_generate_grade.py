@@ -27,7 +27,7 @@ def file_of(config: Config, name: str) -> Path:
 
 @pytest.fixture
 def generated(toy_config: Config) -> Config:
-    generate(toy_config, BASE, "main")
+    generate(toy_config, BASE, ["main"])
     return toy_config
 
 
@@ -46,7 +46,7 @@ def test_every_problem_is_answered_k_times_and_graded(generated: Config) -> None
     lines = read_jsonl(file_of(generated, "generations.jsonl"), GENERATION_KEYS, "")
     assert len(lines) == len({(x["problem"], x["sample"]) for x in lines}) == 4 + 3 * 2
     assert all(0 < x["tokens"] <= 30 and (not x["truncated"] or x["tokens"] == 30) for x in lines)
-    grade(generated, BASE, "main")
+    grade(generated, BASE, ["main"])
     problems = {p.id: p for b in generated.data.benchmarks for p in read_problems(problems_file(generated, b))}
     graded = read_jsonl(file_of(generated, "grades.jsonl"), GRADE_KEYS, "")
     for line, row in zip(lines, graded, strict=True):
@@ -58,7 +58,7 @@ def test_every_problem_is_answered_k_times_and_graded(generated: Config) -> None
 def test_scores_are_percentages_of_what_was_solved(generated: Config) -> None:
     """All right at avg@1, half right at avg@2; an answer without its steps is correct and not verified."""
     solve(generated)
-    grade(generated, BASE, "main")
+    grade(generated, BASE, ["main"])
     scores = json.loads(file_of(generated, "score.json").read_text())["scores"]
     assert (scores["chain-2"]["value"], scores["chain-2"]["problems"], scores["chain-2"]["samples"]) == (100, 4, 1)
     assert (scores["chain-3"]["value"], scores["chain-3"]["problems"], scores["chain-3"]["samples"]) == (50, 3, 2)
@@ -68,10 +68,10 @@ def test_scores_are_percentages_of_what_was_solved(generated: Config) -> None:
 def test_generation_repeats_and_says_where_it_came_from(generated: Config) -> None:
     """The same config gives the same file; a training seed of its own gives another; the record has the hash."""
     before = file_of(generated, "generations.jsonl").read_bytes()
-    generate(generated, BASE, "main")
+    generate(generated, BASE, ["main"])
     assert file_of(generated, "generations.jsonl").read_bytes() == before
     other = Cell("qwen2-s", "base", "base", 1)
-    generate(generated, other, "main")
+    generate(generated, other, ["main"])
     assert suite_file(generated, other, "main", "generations.jsonl").read_bytes() != before
     record = json.loads(file_of(generated, "generations.record.json").read_text())
     assert len(record["weights_hash"]) == 16 and record["settings"]["evaluation"]["temperature"] == 0.6
@@ -83,9 +83,27 @@ def test_no_cell_has_random_numbers_of_its_own(generated: Config) -> None:
 
     trained = Cell("qwen2-s", "intro", "paper", 0)
     shutil.copytree(BASE.weights(generated), trained.weights(generated))
-    generate(generated, trained, "main")
+    generate(generated, trained, ["main"])
     same = suite_file(generated, trained, "main", "generations.jsonl").read_bytes()
     assert same == file_of(generated, "generations.jsonl").read_bytes()
+
+
+def test_suites_that_share_a_process_are_as_each_alone(generated: Config) -> None:
+    """Loading a checkpoint once for several suites changes no byte of their files; each has a record of its own."""
+    main = generated.evaluation.suites["main"]
+    suites = {"main": main, "given": main.model_copy(update={"prompt": "posterior"})}
+    both = generated.model_copy(update={"evaluation": generated.evaluation.model_copy(update={"suites": suites})})
+    files = [suite_file(both, BASE, suite, name) for suite in suites for name in ("generations.jsonl", "grades.jsonl")]
+    for suite in suites:
+        generate(both, BASE, [suite])
+        grade(both, BASE, [suite])
+    alone = [file.read_bytes() for file in files]
+    assert alone[0] != alone[2]
+    generate(both, BASE, ["given", "main"])
+    grade(both, BASE, ["given", "main"])
+    assert [file.read_bytes() for file in files] == alone
+    record = json.loads(suite_file(both, BASE, "given", "generations.record.json").read_text())
+    assert record["settings"]["suite"]["prompt"] == "posterior"
 
 
 def edit(change: Callable[[list[str]], list[str]]) -> Callable[[Path], None]:
@@ -122,7 +140,7 @@ def test_damaged_generations_are_one_sentence(generated: Config, kind: str) -> N
     file = file_of(generated, "generations.jsonl")
     damage(file)
     with pytest.raises(IntroError) as error:
-        grade(generated, BASE, "main")
+        grade(generated, BASE, ["main"])
     text = str(error.value)
     assert str(file) in text and message in text and "\n" not in text and "generate" in text
     assert not file_of(generated, "grades.jsonl").exists() and not file_of(generated, "score.json").exists()
@@ -139,12 +157,12 @@ def test_damaged_generations_are_one_sentence(generated: Config, kind: str) -> N
 def test_unknown_names_are_one_sentence(toy_config: Config, cell: Cell, suite: str, message: str) -> None:
     for command in (generate, grade):
         with pytest.raises(IntroError, match=message):
-            command(toy_config, cell, suite)
+            command(toy_config, cell, [suite])
 
 
 def test_generation_without_a_checkpoint_is_one_sentence(toy_config: Config) -> None:
     with pytest.raises(IntroError, match="expected a Hugging Face model folder"):
-        generate(toy_config, Cell("qwen2-s", "intro", "paper", 0), "main")
+        generate(toy_config, Cell("qwen2-s", "intro", "paper", 0), ["main"])
 
 
 # ---------------------------------------------------------------- scores

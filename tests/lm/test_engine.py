@@ -12,11 +12,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 
-from intro.lm.decoder import Cache, Decoder, Shape
-from intro.lm.engine import Engine, Sampling, choose, nucleus
+from intro.lm.cache import Cache
+from intro.lm.decoder import Decoder, Shape
+from intro.lm.engine import Engine
 from intro.lm.load import load_model
+from intro.lm.sampling import SLICE, Sampling, choose, nucleus
 from intro.types import IntroError
-from toy import random_model, random_tokens
+from toy import logits_of, random_model, random_tokens
 
 VARIANTS = [(family, tied) for family in ("qwen2", "qwen3") for tied in (True, False)]
 VOCABULARY = 20
@@ -74,21 +76,69 @@ def test_a_rows_tokens_do_not_depend_on_its_batch_mates(model) -> None:
 
 def test_prefill_and_decode_logits_equal_the_models(model) -> None:
     """The decoder's logits at every position, in one pass and token by token, to 1e-5."""
-    decoder, tokens = Decoder.from_model(model), torch.tensor(ragged(1, seed=5, shortest=12)[0])[None]
-    length = tokens.shape[1]
+    decoder, tokens = Decoder.from_model(model), torch.tensor(ragged(1, seed=5, shortest=12)[0])
+    length = len(tokens)
     with torch.inference_mode():
-        wanted = model(tokens).logits
-        positions = torch.arange(length)[None]
-        got = decoder.logits(
-            decoder.forward(tokens, Cache(decoder.shape, 1, length, decoder.embedding), positions, None)
-        )
-        torch.testing.assert_close(got, wanted, atol=1e-5, rtol=1e-5)
-        cache = Cache(decoder.shape, 1, length, decoder.embedding)
-        decoder.forward(tokens[:, :2], cache, positions[:, :2], None)
+        wanted = model(tokens[None]).logits[0]
+        torch.testing.assert_close(logits_of(decoder, tokens), wanted, atol=1e-5, rtol=1e-5)
+        cache, one = Cache(decoder.shape, 1, length, decoder.embedding), torch.zeros(1, dtype=torch.long)
+        decoder.prefill(tokens[None, :2], one + 1, cache, slice(1), one)
         for t in range(2, length):
-            mask = torch.ones(1, 1, 1, t + 1, dtype=torch.bool)
-            hidden = decoder.forward(tokens[:, t : t + 1], cache, torch.tensor([[t]]), mask)
-            torch.testing.assert_close(decoder.logits(hidden)[:, 0], wanted[:, t], atol=1e-5, rtol=1e-5)
+            hidden = decoder.step(tokens[t : t + 1], one + t, cache, t + 1)
+            torch.testing.assert_close(decoder.logits(hidden)[0], wanted[t], atol=1e-5, rtol=1e-5)
+
+
+def test_equal_prompts_are_read_once(model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A group's rows share one prefill, wherever they stand among the prompts, and each answers as if alone."""
+    distinct = ragged(4, seed=2)
+    prompts, read = [distinct[i] for i in (2, 0, 1, 0, 3, 2, 2, 0)], []
+    decoder = Decoder.from_model(model)
+    monkeypatch.setattr(decoder, "prefill", lambda t, *rest: read.append(len(t)) or Decoder.prefill(decoder, t, *rest))
+    got = Engine(decoder, STOP, pad=0).generate(prompts, Sampling(12, 0))
+    assert sum(read) == 4
+    assert [r.tokens for r in got] == [transformers_greedy(model, p, 12) for p in prompts]
+
+
+def test_no_step_is_spent_on_rows_that_have_ended(model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Free rows are refilled while prompts wait, and dropped afterwards: a batch does not wait for its longest row."""
+    prompts, stepped = ragged(60, seed=4), []
+    decoder = Decoder.from_model(model)
+    monkeypatch.setattr(decoder, "step", lambda t, *rest: stepped.append(len(t)) or Decoder.step(decoder, t, *rest))
+    responses = Engine(decoder, STOP, pad=0, batch=16).generate(prompts, Sampling(40, 1.0), torch.Generator())
+    lengths = [len(r.tokens) for r in responses]
+    at_once = sum(length == 1 for length in lengths)  # found out in the step that follows the prefill
+    assert sum(stepped) == sum(lengths) - 60 + at_once
+    in_turn = sum(max(lengths[i : i + 16]) for i in range(0, 60, 16))
+    assert len(stepped) < in_turn and max(stepped) == 16
+
+
+@pytest.mark.parametrize("batch", [1, 3, 64])
+def test_sampled_tokens_do_not_depend_on_the_batch(model, batch: int) -> None:
+    """A row's random numbers are its own, so the same seed gives the same responses on any memory."""
+    prompts, sampling = ragged(15, seed=6) * 2, Sampling(14, 0.9, 0.95)
+    wanted, got = (
+        Engine(Decoder.from_model(model), STOP, 0, rows).generate(prompts, sampling, torch.Generator().manual_seed(3))
+        for rows in (7, batch)
+    )
+    assert [r.tokens for r in got] == [r.tokens for r in wanted]
+    assert [r.tokens for r in got[:15]] != [r.tokens for r in got[15:]], "equal prompts have different responses"
+
+
+def test_what_a_gpu_does_differently_changes_no_response(model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking for ended rows now and then, and steps over more rows and positions than asked for."""
+    prompts, sampling = ragged(21, seed=7), Sampling(13, 1.0)
+
+    def rounded(step, rows: int, length: int):
+        return lambda live, read: step(rows, read + 5)[:live]
+
+    engine = Engine(Decoder.from_model(model), STOP, pad=0, batch=6)
+    wanted = engine.generate(prompts, sampling, torch.Generator().manual_seed(3))
+    monkeypatch.setattr("intro.lm.engine.Graphs", rounded)
+    monkeypatch.setattr(Cache, "reserve", lambda self, length, grow=Cache.reserve: grow(self, length + 5))
+    engine.graphs, engine.steps = True, 4
+    got = engine.generate(prompts, sampling, torch.Generator().manual_seed(3))
+    assert [(r.tokens, r.truncated) for r in got] == [(r.tokens, r.truncated) for r in wanted]
+    assert [r.entropy for r in got] == pytest.approx([r.entropy for r in wanted], abs=1e-5)
 
 
 def test_entropy_is_the_untempered_mean_over_tokens(model) -> None:
@@ -103,20 +153,16 @@ def test_entropy_is_the_untempered_mean_over_tokens(model) -> None:
 
 
 def test_decoder_follows_the_live_model() -> None:
-    """It shares the parameters: after an update, rollouts come from the new policy."""
-    model = random_model()
-    decoder, tokens = Decoder.from_model(model), torch.tensor([[1, 2, 3]])
-
-    def logits() -> torch.Tensor:
-        cache = Cache(decoder.shape, 1, 3, decoder.embedding)
-        return decoder.logits(decoder.forward(tokens, cache, torch.arange(3)[None], None))
-
-    before = logits()
+    """It shares the parameters, or copies them anew: after an update, rollouts come from the new policy."""
+    model = random_model("qwen3")
+    decoder, tokens = Decoder.from_model(model), torch.tensor([1, 2, 3])
+    before = logits_of(decoder, tokens)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1
-        torch.testing.assert_close(logits(), model(tokens).logits, atol=1e-5, rtol=1e-5)
-    assert not torch.allclose(before, logits())
+        decoder.refresh()
+        torch.testing.assert_close(logits_of(decoder, tokens), model(tokens[None]).logits[0], atol=1e-5, rtol=1e-5)
+    assert not torch.allclose(before, logits_of(decoder, tokens))
 
 
 # ---------------------------------------------------------------- sampling
@@ -166,7 +212,7 @@ def test_sampling_repeats_with_its_generator() -> None:
 
 def test_temperature_zero_is_the_most_likely_token() -> None:
     logits = torch.tensor([[0.0, 3.0, 1.0], [2.0, -1.0, 0.0]])
-    token, entropy = choose(logits, Sampling(1, 0), None)
+    token, entropy = choose(logits, Sampling(1, 0), torch.zeros(2))
     assert token.tolist() == [1, 0]
     p = logits.softmax(-1)
     torch.testing.assert_close(entropy, -(p * p.log()).sum(-1))
@@ -177,10 +223,23 @@ distributions = st.lists(st.floats(1e-4, 1.0), min_size=1, max_size=12).map(
 )
 
 
+def cut(p: torch.Tensor, top_p: float) -> torch.Tensor:
+    """The nucleus in its place: p [B, V], 0 outside of it."""
+    kept, ids = nucleus(p, top_p)
+    return torch.zeros_like(p).scatter(-1, ids, kept)
+
+
+def plain_cut(p: torch.Tensor, top_p: float) -> torch.Tensor:
+    """The same by sorting all of V."""
+    ranked, ids = p.sort(dim=-1, descending=True, stable=True)
+    before = ranked.cumsum(-1) - ranked
+    return torch.zeros_like(p).scatter(-1, ids, ranked.masked_fill(before >= top_p, 0.0))
+
+
 @given(distributions, st.floats(0.01, 1.0))
 def test_nucleus_is_the_smallest_set_that_reaches_its_mass(p: torch.Tensor, top_p: float) -> None:
     """Kept tokens are the likeliest, keep their value, reach top_p, and one fewer would not."""
-    kept = nucleus(p[None], top_p)[0]
+    kept = cut(p[None], top_p)[0]
     chosen = kept > 0
     assert chosen.any() and torch.equal(kept[chosen], p[chosen])
     assert kept.sum() >= min(top_p, float(p.sum())) - 1e-9
@@ -191,9 +250,21 @@ def test_nucleus_is_the_smallest_set_that_reaches_its_mass(p: torch.Tensor, top_
 
 def test_nucleus_by_hand() -> None:
     p = torch.tensor([[0.1, 0.5, 0.15, 0.25]])
-    assert nucleus(p, 0.5).tolist() == [[0, 0.5, 0, 0]]
-    assert nucleus(p, 0.51)[0, 3] == 0.25 and nucleus(p, 0.51)[0, 2] == 0
-    assert torch.equal(nucleus(p, 1.0), p)
+    assert cut(p, 0.5).tolist() == [[0, 0.5, 0, 0]]
+    assert cut(p, 0.51)[0, 3] == 0.25 and cut(p, 0.51)[0, 2] == 0
+    assert torch.equal(cut(p, 1.0), p)
+
+
+@pytest.mark.parametrize("sharpness", [0.0, 0.3, 2.0, 6.0])
+@pytest.mark.parametrize("steps", [None, 4])
+def test_nucleus_of_a_wide_vocabulary_is_that_of_a_full_sort(sharpness: float, steps: int | None) -> None:
+    """Token for token, whether the likeliest few suffice or not, with equals (`steps`: coarse logits) at the cut."""
+    logits = sharpness * torch.randn(7, 5 * SLICE, generator=torch.Generator().manual_seed(0))
+    p = (logits if steps is None else (logits * steps).round() / steps).softmax(-1)
+    for top_p in (0.1, 0.5, 0.95):
+        assert torch.equal(cut(p, top_p), plain_cut(p, top_p))
+    width = nucleus(p, 0.5)[0].shape[1]
+    assert width == (SLICE if sharpness >= 2 else 5 * SLICE), "both ways must be tried"
 
 
 # ---------------------------------------------------------------- model folders
@@ -207,12 +278,9 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 def test_folder_gives_the_same_decoder_as_its_model(folder: Path) -> None:
     """Reading a saved folder without transformers changes no bit of the logits."""
-    tokens, logits = torch.tensor([[1, 5, 2, 9]]), []
-    for decoder in (Decoder.from_folder(folder), Decoder.from_model(load_model(folder))):
-        cache = Cache(decoder.shape, 1, 4, decoder.embedding)
-        with torch.inference_mode():
-            logits.append(decoder.logits(decoder.forward(tokens, cache, torch.arange(4)[None], None)))
-    assert torch.equal(*logits)
+    tokens = torch.tensor([1, 5, 2, 9])
+    decoders = Decoder.from_folder(folder), Decoder.from_model(load_model(folder))
+    assert torch.equal(*(logits_of(decoder, tokens) for decoder in decoders))
 
 
 def change_config(folder: Path, **changes: object) -> None:
@@ -252,18 +320,21 @@ def test_other_architectures_are_refused(tmp_path: Path) -> None:
 
 def test_the_cache_grows_by_blocks_and_forgets_nothing() -> None:
     """Old positions stay as they were; new ones are zero, since masked positions are multiplied, not skipped."""
-    shape = Shape(layers=2, heads=2, kv_heads=1, head_dim=4, epsilon=1e-6, rope_theta=1e4, context=512)
+    shape, block = Shape(2, heads=2, kv_heads=1, head_dim=4, epsilon=1e-6, rope_theta=1e4, context=512), Cache.BLOCK
     cache = Cache(shape, 3, 5, torch.empty(0))
+    assert cache.length == block and not torch.stack(cache.keys).any()
     for part in (*cache.keys, *cache.values):
         part.uniform_()
     keys, values = torch.stack(cache.keys), torch.stack(cache.values)
-    cache.reserve(5)
-    assert cache.length == 5
-    cache.reserve(6)
+    cache.reserve(block)
+    assert cache.length == block
+    cache.reserve(block + 1)
     for old, new in ((keys, torch.stack(cache.keys)), (values, torch.stack(cache.values))):
-        assert new.shape == (2, 3, 1, 5 + Cache.BLOCK, 4)
-        assert new[..., :5, :].equal(old) and not new[..., 5:, :].any()
-    cache.reserve(5 + 3 * Cache.BLOCK)
-    assert cache.length == 5 + 3 * Cache.BLOCK
-    cache.keep(torch.tensor([2, 0]))
-    assert torch.stack(cache.values)[..., :5, :].equal(values[:, [2, 0]])
+        assert new.shape == (2, 3, 1, 2 * block, 4)
+        assert new[..., :block, :].equal(old) and not new[..., block:, :].any()
+    cache.reserve(4 * block)
+    assert cache.length == 4 * block
+    cache.move(torch.tensor([2]), torch.tensor([0]), 7)
+    moved = torch.stack(cache.values)
+    assert moved[:, 0, :, :7].equal(values[:, 2, :, :7]) and moved[:, 0, :, 7:block].equal(values[:, 0, :, 7:])
+    assert moved[:, 1:, :, :block].equal(values[:, 1:])

@@ -60,7 +60,7 @@ class Run:
         for number in numbers:
             drawn = sample(number, ranks)
             passes = score(drawn, objective, self.networks, self.budget)
-            for part in parts_of(drawn, passes, objective, ranks):
+            for part in parts_of(drawn, passes, objective, self.networks, self.budget, ranks):
                 if part.kept:
                     tally = backward(part, self.backend, self.networks, self.budget, torch.Generator())
                     self.losses.append(sum(ranks.gather(tally.sums["loss"])))

@@ -132,7 +132,7 @@ def test_any_number_of_ranks_and_micro_batches_gives_the_same_gradient(
         sample = drawn(right, seed, ranks, name == "latro")
         backend, tally = Torch(Update(own, objective), STILL), Tally()
         backend.ranks = ranks
-        parts = parts_of(sample, score(sample, objective, networks, budget), objective, ranks)
+        parts = parts_of(sample, score(sample, objective, networks, budget), objective, networks, budget, ranks)
         for part in parts:
             if part.kept:
                 tally.merge(backward(part, backend, networks, budget, torch.Generator()))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import pytest
 import torch
 
-from intro.lm.scoring import Rationale
+from intro.lm.scoring import Rationale, logprob_pass
 from intro.objectives import build
 from intro.training.backend import AdamW, Torch
 from intro.training.rollouts import Sample
@@ -64,7 +65,7 @@ def update(name: str, networks: Networks, budget: int, seed: int = 0, **options)
         networks = with_posterior(networks, options.get("posterior", "live"))
     drawn = sample(forced=name == "latro")
     passes = score(drawn, objective, networks, budget)
-    parts = parts_of(drawn, passes, objective)
+    parts = parts_of(drawn, passes, objective, networks, budget)
     networks.policy.zero_grad()
     backend, loss = Torch(Update(networks.policy, objective), STILL), 0.0
     for part in parts:
@@ -181,8 +182,6 @@ def test_parts_split_prompts_and_use_each_sample_once(networks: Networks) -> Non
     for part in parts:
         lengths = torch.tensor([len(r.tokens) for r in part.rationales])
         assert float((lengths * part.weights).sum()) == pytest.approx(1)
-    old = score(sample(), build("raft++"), networks, HUGE).old
-    torch.testing.assert_close(parts[1].old[0], old[10])
 
 
 def test_forced_answers_are_kept_apart(networks: Networks) -> None:
@@ -190,7 +189,7 @@ def test_forced_answers_are_kept_apart(networks: Networks) -> None:
     drawn = sample(forced=True)
     passes = score(drawn, build("latro"), networks, HUGE)
     known = outcomes_of(drawn, passes)
-    for i, (old, reference) in enumerate(zip(passes.old, passes.reference, strict=True)):
+    for i, (old, reference) in enumerate(zip(passes.logprobs, passes.reference, strict=True)):
         at = divmod(i, GROUP)
         torch.testing.assert_close(known.logprobs[at], old[:-1].sum())
         torch.testing.assert_close(known.answer_logprobs[at], old[-1])
@@ -198,8 +197,30 @@ def test_forced_answers_are_kept_apart(networks: Networks) -> None:
     assert outcomes_of(sample(), score(sample(), build("grpo"), networks, HUGE)).answer_logprobs is None
 
 
-@pytest.mark.parametrize(("name", "forwards"), [("sft", 0), ("intro", 0), ("raft++", 1), ("grpo", 2), ("latro", 2)])
+@pytest.mark.parametrize(("name", "forwards"), [("sft", 0), ("intro", 0), ("raft++", 0), ("grpo", 1), ("latro", 2)])
 def test_scoring_makes_only_the_passes_that_are_needed(name: str, forwards: int, networks: Networks) -> None:
-    """Before the loss; the policy's pass, and InTRO's posterior pass, belong to the loss."""
+    """Before credit; the policy's pass, and InTRO's posterior pass, belong to the loss."""
     passes = score(sample(), build(name), networks, HUGE)
-    assert passes.forwards == forwards == (passes.old is not None) + (passes.reference is not None)
+    assert forwards == (passes.logprobs is not None) + (passes.reference is not None)
+
+
+@pytest.mark.parametrize("name", ["grpo", "raft++"])
+def test_old_log_probabilities_are_those_of_the_policy_that_sampled(name: str, networks: Networks) -> None:
+    """The first part meets that policy, so it needs none, and its gradient is the same with them and without."""
+    objective, drawn = build(name, updates_per_rollout=2), sample()
+    passes = score(drawn, objective, networks, HUGE)
+    first, second = parts_of(drawn, passes, objective, networks, HUGE)
+    assert first.old is None and len(second.old) == len(second.rationales) > 0
+    for part in (first, second):
+        known = replace(part, old=logprob_pass(networks.policy, part.rationales, HUGE))
+        if part.old is not None:
+            torch.testing.assert_close(torch.cat(part.old), torch.cat(known.old))
+        found = []
+        for made in (part, known):
+            networks.policy.zero_grad()
+            backend = Torch(Update(networks.policy, objective), STILL)
+            loss = backward(made, backend, networks, HUGE, torch.Generator()).means()["loss"]
+            found.append((loss, gradients(networks.policy)))
+        assert found[0][0] == pytest.approx(found[1][0])
+        for a, b in zip(found[0][1], found[1][1], strict=True):
+            torch.testing.assert_close(a, b)

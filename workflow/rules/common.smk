@@ -1,5 +1,6 @@
 """Paths, settings and helpers that all rules share. What there is to run comes from `intro.plan`."""
 
+import re
 from pathlib import Path
 
 import yaml
@@ -40,6 +41,14 @@ RUN = f"{RESULTS}/runs/{{model}}/{{method}}/{{protocol}}/seed{{seed}}"
 def any_of(names):
     """A wildcard constraint; of no names, one that nothing meets."""
     return "|".join(name.replace("+", "[+]") for name in names) or "(?!)"
+
+
+def model_of(cells):
+    """A constraint on the wildcard `model` that holds for these cells only: it looks ahead along their folders."""
+    return "|".join(
+        f"{re.escape(c.model)}(?=/{re.escape(c.method)}/{c.protocol}/seed{c.seed}/)"
+        for c in cells
+    )
 
 
 # they need a network, which compute nodes often lack
@@ -106,9 +115,9 @@ def run_settings():
     }
 
 
-def suite_settings(wildcards):
+def suite_settings(name):
     """What one suite's generations depend on."""
-    suite = CONFIG.evaluation.suites[wildcards.suite]
+    suite = CONFIG.evaluation.suites[name]
     evaluation = CONFIG.evaluation.model_dump(
         mode="json", exclude={"suites", "resamples", "hard"}
     )
@@ -167,9 +176,9 @@ def weights(wildcards):
     )
 
 
-def suite_problems(wildcards):
-    suite = CONFIG.evaluation.suites[wildcards.suite]
-    return expand(f"{RESULTS}/problems/{{name}}.jsonl", name=suite.benchmarks)
+def suite_problems(*suites):
+    names = {b: b for s in suites for b in CONFIG.evaluation.suites[s].benchmarks}
+    return expand(f"{RESULTS}/problems/{{name}}.jsonl", name=names)
 
 
 def gpus(wildcards):
@@ -216,6 +225,14 @@ GRID = [str(plan.grid_file(CONFIG, *pair)) for pair in plan.sweeps(CONFIG)]
 VALIDATED = [str(plan.grid_file(CONFIG, *pair)) for pair in plan.validated(CONFIG)]
 PROBLEMS = plan.splits(CONFIG)
 FETCHED = plan.published(CONFIG)
+# what generates, from a checkpoint's folder to responses
+ENGINE_CODE = sources(
+    *(
+        f"lm/{name}.py"
+        for name in "cache decoder engine engines graphs load published sampling slots text".split()
+    ),
+    "seeds.py",
+)
 # a run's own objective is added by `objective_file`
 TRAINING_CODE = [
     name

@@ -1,59 +1,71 @@
-rule generate_responses:
-    input:
-        weights=weights,
-        problems=suite_problems,
-        code=sources(
-            "lm/decoder.py",
-            "lm/engine*.py",
-            "lm/load.py",
-            "lm/published.py",
-            "lm/text.py",
-            "evaluation/generate.py",
-            "seeds.py",
-        ),
-    output:
-        generations=f"{RUN}/{{suite}}/generations.jsonl",
-    log:
-        f"{RESULTS}/logs/generate/{{model}}.{{method}}.{{protocol}}.seed{{seed}}.{{suite}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/generate/{{model}}.{{method}}.{{protocol}}.seed{{seed}}.{{suite}}.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    resources:
-        mem_mb=1000,
-        gpu=one_gpu,
-    params:
-        hardware=serving_settings,
-        settings=suite_settings,
-        config=SETTINGS,
-    shell:
-        "intro generate --config {params.config} --model {wildcards.model} --method {wildcards.method}"
-        " --protocol {wildcards.protocol} --seed {wildcards.seed} --suite {wildcards.suite}"
-        " --threads {threads} > {log} 2>&1"
+# a checkpoint's suites share a process where starting one takes longer than its work: `plan.bundles` says where
+for suites, cells in plan.bundles(CONFIG).items():
 
+    rule:
+        name:
+            f"generate_{'_'.join(suites)}"
+        input:
+            weights=weights,
+            problems=suite_problems(*suites),
+            code=ENGINE_CODE + sources("evaluation/generate.py"),
+        output:
+            generations=expand(
+                f"{RUN}/{{suite}}/generations.jsonl", suite=suites, allow_missing=True
+            ),
+        log:
+            f"{RESULTS}/logs/generate/{{model}}.{{method}}.{{protocol}}.seed{{seed}}.{'_'.join(suites)}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/generate/{{model}}.{{method}}.{{protocol}}.seed{{seed}}.{'_'.join(suites)}.tsv"
+        wildcard_constraints:
+            model=model_of(cells),
+        conda:
+            "../../environment.yml"
+        threads: 1
+        resources:
+            mem_mb=1000,
+            gpu=one_gpu,
+        params:
+            hardware=serving_settings,
+            settings={suite: suite_settings(suite) for suite in suites},
+            config=SETTINGS,
+            suites=" ".join(f"--suite {suite}" for suite in suites),
+        shell:
+            "intro generate --config {params.config} --model {wildcards.model} --method {wildcards.method}"
+            " --protocol {wildcards.protocol} --seed {wildcards.seed} {params.suites}"
+            " --threads {threads} > {log} 2>&1"
 
-rule grade_responses:
-    input:
-        generations=f"{RUN}/{{suite}}/generations.jsonl",
-        problems=suite_problems,
-        code=sources("tasks/*.py", "evaluation/grade.py"),
-    output:
-        grades=f"{RUN}/{{suite}}/grades.jsonl",
-        score=f"{RUN}/{{suite}}/score.json",
-    log:
-        f"{RESULTS}/logs/grade/{{model}}.{{method}}.{{protocol}}.seed{{seed}}.{{suite}}.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/grade/{{model}}.{{method}}.{{protocol}}.seed{{seed}}.{{suite}}.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    params:
-        settings=grading_settings(),
-        config=SETTINGS,
-    shell:
-        "intro grade --config {params.config} --model {wildcards.model} --method {wildcards.method}"
-        " --protocol {wildcards.protocol} --seed {wildcards.seed} --suite {wildcards.suite} > {log} 2>&1"
+    rule:
+        name:
+            f"grade_{'_'.join(suites)}"
+        input:
+            generations=expand(
+                f"{RUN}/{{suite}}/generations.jsonl", suite=suites, allow_missing=True
+            ),
+            problems=suite_problems(*suites),
+            code=sources("tasks/*.py", "evaluation/grade.py"),
+        output:
+            grades=expand(
+                f"{RUN}/{{suite}}/grades.jsonl", suite=suites, allow_missing=True
+            ),
+            score=expand(
+                f"{RUN}/{{suite}}/score.json", suite=suites, allow_missing=True
+            ),
+        log:
+            f"{RESULTS}/logs/grade/{{model}}.{{method}}.{{protocol}}.seed{{seed}}.{'_'.join(suites)}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/grade/{{model}}.{{method}}.{{protocol}}.seed{{seed}}.{'_'.join(suites)}.tsv"
+        wildcard_constraints:
+            model=model_of(cells),
+        conda:
+            "../../environment.yml"
+        threads: 1
+        params:
+            settings=grading_settings(),
+            config=SETTINGS,
+            suites=" ".join(f"--suite {suite}" for suite in suites),
+        shell:
+            "intro grade --config {params.config} --model {wildcards.model} --method {wildcards.method}"
+            " --protocol {wildcards.protocol} --seed {wildcards.seed} {params.suites} > {log} 2>&1"
 
 
 rule judge_rationales:
@@ -61,8 +73,8 @@ rule judge_rationales:
         model=str(plan.judge_folder(CONFIG)),
         generations=f"{RUN}/{{suite}}/generations.jsonl",
         grades=f"{RUN}/{{suite}}/grades.jsonl",
-        problems=suite_problems,
-        code=sources("evaluation/judge.py", "lm/engine*.py", "lm/published.py"),
+        problems=lambda w: suite_problems(w.suite),
+        code=ENGINE_CODE + sources("evaluation/judge.py"),
     output:
         judged=f"{RUN}/{{suite}}/judged.jsonl",
     log:
@@ -152,6 +164,8 @@ rule measure_cost:
             "training/update.py",
             "training/backend.py",
             "evaluation/cost.py",
+            "evaluation/step.py",
+            "evaluation/timing.py",
         ),
     output:
         cost=f"{RESULTS}/cost.csv",

@@ -38,7 +38,7 @@ def collect(config: Config) -> None:
         packing = {"method": "gzip", "mtime": 0} if name.endswith(".gz") else None
         with whole_file(folder / name) as temporary:
             frame.to_csv(temporary, index=False, compression=packing)
-    write_json(folder / "run.json", _run_record(config, watch))
+    write_json(folder / "run.json", run_record(config, watch))
 
 
 def read_verdicts(config: Config) -> pd.DataFrame:
@@ -113,9 +113,13 @@ def stack(files: Iterable[Path]) -> pd.DataFrame:
     return pd.concat([pd.read_csv(file) for file in files], ignore_index=True)
 
 
-def _run_record(config: Config, watch: Stopwatch) -> dict[str, Any]:
+def run_record(config: Config, watch: Stopwatch) -> dict[str, Any]:
     """Provenance of the whole run: what computed how long, summed over the records beside the results."""
-    records = [json.loads(p.read_text()) for p in config.results_dir.rglob("*record.json") if ".scratch" not in p.parts]
+    folder = config.results_dir
+    files = [file.relative_to(folder) for file in folder.rglob("*record.json")]
+    # hidden: states in .scratch, and what another command is just writing
+    shown = [file for file in files if not any(part.startswith(".") for part in file.parts)]
+    records = [json.loads((folder / file).read_text()) for file in shown]
     return watch.record(
         settings=config.model_dump(mode="json"),
         seed=config.seed,

@@ -19,8 +19,6 @@ from intro.config import Config
 TEXT = dict.fromkeys(["model", "method", "protocol", "benchmark", "suite", "problem"], str)
 REPORTED = provenance.ROOT / "workflow" / "reported" / "reported.csv"
 COLUMNS = {
-    "scores": "model stands_for method protocol pretrain_seed train_seed n benchmark value ci_low ci_high problems k "
-    "mean_tokens truncated_share suite",
     "curves": "model method train_seed step subset value mean_tokens protocol",
     "metrics": "model method protocol train_seed step accuracy mean_tokens entropy kept_share correction_mean "
     "posterior_accuracy",
@@ -53,10 +51,6 @@ class Inputs:
         return load_results(self.config).under(SHARED_RATE)
 
     @cached_property
-    def scores(self) -> pd.DataFrame:
-        return self.frame("scores")
-
-    @cached_property
     def curves(self) -> pd.DataFrame:
         return self.frame("curves")
 
@@ -86,16 +80,9 @@ class Behind(Inputs):
     table: str
 
     @cached_property
-    def verdicts(self) -> pd.DataFrame:
-        return pd.DataFrame(collect.verdict_rows(self.config, plan.behind(self.config, self.table)))
-
-    @cached_property
     def results(self) -> Results:
-        return results_of(self.config, self.verdicts).under(SHARED_RATE)
-
-    @cached_property
-    def scores(self) -> pd.DataFrame:
-        return collect.score_rows(self.config, self.verdicts, self.results.resampling)
+        verdicts = pd.DataFrame(collect.verdict_rows(self.config, plan.behind(self.config, self.table)))
+        return results_of(self.config, verdicts).under(SHARED_RATE)
 
     @cached_property
     def metrics(self) -> pd.DataFrame:

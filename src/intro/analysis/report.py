@@ -15,12 +15,12 @@ from markupsafe import Markup
 
 from intro import plan, provenance
 from intro.analysis import page
-from intro.analysis.figures import FIGURES
 from intro.analysis.inputs import Inputs
-from intro.analysis.style import VERDICTS
+from intro.analysis.palette import VERDICTS
 from intro.analysis.typeset import DASH, bracket, number
 from intro.analysis.verdicts import ANY
 from intro.config import Config
+from intro.plan import FIGURES
 
 CAPTIONS = provenance.ROOT / "workflow" / "report"
 TITLES = {"main": "Table 1: in domain", "ood": "Table 2: out of domain", "ablation_n": "Table 3: number of candidates"}

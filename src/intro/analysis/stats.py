@@ -15,7 +15,6 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import stats as scipy_stats
 
 Array = NDArray[np.float64]
 Strata = Sequence[Array]
@@ -43,6 +42,23 @@ class Interval:
     replicates: str
 
 
+# imported when asked: most tables need neither, and scipy.special takes a fifth of a table's time (scipy.stats: all)
+
+
+def t_quantile(p: float | Array, freedom: int) -> float | Array:
+    """Where Student's t has the share p of its mass below."""
+    from scipy.special import stdtrit
+
+    return stdtrit(freedom, p)
+
+
+def t_below(x: float, freedom: int) -> float:
+    """The mass of Student's t below x."""
+    from scipy.special import stdtr
+
+    return stdtr(freedom, x)
+
+
 class Estimate(Protocol):
     """An estimate whose uncertainty can be asked at any level."""
 
@@ -64,7 +80,7 @@ class Student:
     replicates: str
 
     def interval(self, level: float = LEVEL) -> Interval:
-        half = float(scipy_stats.t.ppf(0.5 + level / 2, self.freedom)) * self.error
+        half = float(t_quantile(0.5 + level / 2, self.freedom)) * self.error
         return Interval(self.value, self.value - half, self.value + half, self.replicates)
 
     def p_value(self, null: float = 0.0) -> float:
@@ -72,7 +88,7 @@ class Student:
         distance = abs(self.value - null)
         if self.error == 0:
             return 1.0 if distance <= ROUNDING else 0.0
-        return float(2 * scipy_stats.t.sf(distance / self.error, self.freedom))
+        return float(2 * t_below(-distance / self.error, self.freedom))
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +157,7 @@ def within_model(strata: Strata, resampling: Resampling) -> Resampled:
 def _t_draws(freedom: int, resampling: Resampling) -> Array:
     """Evenly spaced quantiles of Student's t in random order: the added spread is exact, not sampled."""
     grid = (np.arange(resampling.resamples) + 0.5) / resampling.resamples
-    quantiles = np.asarray(scipy_stats.t.ppf(grid, freedom), dtype=float)
+    quantiles = t_quantile(grid, freedom)
     # another stream than the problems': the two sources are independent
     return np.random.default_rng([resampling.seed, 1]).permutation(quantiles)
 
@@ -172,8 +188,8 @@ def slope(x: Sequence[float], y: Sequence[float], what: str) -> Student:
     """Least-squares slope of y on x with its standard error. Raises ValueError below three points."""
     if len(x) < ENOUGH:
         raise ValueError(f"expected three or more {what} for a slope, found {len(x)}")
-    fit = scipy_stats.linregress(x, y)
-    return Student(float(fit.slope), float(fit.stderr), len(x) - 2, f"{len(x)} {what}")
+    (value, _), covariance = np.polyfit(x, y, 1, cov=True)
+    return Student(float(value), math.sqrt(covariance[0, 0]), len(x) - 2, f"{len(x)} {what}")
 
 
 # ---------------------------------------------------------------- many comparisons

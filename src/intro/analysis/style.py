@@ -1,4 +1,4 @@
-"""How every figure of the project looks: one palette, one colour per method, deterministic files."""
+"""How every figure of the project looks: one type, one colour per method, deterministic files."""
 
 from __future__ import annotations
 
@@ -13,38 +13,13 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from intro import provenance
+from intro.analysis.palette import METHODS
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from intro.config import Config
 
-# Okabe and Ito (2008), told apart under every common colour blindness; its yellow is too light for lines.
-OKABE_ITO = {
-    "grey": "#8a8a8a",
-    "orange": "#E69F00",
-    "sky": "#56B4E9",
-    "green": "#009E73",
-    "blue": "#0072B2",
-    "vermillion": "#D55E00",
-    "purple": "#CC79A7",
-}
-METHODS = {
-    "base": OKABE_ITO["grey"],
-    "sft": OKABE_ITO["orange"],
-    "latro": OKABE_ITO["green"],
-    "raft++": OKABE_ITO["sky"],
-    "gpg": OKABE_ITO["purple"],
-    "grpo": OKABE_ITO["blue"],
-    "intro": OKABE_ITO["vermillion"],
-}
-VERDICTS = {
-    "reproduced": OKABE_ITO["green"],
-    "contradicted": OKABE_ITO["vermillion"],
-    "inconclusive": OKABE_ITO["grey"],
-    "depends on learning rate": OKABE_ITO["orange"],
-    "not tested": "#b8b8b8",
-}
 INK, SOFT, FAINT = "#222222", "#6b6b6b", "#e4e4e4"
 KEY_PAD = 22  # points between axes and title that leave room for a key
 WIDTH = 7.0  # inches: the text width of a two-column page

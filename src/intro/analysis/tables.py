@@ -70,15 +70,14 @@ def scores_table(inputs: Inputs, layout: plan.Layout) -> pd.DataFrame:
     """One row per model and method: a column per benchmark, average, improvement over base, interval of the average."""
     config, columns = inputs.config, benchmarks(inputs.config, layout.suite)
     results = inputs.results.under(layout.protocol)
-    scores = under(inputs.scores[inputs.scores.suite == layout.suite], layout.protocol)
-    means = scores.groupby(["model", "method", "benchmark"]).value.mean()  # over training seeds
     rows = []
     for model in layout.models:
-        base = _average(means, model, BASE, columns)
+        base = float(np.mean(means(results, layout.suite, model, BASE, columns)))
         for method in layout.methods:
-            average = _average(means, model, method, columns)
+            values = means(results, layout.suite, model, method, columns)
+            average = float(np.mean(values))
             row: dict[str, Any] = {"model": model, "stands_for": config.models[model].stands_for, "method": method}
-            row |= {b: means.get((model, method, b), np.nan) for b in columns} | {"average": average}
+            row |= dict(zip(columns, values, strict=True)) | {"average": average}
             if _improves(layout):
                 row["improvement_pct"] = 100 * (average / base - 1) if base > 0 and method != BASE else np.nan
             interval = estimates.accuracy(results, model, method, layout.suite)
@@ -86,9 +85,15 @@ def scores_table(inputs: Inputs, layout: plan.Layout) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _average(means: pd.Series, model: str, method: str, columns: list[str]) -> float:
-    """Unweighted over benchmarks; nan while one of them is missing, since the rest would not be comparable."""
-    return float(np.mean([means.get((model, method, b), np.nan) for b in columns]))
+def means(results: Results, suite: str, model: str, method: str, columns: list[str]) -> list[float]:
+    """Percent correct per benchmark, over problems and training seeds; nan where nothing was run.
+
+    An average over them is then nan, too: the rest would not be comparable.
+    """
+    values = results.values(suite, model, method)
+    if values is None:
+        return [np.nan] * len(columns)
+    return list(values.groupby(level="benchmark").mean().mean(axis=1).reindex(columns))
 
 
 def _improves(layout: plan.Layout) -> bool:

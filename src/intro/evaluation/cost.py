@@ -13,7 +13,7 @@ from intro.evaluation.timing import interleaved, paired, peak_bytes
 from intro.lm.load import load_model
 from intro.lm.scoring import Rationale
 from intro.lm.text import Text
-from intro.objectives import build
+from intro.objectives import build, forward_passes
 from intro.plan import base_folder, problems_file
 from intro.provenance import Stopwatch, to_csv, write_json, write_text
 from intro.tasks.registry import load_source
@@ -62,7 +62,7 @@ def cost_check(config: Config) -> None:
     for name, update in updates.items():
         ratio = ratios[name]
         rows.append({
-            "method": name, "forward_passes": update.forward_passes(), "backward_passes": 1, "tokens": tokens,
+            "method": name, "forward_passes": forward_passes(update.objective), "backward_passes": 1, "tokens": tokens,
             "flops": update.flops(), "seconds_median": median(seconds[name]), "ratio_median": ratio.median,
             "ratio_low": ratio.low, "ratio_high": ratio.high, "peak_bytes": peak_bytes(update, device),
             "runs": settings.runs,

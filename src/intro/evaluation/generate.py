@@ -1,6 +1,9 @@
-"""Generation: every problem of a suite by one checkpoint. Grading is another rule: a mended grader needs no model."""
+"""Generation: problems of suites by one checkpoint. Grading is another rule: a mended grader needs no model."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from tqdm import tqdm
 
@@ -13,15 +16,38 @@ from intro.provenance import Stopwatch, weights_digest, write_json
 from intro.seeds import generator_for
 from intro.tasks.store import GENERATION_KEYS, read_problems, write_jsonl
 
+if TYPE_CHECKING:
+    from intro.lm.engines import RolloutEngine
 
-def generate(config: Config, cell: Cell, suite: str) -> None:
-    """Answer every problem of a suite, k times where its benchmark says so: generations.jsonl and its record."""
-    check_evaluation(config, cell, suite)
+
+def generate(config: Config, cell: Cell, suites: Sequence[str]) -> None:
+    """Load a checkpoint once and answer suites with it: each one's generations.jsonl and its record."""
+    for suite in suites:
+        check_evaluation(config, cell, suite)
     watch, settings = Stopwatch(), config.evaluation
     folder = cell.weights(config)
     text = Text.from_folder(folder)
     engine = serve(config.models[cell.model].hardware, folder, text, settings.batch)
-    chosen = settings.suites[suite]
+    weights_hash = weights_digest(folder)
+    for suite in suites:
+        out = suite_file(config, cell, suite, "generations.jsonl")
+        write_jsonl(out, answers(config, cell, suite, text, engine))
+        record = watch.record(
+            settings={
+                "evaluation": settings.model_dump(exclude={"suites"}),
+                "suite": settings.suites[suite].model_dump(),
+            },
+            seed=cell.seed,
+            inputs={"weights": folder},
+            weights_hash=weights_hash,
+        )
+        write_json(out.with_name("generations.record.json"), record)
+        watch = Stopwatch()  # loading counts as the first suite's
+
+
+def answers(config: Config, cell: Cell, suite: str, text: Text, engine: RolloutEngine) -> list[dict[str, Any]]:
+    """A line per response to every problem of a suite, k of them where its benchmark says so."""
+    chosen = config.evaluation.suites[suite]
     lines = []
     for benchmark in tqdm(chosen.benchmarks, desc=f"{cell.model} {cell.method} {suite}", unit="benchmark"):
         problems = read_problems(problems_file(config, benchmark))
@@ -33,15 +59,7 @@ def generate(config: Config, cell: Cell, suite: str) -> None:
         for (problem, j), response in zip(asked, engine.generate(prompts, sampling, generator), strict=True):
             values = (benchmark, problem.id, j, len(response.tokens), response.truncated, text.decode(response.tokens))
             lines.append(dict(zip(GENERATION_KEYS, values, strict=True)))
-    out = suite_file(config, cell, suite, "generations.jsonl")
-    write_jsonl(out, lines)
-    record = watch.record(
-        settings={"evaluation": settings.model_dump(exclude={"suites"}), "suite": chosen.model_dump()},
-        seed=cell.seed,
-        inputs={"weights": folder},
-        weights_hash=weights_digest(folder),
-    )
-    write_json(out.with_name("generations.record.json"), record)
+    return lines
 
 
 def sampling_of(config: Config, benchmark: str) -> Sampling:

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from intro.config import Config
 from intro.plan import Cell, check_evaluation, problems_file, suite_file
 from intro.provenance import Stopwatch, write_json
-from intro.tasks.registry import load_source
+from intro.tasks.registry import TaskSource, load_source
 from intro.tasks.store import GENERATION_KEYS, GRADE_KEYS, read_jsonl, read_problems, write_jsonl
 from intro.types import IntroError
 
 
-def grade(config: Config, cell: Cell, suite: str) -> None:
-    """Verdicts on stored generations: grades.jsonl, and score.json with the mean per benchmark."""
-    check_evaluation(config, cell, suite)
-    watch = Stopwatch()
-    file = suite_file(config, cell, suite, "generations.jsonl")
+def grade(config: Config, cell: Cell, suites: Sequence[str]) -> None:
+    """Verdicts on stored generations: each suite's grades.jsonl, and score.json with the mean per benchmark."""
+    for suite in suites:
+        check_evaluation(config, cell, suite)
     source = load_source(config.data, config.prompts, config.seed)
+    for suite in suites:
+        watch = Stopwatch()
+        file = suite_file(config, cell, suite, "generations.jsonl")
+        lines = graded(config, suite, file, source)
+        write_jsonl(suite_file(config, cell, suite, "grades.jsonl"), lines)
+        record = watch.record(settings={"suite": suite}, seed=cell.seed, inputs={"generations": file})
+        write_json(suite_file(config, cell, suite, "score.json"), {"scores": score(lines), "record": record})
+
+
+def graded(config: Config, suite: str, file: Path, source: TaskSource) -> list[dict[str, Any]]:
+    """A line per response of a file of generations. Raises IntroError where they are not those of the suite."""
     benchmarks = config.evaluation.suites[suite].benchmarks
     known = {p.id: p for b in benchmarks for p in read_problems(problems_file(config, b))}
     responses = read_jsonl(file, GENERATION_KEYS, "delete it and run `intro generate` for it again")
@@ -39,9 +50,7 @@ def grade(config: Config, cell: Cell, suite: str) -> None:
                   int(line["truncated"]))  # fmt: skip
         lines.append(dict(zip(GRADE_KEYS, values, strict=True)))
     check_complete(file, lines, config, known)
-    write_jsonl(suite_file(config, cell, suite, "grades.jsonl"), lines)
-    record = watch.record(settings={"suite": suite}, seed=cell.seed, inputs={"generations": file})
-    write_json(suite_file(config, cell, suite, "score.json"), {"scores": score(lines), "record": record})
+    return lines
 
 
 def check_complete(file: Path, lines: list[dict[str, Any]], config: Config, known: dict[str, Any]) -> None:

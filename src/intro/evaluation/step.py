@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -27,8 +25,7 @@ class Step:
     def __init__(
         self, objective: Objective, sample: Sample, policy: nn.Module, base: nn.Module, budget: int | None = None
     ) -> None:
-        # one part: the same tokens reach one gradient, however many updates a method would make of them
-        self.objective, self.sample = replace(objective, updates_per_rollout=1), sample
+        self.objective, self.sample = objective, sample
         asks = Signal.POSTERIOR in objective.needs
         self.networks = Networks(policy, base, policy if asks else None)
         self.backend = Torch(Update(policy, self.objective), IDLE_ADAMW)
@@ -39,14 +36,9 @@ class Step:
     def __call__(self) -> None:
         passes = score(self.sample, self.objective, self.networks, self.budget)
         generator = on_device(generator_for("cost"), self.device)
-        for part in parts_of(self.sample, passes, self.objective):
+        for part in parts_of(self.sample, passes, self.objective, self.networks, self.budget):
             backward(part, self.backend, self.networks, self.budget, generator)
         self.networks.policy.zero_grad(set_to_none=True)
-
-    def forward_passes(self) -> int:
-        """Network passes per rationale, the one with gradient included."""
-        needs = self.objective.needs
-        return 1 + sum(signal in needs for signal in (Signal.POSTERIOR, Signal.OLD_LOGPROBS, Signal.REFERENCE))
 
     def flops(self) -> int:
         with FlopCounterMode(display=False) as counter:

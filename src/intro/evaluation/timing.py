@@ -17,7 +17,7 @@ import torch
 from torch import Generator
 from torch.profiler import ProfilerActivity, profile
 
-from intro.provenance import _processor, commit
+from intro.provenance import commit, processor
 
 Device = str | torch.device
 
@@ -107,7 +107,7 @@ def machine(device: Device = "cpu") -> dict[str, str]:
     """What a number was taken on and with, as columns of a benchmark's CSV."""
     cuda = torch.device(device).type == "cuda"
     return {
-        "processor": _processor(),
+        "processor": processor(),
         "cores": str(os.cpu_count()),
         "gpu": torch.cuda.get_device_name(device) if cuda else "none",
         "system": f"{platform.machine()} {platform.system()}",

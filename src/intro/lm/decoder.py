@@ -1,8 +1,8 @@
 """A Qwen2, Qwen3 or Llama decoder over tensors named as Hugging Face names them: the inference half of the model.
 
-It shares the live model's parameters (no copy), so rollouts always see the current policy; or it reads a saved
-folder without importing transformers, which is half of a short process's time. It computes in the weights' own dtype
-on their device. `tests/lm/test_engine.py` and `tests/lm/test_decoder.py` hold it to the logits and greedy tokens of
+It shares the live model's parameters, so rollouts see the current policy; or it reads a saved folder without importing
+transformers, which is half of a short process's time. It computes in the weights' own dtype on their device.
+`tests/lm/test_engine.py` and `tests/lm/test_decoder.py` hold it to the logits and greedy tokens of
 `AutoModelForCausalLM`.
 """
 
@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from intro.lm.cache import Cache
 from intro.lm.snapshot import weight_files
 from intro.types import IntroError
 
@@ -88,64 +89,66 @@ def _scaled_rope(config: Mapping[str, Any], kind: str) -> tuple[tuple[float, ...
     return tuple(frequencies.tolist()), scale
 
 
-class Cache:
-    """Keys and values of B rows: per layer a tensor [B, kv heads, T, head dim] each, growing by blocks of positions.
+Linear = tuple[Tensor, Tensor | None]  # weight and bias
 
-    Room for the longest response from the start would be copied with every row that ends. Layers are tensors of their
-    own, so that growing and dropping rows hold one layer twice, not the whole cache.
-    """
 
-    BLOCK = 32
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer's weights. q, k and v are one matrix, so that q and k are normalised and rotated together; gate and up,
+    most of a layer, stay as they are: one matrix was not faster, and a live model's would have to be copied."""
 
-    def __init__(self, shape: Shape, rows: int, length: int, like: Tensor) -> None:
-        size = (rows, shape.kv_heads, length, shape.head_dim)
-        # zeros, not empty: masked positions are multiplied by zero weights, and 0 * nan is nan
-        self.keys = [like.new_zeros(size) for _ in range(shape.layers)]
-        self.values = [like.new_zeros(size) for _ in range(shape.layers)]
+    norm: Tensor
+    qkv: Linear
+    head_norm: Tensor | None  # [heads + kv_heads, head_dim], of q and k: Qwen3 only
+    o: Linear
+    mlp_norm: Tensor
+    gate: Linear
+    up: Linear
+    down: Linear
 
-    @property
-    def length(self) -> int:
-        """T, the positions that there is room for."""
-        return self.keys[0].shape[2]
+    @classmethod
+    def of(cls, shape: Shape, weights: Mapping[str, Tensor], prefix: str) -> Layer:
+        """The layer below `prefix`. Raises KeyError when a weight is missing."""
 
-    def reserve(self, length: int) -> None:
-        """Make room for positions below `length`."""
-        if (short := length - self.length) > 0:
-            room = -(-short // self.BLOCK) * self.BLOCK
-            self._replace(lambda part: F.pad(part, (0, 0, 0, room)))
+        def linear(name: str) -> Linear:
+            return weights[f"{prefix}{name}_proj.weight"], weights.get(f"{prefix}{name}_proj.bias")
 
-    def keep(self, rows: Tensor) -> None:
-        """Drop all rows but these: finished rows cost nothing."""
-        self._replace(lambda part: part[rows])
-
-    def part(self, rows: slice) -> Cache:
-        """Some of the rows: what is written to them is written here."""
-        view = object.__new__(Cache)
-        view.keys, view.values = [k[rows] for k in self.keys], [v[rows] for v in self.values]
-        return view
-
-    def _replace(self, by: Callable[[Tensor], Tensor]) -> None:
-        for parts in (self.keys, self.values):
-            for i, part in enumerate(parts):
-                parts[i] = by(part)
+        matrices, biases = zip(*(linear(f"self_attn.{name}") for name in "qkv"), strict=True)
+        norms = [weights.get(f"{prefix}self_attn.{name}_norm.weight") for name in "qk"]
+        of_heads = [n.expand(h, -1) for n, h in zip(norms, (shape.heads, shape.kv_heads), strict=True) if n is not None]
+        return cls(
+            norm=weights[f"{prefix}input_layernorm.weight"],
+            qkv=(torch.cat(matrices), None if biases[0] is None else torch.cat(biases)),
+            head_norm=torch.cat(of_heads) if of_heads else None,
+            o=linear("self_attn.o"),
+            mlp_norm=weights[f"{prefix}post_attention_layernorm.weight"],
+            gate=linear("mlp.gate"),
+            up=linear("mlp.up"),
+            down=linear("mlp.down"),
+        )
 
 
 class Decoder:
-    """One forward for prefill and decode; a row's cache index is its absolute position, so no left padding."""
+    """Prefill and decode; a row's cache index is its absolute position, so no left padding.
 
-    def __init__(self, shape: Shape, weights: Mapping[str, Tensor]) -> None:
+    Weights are shared with a live model, but for q, k and v, which are copied into one matrix (7 % of Qwen2.5-1.5B's
+    layers): call `refresh` after the model has changed.
+    """
+
+    def __init__(self, shape: Shape, weights: Mapping[str, Tensor], live: bool = False) -> None:
         self.shape = shape
-        self.weights = weights
         self.embedding = weights["model.embed_tokens.weight"]
         self.lm_head = weights.get("lm_head.weight", self.embedding)  # tied when absent
-        self.layers = [self._layer(i) for i in range(shape.layers)]
-        self._rope_length = 0
+        self.norm = weights["model.norm.weight"]
+        self.weights = weights if live else None  # what the copies are made of, if that changes
+        self.layers = self._layers(weights)
+        self._angles = self.embedding.new_empty(0, 2 * shape.head_dim)
 
     @classmethod
     def from_model(cls, model: torch.nn.Module) -> Decoder:
         """Share the parameters of a transformers model."""
         weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
-        return cls(Shape.of(model.config.to_dict(), type(model).__name__), weights)
+        return cls(Shape.of(model.config.to_dict(), type(model).__name__), weights, live=True)
 
     @classmethod
     def from_folder(cls, folder: str | Path, dtype: str | None = None, device: str | torch.device = "cpu") -> Decoder:
@@ -168,85 +171,91 @@ class Decoder:
         except (SafetensorError, ValueError, KeyError) as error:
             raise IntroError(f"{folder}: the model folder is damaged ({error}); delete it and make it again") from None
 
-    def _layer(self, i: int) -> dict[str, Tensor]:
-        prefix = f"model.layers.{i}."
-        if f"{prefix}input_layernorm.weight" not in self.weights:
-            raise KeyError(f"layer {i} of {self.shape.layers} has no weights")
-        return {name.removeprefix(prefix): tensor for name, tensor in self.weights.items() if name.startswith(prefix)}
+    def _layers(self, weights: Mapping[str, Tensor]) -> list[Layer]:
+        return [Layer.of(self.shape, weights, f"model.layers.{i}.") for i in range(self.shape.layers)]
 
-    def _rope(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """cos and sin [..., 1, head_dim] at integer positions [...]; the table grows as needed."""
-        if self._rope_length <= (needed := int(positions.max())):
-            self._rope_length = needed + 256
-            half = torch.arange(0, self.shape.head_dim, 2, device=positions.device).float()
-            frequency = self.shape.rope_theta ** (-half / self.shape.head_dim)
-            if self.shape.frequencies is not None:
-                frequency = torch.tensor(self.shape.frequencies, device=positions.device)
-            angle = torch.outer(torch.arange(self._rope_length, device=positions.device).float(), frequency)
-            angle = torch.cat([angle, angle], dim=-1)
-            dtype = self.embedding.dtype
-            scale = self.shape.rope_scale
-            self._cos, self._sin = (angle.cos() * scale).to(dtype), (angle.sin() * scale).to(dtype)
-        return self._cos[positions].unsqueeze(-2), self._sin[positions].unsqueeze(-2)
+    def refresh(self) -> None:
+        """Follow a live model whose weights have changed."""
+        if self.weights is not None:
+            self.layers = self._layers(self.weights)
 
-    def _project(self, layer: dict, x: Tensor, rope: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
-        """q, k, v as [B, heads, L, head_dim] of normalised input x [B, L, d]; q and k rotated."""
-        out = []
-        for name, heads in (("q", self.shape.heads), ("k", self.shape.kv_heads), ("v", self.shape.kv_heads)):
-            y = _linear(x, layer, f"self_attn.{name}_proj").view(*x.shape[:2], heads, self.shape.head_dim)
-            norm = layer.get(f"self_attn.{name}_norm.weight")  # Qwen3 only
-            y = y if norm is None else F.rms_norm(y, norm.shape, norm, self.shape.epsilon)
-            out.append((y if name == "v" else _rotate(y, *rope)).transpose(1, 2))
-        return tuple(out)
+    def prefill(self, tokens: Tensor, last: Tensor, cache: Cache, rows: slice, source: Tensor) -> Tensor:
+        """Hidden states [R, d] at the last tokens of prompts, whose keys and values are stored in R rows of the cache.
 
-    def forward(self, tokens: Tensor, cache: Cache, positions: Tensor, mask: Tensor | None) -> Tensor:
-        """Hidden states [B, L, d] of tokens [B, L] at absolute positions [B, L], whose keys and values are stored.
-
-        mask: None for a prefill from position 0 (causal); else [B, 1, 1, T], True where the cache may be read.
+        tokens: [P, L], padded on the right. last: [P], the index of each prompt's last token. source: [R], the prompt
+        of each row: rows that share one get copies.
         """
-        rope = self._rope(positions)
-        rows = torch.arange(len(tokens), device=tokens.device)
-        x = F.embedding(tokens, self.embedding)
-        for i, layer in enumerate(self.layers):
-            h = self._norm(x, layer["input_layernorm.weight"])
-            q, k, v = self._project(layer, h, rope)
-            if mask is None:
-                length = tokens.shape[1]
-                cache.keys[i][:, :, :length], cache.values[i][:, :, :length] = k, v
-                a = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
-            else:
-                at = positions[:, 0]
-                cache.keys[i][rows, :, at], cache.values[i][rows, :, at] = k[:, :, 0], v[:, :, 0]
-                length = mask.shape[-1]
-                a = self._attend(q, cache.keys[i][:, :, :length], cache.values[i][:, :, :length], mask)
-            a = a.transpose(1, 2).reshape(*tokens.shape, -1)
-            x = x + _linear(a, layer, "self_attn.o_proj")
-            h = self._norm(x, layer["post_attention_layernorm.weight"])
-            gate, up = _linear(h, layer, "mlp.gate_proj"), _linear(h, layer, "mlp.up_proj")
-            x = x + _linear(F.silu(gate) * up, layer, "mlp.down_proj")
-        return self._norm(x, self.weights["model.norm.weight"])
+        length = tokens.shape[1]
 
-    def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
-        return F.rms_norm(x, weight.shape, weight, self.shape.epsilon)
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            q, k, v = (t.transpose(1, 2) for t in (q, k, v))  # [P, heads, L, head_dim]
+            cache.fill(layer, rows, k[source], v[source])
+            a = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+            return a.transpose(1, 2).flatten(2)
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor, mask: Tensor) -> Tensor:
-        """One query per row over its cache. Queries that share a KV head go into one matmul: no repeat of k, v."""
-        rows, heads, _, dim = q.shape
-        shared = q.view(rows, self.shape.kv_heads, heads // self.shape.kv_heads, dim)
-        if q.dtype != torch.float32:  # a product rounded to bfloat16 loses scores that fused attention keeps in fp32
-            return F.scaled_dot_product_attention(shared, k, v, attn_mask=mask).reshape(rows, heads, 1, dim)
-        scores = shared @ k.transpose(-1, -2) * dim**-0.5  # [B, kv heads, group, T]
-        weights = scores.masked_fill(~mask, -torch.inf).softmax(-1)
-        return (weights @ v).view(rows, heads, 1, dim)
+        positions = torch.arange(length, device=tokens.device)
+        hidden = self._forward(tokens, positions, cache.length, attend)
+        return self._norm(hidden[torch.arange(len(tokens), device=tokens.device), last], self.norm)[source]
+
+    def step(self, tokens: Tensor, at: Tensor, cache: Cache, length: int) -> Tensor:
+        """Hidden states [B, d] of one token [B] at position at [B] of each of the cache's first B rows.
+
+        Its keys and values are stored; positions below `length` may be read, and `at` must lie there.
+        """
+        places = cache.places(at)
+        unread = torch.arange(length, device=at.device) > at[:, None]
+        bias = torch.zeros_like(unread, dtype=self.embedding.dtype).masked_fill_(unread, -torch.inf)[:, None, None]
+
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            cache.put(layer, places, k, v)
+            keys, values = (part[layer][: len(q), :, :length] for part in (cache.keys, cache.values))
+            # queries that share a KV head attend as one query's positions: no repeat of k, v
+            shared = q.view(len(q), self.shape.kv_heads, -1, self.shape.head_dim)
+            return F.scaled_dot_product_attention(shared, keys, values, attn_mask=bias).reshape(len(q), -1)
+
+        return self._norm(self._forward(tokens, at, cache.length, attend), self.norm)
 
     def logits(self, hidden: Tensor) -> Tensor:
         return F.linear(hidden, self.lm_head)
 
+    def _forward(self, tokens: Tensor, positions: Tensor, room: int, attend: Callable[..., Tensor]) -> Tensor:
+        """The layers over tokens [...] at integer positions below `room`, of one shape up to broadcasting.
 
-def _linear(x: Tensor, layer: dict[str, Tensor], name: str) -> Tensor:
-    return F.linear(x, layer[f"{name}.weight"], layer.get(f"{name}.bias"))
+        attend(layer, q, k, v) takes [..., heads, head_dim] and returns [..., heads * head_dim].
+        """
+        rope = F.embedding(positions, self._rope(room)).unsqueeze(-2).chunk(2, dim=-1)
+        x = F.embedding(tokens, self.embedding)
+        for i, layer in enumerate(self.layers):
+            a = attend(i, *self._project(layer, self._norm(x, layer.norm), *rope))
+            x = x + F.linear(a, *layer.o)
+            h = self._norm(x, layer.mlp_norm)
+            x = x + F.linear(F.silu(F.linear(h, *layer.gate)).mul_(F.linear(h, *layer.up)), *layer.down)
+        return x
 
+    def _project(self, layer: Layer, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
+        """q, k, v as [..., heads, head_dim] of normalised input x [..., d]; q and k rotated together."""
+        heads, kv, dim = self.shape.heads, self.shape.kv_heads, self.shape.head_dim
+        qk, v = F.linear(x, *layer.qkv).unflatten(-1, (-1, dim)).split((heads + kv, kv), dim=-2)
+        if layer.head_norm is not None:
+            qk = F.rms_norm(qk, (dim,), eps=self.shape.epsilon) * layer.head_norm
+        qk = torch.addcmul(qk * cos, qk.roll(dim // 2, -1), sin)
+        return *qk.split((heads, kv), dim=-2), v
 
-def _rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-second, first], dim=-1) * sin
+    def _rope(self, length: int) -> Tensor:
+        """cos and sin, side by side, of positions [length at least, 2 * head_dim]; the table grows as needed.
+
+        The first half of sin is negative: a rotation is x * cos + (x with its halves swapped) * sin.
+        """
+        if len(self._angles) < length:
+            device = self.embedding.device
+            half = torch.arange(0, self.shape.head_dim, 2, device=device).float()
+            frequency = self.shape.rope_theta ** (-half / self.shape.head_dim)
+            if self.shape.frequencies is not None:
+                frequency = torch.tensor(self.shape.frequencies, device=device)
+            angle = torch.outer(torch.arange(length, device=device).float(), frequency)
+            cos, sin = angle.cos(), angle.sin()
+            self._angles = (torch.cat([cos, cos, -sin, sin], dim=-1) * self.shape.rope_scale).to(self.embedding.dtype)
+        return self._angles
+
+    def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
+        return F.rms_norm(x, weight.shape, weight, self.shape.epsilon)

@@ -164,13 +164,16 @@ class TransformersEngine:
 
 @contextmanager
 def _as_it_was(model: nn.Module):
-    """Eval mode, and the global random numbers, which continuous batching seeds, put back afterwards."""
+    """Eval mode, attention as continuous batching knows it, and the global random numbers, which it seeds: put back
+    afterwards."""
     device = next(model.parameters()).device
-    training = model.training
+    training, attention = model.training, model.config._attn_implementation
     with torch.random.fork_rng([device] if device.type == "cuda" else []):
         try:
+            model.set_attn_implementation("sdpa")
             yield model.eval()
         finally:
+            model.set_attn_implementation(attention)
             model.train(training)
 
 

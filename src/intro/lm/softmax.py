@@ -31,7 +31,10 @@ def draw(p: Tensor, u: Tensor) -> Tensor:
     are fp64, since those of fp32 would lose the rare tokens. A column without probability is never returned.
     """
     rows, width = p.shape
-    size = min(width, _block(width))
+    size = _block(width)
+    if width <= size:
+        ends = p.cumsum(-1, dtype=torch.float64)
+        return _pick(p, ends, u.double() * ends[:, -1:])
     whole = width // size * size
     sums = [p[:, :whole].view(rows, -1, size).sum(-1, dtype=torch.float64)]
     if whole < width:

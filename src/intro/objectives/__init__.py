@@ -8,7 +8,7 @@ from intro.objectives.gpg import Gpg
 from intro.objectives.grpo import Grpo
 from intro.objectives.intro import Intro
 from intro.objectives.latro import Latro
-from intro.objectives.protocol import Objective, Posterior, rationale_weights
+from intro.objectives.protocol import Objective, Posterior, forward_passes, rationale_weights
 from intro.objectives.raft import RaftPlusPlus
 from intro.objectives.sft import Sft
 
@@ -27,4 +27,4 @@ def build(name: str, **options: Any) -> Objective:
     return OBJECTIVES[name](**options)
 
 
-__all__ = ["OBJECTIVES", "Objective", "Posterior", "build", "rationale_weights"]
+__all__ = ["OBJECTIVES", "Objective", "Posterior", "build", "forward_passes", "rationale_weights"]

@@ -20,7 +20,7 @@ from intro.types import Credit, Loss, Outcomes, Scored, Signal
 @dataclass(frozen=True)
 class Latro:
     needs: ClassVar[frozenset[Signal]] = frozenset(
-        {Signal.ROLLOUTS, Signal.OLD_LOGPROBS, Signal.REFERENCE, Signal.ANSWER_LOGPROB}
+        {Signal.ROLLOUTS, Signal.LOGPROBS, Signal.REFERENCE, Signal.ANSWER_LOGPROB}
     )
     normalisation: Normalisation = "sum"
     updates_per_rollout: int = 1

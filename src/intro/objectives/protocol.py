@@ -64,6 +64,16 @@ def rationale_weights(lengths: Tensor, prompts: Tensor, normalisation: Normalisa
     raise ValueError(f"normalisation: expected prompt, rationale, token or sum, found {normalisation!r}")
 
 
+def forward_passes(objective: Objective) -> float:
+    """Passes of a network per rationale that an update learns from, the one with gradient included.
+
+    Old log-probs are asked for once the policy has moved: not for the first of a step's updates.
+    """
+    asked = sum(s in objective.needs for s in (Signal.POSTERIOR, Signal.LOGPROBS, Signal.REFERENCE))
+    later = 1 - 1 / objective.updates_per_rollout
+    return 1 + asked + later * (Signal.OLD_LOGPROBS in objective.needs)
+
+
 def correct_and_complete(outcomes: Outcomes) -> Tensor:
     """The filter of Algorithm 1 [P, G]: right answer, and not cut off (a cut rationale has no end to learn)."""
     return (outcomes.rewards > 0) & ~outcomes.truncated
@@ -74,8 +84,11 @@ def group_advantage(rewards: Tensor) -> Tensor:
     return rewards - rewards.mean(dim=1, keepdim=True)
 
 
-def clipped_ratio(logp: Tensor, old_logprobs: Tensor, advantage: Tensor, clip: float) -> tuple[Tensor, Tensor]:
-    """PPO's per-token loss -min(rho A, clip(rho, 1-e, 1+e) A) [N], and where the clip acts [N] bool."""
-    rho = (logp - old_logprobs).exp()
+def clipped_ratio(logp: Tensor, old_logprobs: Tensor | None, advantage: Tensor, clip: float) -> tuple[Tensor, Tensor]:
+    """PPO's per-token loss -min(rho A, clip(rho, 1-e, 1+e) A) [N], and where the clip acts [N] bool.
+
+    Without old log-probs the policy is still the one that sampled, and rho is 1; its gradient is not zero.
+    """
+    rho = (logp - (logp.detach() if old_logprobs is None else old_logprobs)).exp()
     free, held = rho * advantage, rho.clamp(1 - clip, 1 + clip) * advantage
     return -torch.minimum(free, held), held < free

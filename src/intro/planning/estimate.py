@@ -86,16 +86,20 @@ class Planner:
 
     def update_flops(self, model: str, method: AnyMethod) -> float:
         """One step of a method: the passes that its signals need on all rationales, the update on those it keeps."""
-        from intro.objectives import OBJECTIVES
+        from intro.objectives import build
 
-        training, needs, shape = self.config.training, OBJECTIVES[method.objective].needs, self.shape(model)
+        training, shape = self.config.training, self.shape(model)
+        objective = build(method.objective, **method.options())
+        needs = objective.needs
         own = Signal.GOLD_RATIONALE not in needs
         rationales = training.prompts_per_step * (training.group_size if own else 1)
         length = self.assumed.mean_tokens if own else self.assumed.gold_tokens
         context = self.prompt + length
         forward = shape.forward_flops(rationales * context, rationales * length, context)
-        before = sum(signal in needs for signal in (Signal.OLD_LOGPROBS, Signal.REFERENCE))
-        update = 3 + (Signal.POSTERIOR in needs) + self.hardware(model).recompute
+        before = sum(signal in needs for signal in (Signal.LOGPROBS, Signal.REFERENCE))
+        # old log-probs are those of all updates of a step but the first
+        later = (1 - 1 / objective.updates_per_rollout) * (Signal.OLD_LOGPROBS in needs)
+        update = 3 + (Signal.POSTERIOR in needs) + later + self.hardware(model).recompute
         return forward * (before + self.kept(method) * update)
 
     def kept(self, method: AnyMethod) -> float:

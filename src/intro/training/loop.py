@@ -19,7 +19,7 @@ from torch import nn
 from intro.config import Hardware, Training
 from intro.lm.engine import Sampling, on_device
 from intro.lm.engines import RolloutEngine, open_engine
-from intro.objectives import Objective, Posterior
+from intro.objectives import Objective, Posterior, forward_passes
 from intro.seeds import generator_for, seed_of
 from intro.training.backend import AdamW, connect
 from intro.training.checkpoint import Scratch
@@ -116,29 +116,29 @@ class Trainer:
 
     def step(self) -> dict[str, Any]:
         """Algorithm 1, for any objective: sample, grade, score, then one update per part of the prompts."""
-        objective, settings = self.run.objective, self.run.settings
+        objective, budget = self.run.objective, self.run.settings.micro_batch_tokens
         generator = generator_for("step", self.run.seed, self.done, *self.ranks.name)
         generator = on_device(generator, next(self.networks.policy.parameters()).device)
         sample = self._sample(generator)
         with self._timed("score"):
-            passes = score(sample, objective, self.networks, settings.micro_batch_tokens)
+            passes = score(sample, objective, self.networks, budget)
+            parts = parts_of(sample, passes, objective, self.networks, budget, self.ranks)
         tally, norms, kept, trained, rate = Tally(), [], 0, 0, self.adamw.rate(self.updates)
         with self._timed("update"):
-            for part in parts_of(sample, passes, objective, self.ranks):
+            for part in parts:
                 if part.kept:  # else there is nothing to learn from, and the schedule goes on
-                    tally.merge(backward(part, self.backend, self.networks, settings.micro_batch_tokens, generator))
+                    tally.merge(backward(part, self.backend, self.networks, budget, generator))
                     norms.append(self.backend.step(self.adamw.rate(self.updates)))
                 self.updates += 1
                 kept += part.kept
                 trained += part.tokens
             self._follow()
         self.done += 1
-        forwards = passes.forwards + 1 + (self.networks.posterior is not None)
         row = {"step": self.done, "learning_rate": rate, **self._together(sample, tally, kept)}
         return row | {
             "trained_tokens": trained,
             "gradient_norm": sum(norms) / len(norms) if norms else 0.0,
-            "forward_passes": forwards,
+            "forward_passes": forward_passes(objective),
         }
 
     def _together(self, sample: Sample, tally: Tally, kept: int) -> dict[str, Any]:

@@ -35,19 +35,18 @@ class Networks:
 class Passes:
     """Log-probs that some objectives need before their loss, per rationale [|z|]; None where not asked for."""
 
-    old: list[Tensor] | None
+    logprobs: list[Tensor] | None
     reference: list[Tensor] | None
-    forwards: int  # network passes per rationale that this took
 
 
 def score(sample: Sample, objective: Objective, networks: Networks, budget: int) -> Passes:
     """The passes without gradient that `objective.needs` names, on all of the step's rationales."""
-    old = reference = None
-    if Signal.OLD_LOGPROBS in objective.needs:
-        old = logprob_pass(networks.policy, sample.rationales, budget)
+    logprobs = reference = None
+    if Signal.LOGPROBS in objective.needs:
+        logprobs = logprob_pass(networks.policy, sample.rationales, budget)
     if Signal.REFERENCE in objective.needs:
         reference = logprob_pass(networks.base, sample.rationales, budget)
-    return Passes(old, reference, (old is not None) + (reference is not None))
+    return Passes(logprobs, reference)
 
 
 def outcomes_of(sample: Sample, passes: Passes, ranks: Ranks = ALONE) -> Outcomes:
@@ -73,9 +72,9 @@ def outcomes_of(sample: Sample, passes: Passes, ranks: Ranks = ALONE) -> Outcome
     return Outcomes(
         rewards=whole(sample.rewards),
         truncated=whole(sample.truncated),
-        logprobs=total(passes.old, False),
+        logprobs=total(passes.logprobs, False),
         reference_logprobs=total(passes.reference, False),
-        answer_logprobs=total(passes.old, True) if forced else None,
+        answer_logprobs=total(passes.logprobs, True) if forced else None,
     )
 
 
@@ -92,14 +91,20 @@ class Part:
     tokens: int  # theirs
 
 
-def parts_of(sample: Sample, passes: Passes, objective: Objective, ranks: Ranks = ALONE) -> list[Part]:
-    """Split the step's prompts into `updates_per_rollout` parts; each sample is used once."""
+def parts_of(
+    sample: Sample, passes: Passes, objective: Objective, networks: Networks, budget: int, ranks: Ranks = ALONE
+) -> list[Part]:
+    """Split the step's prompts into `updates_per_rollout` parts; each sample is used once.
+
+    Called before the first update, so the policy is the one that sampled: its log-probs are the old ones of all parts
+    but the first, which meets that very policy.
+    """
     credit = objective.credit(outcomes_of(sample, passes, ranks))
     prompts, group = credit.keep.shape
     mine = [len(r.tokens) for r in sample.rationales]
     lengths = torch.tensor(ranks.weave([mine[i : i + group] for i in range(0, len(mine), group)]))  # [P, G]
     parts = []
-    for rows in torch.arange(prompts).chunk(objective.updates_per_rollout):
+    for number, rows in enumerate(torch.arange(prompts).chunk(objective.updates_per_rollout)):
         kept = torch.zeros_like(credit.keep)
         kept[rows] = credit.keep[rows]
         owners, columns = kept.nonzero(as_tuple=True)  # [K] of all ranks
@@ -107,12 +112,14 @@ def parts_of(sample: Sample, passes: Passes, objective: Objective, ranks: Ranks 
         weights = rationale_weights(counted, owners, objective.normalisation) if len(owners) else torch.empty(0)
         here = owners % ranks.size == ranks.rank
         chosen = (owners[here] // ranks.size * group + columns[here]).tolist()
+        rationales = [sample.rationales[i] for i in chosen]
+        moved = number > 0 and Signal.OLD_LOGPROBS in objective.needs
         parts.append(
             Part(
-                rationales=[sample.rationales[i] for i in chosen],
+                rationales=rationales,
                 advantage=credit.advantage[kept][here],
                 weights=weights[here],
-                old=None if passes.old is None else [passes.old[i] for i in chosen],
+                old=logprob_pass(networks.policy, rationales, budget) if moved else None,
                 reference=None if passes.reference is None else [passes.reference[i] for i in chosen],
                 kept=len(owners),
                 tokens=int(counted.sum()),

@@ -5,12 +5,12 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from intro.analysis import estimates, style
+from intro.analysis import estimates, palette, style
 from intro.analysis.frames import BASE
 from intro.analysis.inputs import Inputs
 from intro.analysis.tables import PAPER, benchmarks
 
-WITHOUT, GIVEN = style.METHODS["base"], style.OKABE_ITO["green"]
+WITHOUT, GIVEN = palette.METHODS["base"], palette.OKABE_ITO["green"]
 
 
 def draw(inputs: Inputs) -> Figure:

@@ -47,15 +47,16 @@ def _bars(panel: Axes, values: pd.Series, colours: list[str], words: str, form: 
 
 
 def _passes(panel: Axes, cost: pd.DataFrame, colours: list[str]) -> None:
-    """Forward passes filled, backward ones hollow: one square each."""
+    """Forward passes filled, backward ones hollow: a box each, a narrow one for what only some rationales need."""
     for place, (row, ink) in enumerate(zip(cost.itertuples(), colours, strict=True)):
-        forward, backward = int(row.forward_passes), int(row.backward_passes)
-        x = np.arange(forward + backward)
-        panel.scatter(x[:forward], [place] * forward, marker="s", s=62, color=ink)
-        panel.scatter(
-            x[forward:], [place] * backward, marker="s", s=62, facecolor="white", edgecolor=ink, linewidth=1.4
-        )
+        forward, backward = float(row.forward_passes), float(row.backward_passes)
+        ends = [*np.arange(1, forward + 1e-9), *([forward] if forward % 1 else [])]
+        starts = [0.0, *ends[:-1]]
+        for start, end in zip(starts, ends, strict=True):
+            panel.barh(place, end - start - 0.12, left=start, height=0.42, color=ink)
+        for start in np.arange(forward, forward + backward):
+            panel.barh(place, 0.88, left=start, height=0.42, color="white", edgecolor=ink, linewidth=1.4)
     panel.set_title("passes: ■ forward □ back", fontweight="normal", fontsize=8)
-    panel.set_xlim(-0.6, max((cost.forward_passes + cost.backward_passes).max(), 4) - 0.4)
+    panel.set_xlim(-0.1, max((cost.forward_passes + cost.backward_passes).max(), 4))
     panel.set_xticks([])
     panel.spines["bottom"].set_visible(False)

@@ -9,7 +9,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from intro.analysis import estimates, style
+from intro.analysis import estimates, palette, style
 from intro.analysis.frames import BASE
 from intro.analysis.inputs import Inputs
 from intro.analysis.verdicts import ANY, SHARED_RATE
@@ -75,7 +75,7 @@ def _scoreboard(panel: Axes, claims: pd.DataFrame) -> None:
         return
     panel.set(xlim=(0, 1), ylim=(len(claims) - 0.5, -0.5))
     for place, claim in enumerate(claims.itertuples()):
-        ink = style.VERDICTS.get(claim.verdict, style.SOFT)
+        ink = palette.VERDICTS.get(claim.verdict, style.SOFT)
         panel.plot(0.015, place, "o", ms=10.5, color=ink, clip_on=False)
         panel.text(0.015, place + 0.02, SIGNS.get(claim.verdict, "?"), color="white", ha="center", va="center",
                    fontsize=7.5, fontweight="bold")  # fmt: skip

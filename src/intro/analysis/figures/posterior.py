@@ -8,12 +8,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
 
-from intro.analysis import style
+from intro.analysis import palette, style
 from intro.analysis.inputs import Inputs
 
 HEAVY = 15  # a largest value this many medians away needs a logarithmic axis
 NAMES = {"enumeration": "every rationale\nenumerated", "bayes": "Bayes over\nsampled rationales"}
-INKS = {"enumeration": style.OKABE_ITO["green"], "bayes": style.OKABE_ITO["purple"]}
+INKS = {"enumeration": palette.OKABE_ITO["green"], "bayes": palette.OKABE_ITO["purple"]}
 
 
 def draw(inputs: Inputs) -> Figure:
@@ -28,7 +28,7 @@ def draw(inputs: Inputs) -> Figure:
     if log:
         panel.set_xscale("log")
     for place, (_, rows) in enumerate(reversed(groups)):
-        _row(panel, place, rows.kl.to_numpy(), log, INKS.get(rows.estimate.iloc[0], style.OKABE_ITO["blue"]))
+        _row(panel, place, rows.kl.to_numpy(), log, INKS.get(rows.estimate.iloc[0], palette.OKABE_ITO["blue"]))
     for value in inputs.reported[inputs.reported.table == "posterior"].value:
         panel.axvline(value, color=style.INK, lw=0.9, ls=(0, (4, 3)), zorder=1)
         panel.annotate(f"the paper's {value:g}\n(another toy)", (value, len(groups) - 0.08), (4, 0), va="top",

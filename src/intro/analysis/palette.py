@@ -1,0 +1,30 @@
+"""The colours of figures and report, in a file that needs no matplotlib: the report draws nothing."""
+
+from __future__ import annotations
+
+# Okabe and Ito (2008), told apart under every common colour blindness; its yellow is too light for lines.
+OKABE_ITO = {
+    "grey": "#8a8a8a",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+    "green": "#009E73",
+    "blue": "#0072B2",
+    "vermillion": "#D55E00",
+    "purple": "#CC79A7",
+}
+METHODS = {
+    "base": OKABE_ITO["grey"],
+    "sft": OKABE_ITO["orange"],
+    "latro": OKABE_ITO["green"],
+    "raft++": OKABE_ITO["sky"],
+    "gpg": OKABE_ITO["purple"],
+    "grpo": OKABE_ITO["blue"],
+    "intro": OKABE_ITO["vermillion"],
+}
+VERDICTS = {
+    "reproduced": OKABE_ITO["green"],
+    "contradicted": OKABE_ITO["vermillion"],
+    "inconclusive": OKABE_ITO["grey"],
+    "depends on learning rate": OKABE_ITO["orange"],
+    "not tested": "#b8b8b8",
+}
