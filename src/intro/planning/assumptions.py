@@ -59,10 +59,10 @@ def default_accelerator(config: Config) -> str:
 
 @dataclass(frozen=True, slots=True)
 class EngineSpeed:
-    """How an engine decodes. `continuous`: a finished row's place is given to the next prompt at once."""
+    """How an engine decodes. All of them give a finished row's place to the next prompt."""
 
     overhead: float  # seconds per layer and step that no roofline sees: launching kernels, Python
-    continuous: bool
+    paged: bool  # caches hold what is there; else each row has room for the longest response
 
 
 # our estimates: eager PyTorch launches some 20 kernels per layer; transformers adds its cache and module calls;

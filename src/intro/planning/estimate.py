@@ -76,7 +76,7 @@ class Planner:
     def rows(self, model: str, resident: float, lengths: Lengths, batch: int) -> int:
         """Rows decoded at once beside `resident` bytes. Paged caches hold what is there, others the longest row."""
         hardware, shape = self.hardware(model), self.shape(model)
-        ahead = lengths.mean if ENGINES[hardware.engine].continuous else lengths.limit
+        ahead = lengths.mean if ENGINES[hardware.engine].paged else lengths.limit
         free = self.accelerator.memory * 1e9 - resident
         return rows_at_once(shape, round(self.prompt + ahead), free, width_of(hardware), batch)
 

@@ -148,7 +148,7 @@ def table_of_assumptions(planner: Planner) -> str:
     engines = dict.fromkeys(model.hardware.engine for model in config.models.values())
     told = [
         ("--mean-tokens", f"{assumed.mean_tokens:.0f}", f"of a response. Lengths are exponential, cut at {limit}: "
-         f"{planner.lengths.alive(limit):.1%} are; a batch waits for its longest"),
+         f"{planner.lengths.alive(limit):.1%} are; the last rows wait for the longest"),
         ("--prompt-tokens", f"{assumed.prompt_tokens:.0f}", "a question of MATH; programs have longer ones"),
         ("--gold-tokens", f"{assumed.gold_tokens:.0f}", "a data set's rationale, what SFT learns from"),
         ("--accuracy", f"{assumed.accuracy:g}", "of rollouts, spread over problems: filters keep what is right"),
@@ -158,8 +158,8 @@ def table_of_assumptions(planner: Planner) -> str:
          "compute-bound"),
         ("--slack", f"{assumed.slack:g}", "times the arithmetic; published runs took 2.3 to 3.3 times (docs/cost.md)"),
         *((f"engine {name}", f"{1e3 * ENGINES[name].overhead:g} ms",
-           "a layer and step beside the roofline; " + ("rows refill" if ENGINES[name].continuous
-                                                       else "batches run to their end")) for name in engines),
+           "a layer and step beside the roofline; " + ("pages of caches" if ENGINES[name].paged
+                                                       else "room for the longest row")) for name in engines),
     ]  # fmt: skip
     lines = ["Assumed, because only a run could tell; the options change them:"]
     for name, value, why in told:

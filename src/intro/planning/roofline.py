@@ -72,18 +72,13 @@ class Roofline:
         return max(bandwidth, compute) + shape.layers * engine.overhead
 
     def generate(self, rows: int, prompt: float, lengths: Lengths, batch: int, engine: EngineSpeed) -> Spent:
-        """Responses to `rows` prompts, `batch` at a time: prefill, then token by token until the longest one ends."""
+        """Responses to `rows` prompts, `batch` at a time: prefill, then token by token, rows refilled as they end."""
         batch = max(1, min(batch, rows))
         prefill = self.whole(self.shape.forward_flops(rows * prompt, rows, prompt))
         flops = self.shape.forward_flops(rows * lengths.mean, context=2 * (prompt + lengths.mean))
-        if engine.continuous:
-            fill = (rows - batch) * lengths.mean / batch  # steps with every place taken
-            seconds = fill * self.step_seconds(batch, prompt + lengths.mean, engine)
-            seconds += self._drain(batch, prompt, lengths, engine)
-        else:
-            full, rest = divmod(rows, batch)
-            seconds = full * self._drain(batch, prompt, lengths, engine)
-            seconds += self._drain(rest, prompt, lengths, engine) if rest else 0.0
+        fill = (rows - batch) * lengths.mean / batch  # steps with every place taken
+        seconds = fill * self.step_seconds(batch, prompt + lengths.mean, engine)
+        seconds += self._drain(batch, prompt, lengths, engine)
         return prefill + Spent(flops, self.assumed.slack * seconds * self.devices)
 
     def _drain(self, rows: int, prompt: float, lengths: Lengths, engine: EngineSpeed) -> float:
