@@ -8,7 +8,7 @@ RUN = PATH="$$PWD/$(VENV)/bin:$$PATH"
 OFFLINE = HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1
 # what the tests and the rehearsal need beside the package; DeepSpeed is for Linux only and leaves itself out elsewhere
 EXTRAS = dev,eval,gpu,slurm
-BENCHMARKS = update memory rollouts versus_trl scaling pipeline
+BENCHMARKS = grader update memory rollouts versus_trl scaling pipeline
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -41,7 +41,7 @@ bench: $(STAMP) ## measure speed and memory on the CPU, one benchmark after the 
 
 bench-gpu: ## measure on a GPU, in 10 minutes: no .venv, the interpreter PYTHON needs torch and transformers only
 	PYTHONPATH=src "$(PYTHON)" benchmarks/gpu.py
-	PYTHONPATH=src "$(PYTHON)" benchmarks/rollouts.py --device cuda --rounds 3 --out results/benchmarks/rollouts_gpu.csv
+	PYTHONPATH=src "$(PYTHON)" benchmarks/rollouts.py --device cuda --rounds 1 --batch 64 --tokens 128 --out results/benchmarks/rollouts_gpu.csv
 
 lint: $(STAMP) ## check style of code and workflow
 	$(RUN) ruff check .

@@ -94,6 +94,7 @@ def measure(shape: str, batch: int, ragged: bool, rate: float, given: argparse.N
     dtype = "bfloat16" if shape in ("Qwen2.5-1.5B", "Qwen2.5-7B") else "float32"
     model = model_of(shape, dtype=dtype, device=given.device)
     vocabulary, (prompt, tokens) = model.config.vocab_size, LENGTHS.get(shape, USUAL)
+    tokens = given.tokens or tokens
     # with random weights all tokens are about equally likely; an end that is no token never comes
     stop = tuple(range(1, 1 + max(1, 4 * vocabulary // tokens))) if ragged else (vocabulary,)
     prompts = prompts_of(batch * (1 + ragged), prompt, vocabulary, Generator().manual_seed(given.seed))
@@ -122,10 +123,11 @@ def measure(shape: str, batch: int, ragged: bool, rate: float, given: argparse.N
 
 def main() -> None:
     arguments = parser("rollouts", __doc__, rounds=5)
-    arguments.add_argument("--shapes", nargs="+", choices=SHAPES, help="tiny, and Qwen2.5-1.5B on a GPU")
+    arguments.add_argument("--shapes", nargs="+", choices=SHAPES, help="tiny; on a GPU Qwen2.5-1.5B")
+    arguments.add_argument("--tokens", type=int, help="at most so many a response (96 of tiny, else 512)")
     arguments.add_argument("--batch", type=int, nargs="+", default=[64, 512], help="rows at a time (64 512)")
     given = arguments.parse_args()
-    shapes = given.shapes or (["tiny"] if given.device == "cpu" else ["tiny", "Qwen2.5-1.5B"])
+    shapes = given.shapes or (["tiny"] if given.device == "cpu" else ["Qwen2.5-1.5B"])
     rate = copy_rate(given.device)
     kinds = [(shape, batch, ragged) for shape in shapes for batch in given.batch for ragged in (False, True)]
     rows = [row for kind in kinds for row in measure(*kind, rate, given)]

@@ -12,7 +12,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from intro.objectives import build
 N_GRID = (1, 2, 5, 10, 20, 40)  # of the paper's Table 3
 BUDGET = 16_384  # tokens of a micro-batch
 
+Row = dict[str, Any]
 Works = dict[str, Callable[[], None]]
 
 
@@ -67,34 +67,41 @@ def sizes(given: argparse.Namespace) -> tuple[str, Works]:
     return "layers", works
 
 
-def ranks(given: argparse.Namespace) -> tuple[str, Works]:
-    """The same 16 rationales on one DeepSpeed process and on two, a thread each; processes start anew each time."""
-    return "ranks", {str(n): partial(_launch, n, given) for n in (1, 2)}
+SERIES = {"lengths": lengths, "groups": groups, "candidates": candidates, "sizes": sizes}
 
 
-SERIES = {"lengths": lengths, "groups": groups, "candidates": candidates, "sizes": sizes, "ranks": ranks}
-
-
-def measure(name: str, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def measure(name: str, given: argparse.Namespace) -> Iterator[Row]:
+    """A series in this process."""
     what, works = SERIES[name](given)
-    first, about = next(iter(works)), machine(given.device)
-    if name == "ranks":  # a process tells how long its steps took: its start is not a step
-        seconds: dict[str, list[float]] = {key: [] for key in works}
-        for _ in range(given.rounds):
-            for count in works:
-                seconds[count].append(_launch(int(count), given))
-    else:
-        seconds = interleaved(works, given.rounds, device=given.device)
-    ratios = paired(seconds, first)
-    for key, work in works.items():
-        peak = None if name == "ranks" else round(peak_bytes(work, given.device) / 2**20)
+    seconds = interleaved(works, given.rounds, device=given.device)
+    peaks = {key: round(peak_bytes(work, given.device) / 2**20) for key, work in works.items()}
+    yield from rows_of(what, seconds, peaks, given)
+
+
+def rows_of(
+    what: str, seconds: dict[str, list[float]], peaks: dict[str, int], given: argparse.Namespace
+) -> Iterator[Row]:
+    ratios, about = paired(seconds, next(iter(seconds))), machine(given.device)
+    for key, taken in seconds.items():
         yield {
             "what": what, "value": key, "ratio": ratios[key].median, "low": ratios[key].low, "high": ratios[key].high,
-            "seconds": median_interval(seconds[key]).median, "peak_mib": peak, "rounds": given.rounds, **about,
+            "seconds": median_interval(taken).median, "peak_mib": peaks.get(key), "rounds": given.rounds, **about,
         }  # fmt: skip
 
 
 # ---------------------------------------------------------------- DeepSpeed
+
+
+def ranks(given: argparse.Namespace) -> Iterator[Row]:
+    """The same 16 rationales on one DeepSpeed process and on two, a thread each.
+
+    Processes start anew in each round, and tell how long their steps took: their start is not a step.
+    """
+    seconds: dict[str, list[float]] = {"1": [], "2": []}
+    for _ in range(given.rounds):
+        for count, taken in seconds.items():
+            taken.append(_launch(int(count), given))
+    yield from rows_of("ranks", seconds, {}, given)
 
 
 def _launch(count: int, given: argparse.Namespace) -> float:
@@ -103,7 +110,18 @@ def _launch(count: int, given: argparse.Namespace) -> float:
         told = Path(folder) / "seconds"
         launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
         done = subprocess.run(
-            [*launcher, __file__, "--rank", str(count), "--out", str(told), "--device", given.device],
+            [
+                *launcher,
+                __file__,
+                "--rank",
+                str(count),
+                "--out",
+                str(told),
+                "--device",
+                given.device,
+                "--seed",
+                str(given.seed),
+            ],
             capture_output=True,
             text=True,
         )
@@ -117,19 +135,18 @@ def as_rank(given: argparse.Namespace) -> None:
     import torch
 
     from intro.config import Hardware
+    from intro.evaluation.step import IDLE_ADAMW
     from intro.training.backend import connect
     from intro.training.launch import leave
     from intro.training.rollouts import Sample
     from intro.training.update import Networks, Update, backward, parts_of, score
 
     torch.set_num_threads(1)
-    from intro.evaluation.step import IDLE_ADAMW
-
     gpus = given.rank if given.device != "cpu" else 0
     hardware = Hardware(gpus=gpus, processes=given.rank, zero=2)
     model, objective = model_of("small", device="cpu"), OBJECTIVES["intro"]
     backend = connect(Update(model, objective), IDLE_ADAMW, hardware)
-    whole, networks = sample_of(4, 4, 16, 128, model.config.vocab_size), Networks(model, model, model)
+    whole, networks = sample_of(4, 4, 16, 128, model.config.vocab_size, given.seed), Networks(model, model, model)
     mine = backend.ranks.share(range(4))
     part = Sample(
         [r for p in mine for r in whole.rationales[4 * p : 4 * p + 4]],
@@ -150,13 +167,15 @@ def as_rank(given: argparse.Namespace) -> None:
 
 def main() -> None:
     arguments = parser("scaling", __doc__, rounds=5)
-    arguments.add_argument("--only", choices=SERIES, nargs="+", default=list(SERIES), help="some of the series")
+    arguments.add_argument("--only", choices=[*SERIES, "ranks"], nargs="+", help="some of the series")
     arguments.add_argument("--rank", type=int, default=0, help=argparse.SUPPRESS)
     given = arguments.parse_args()
     if given.rank:
         as_rank(given)
     else:
-        report([row for name in given.only for row in measure(name, given)], given.out)
+        chosen = given.only or [*SERIES, "ranks"]
+        rows = [row for name in SERIES if name in chosen for row in measure(name, given)]
+        report(rows + list(ranks(given) if "ranks" in chosen else []), given.out)
 
 
 if __name__ == "__main__":

@@ -13,12 +13,11 @@ from toy import random_model, random_tokens
 no_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
-def test_buckets_are_few_and_little_above_what_is_asked() -> None:
-    """At most an eighth above, eight for each doubling, never above the most there is room for."""
+def test_buckets_are_few() -> None:
+    """Powers of two, each at least what is asked, never above the most there is room for."""
     sizes = [bucket(n, 1000) for n in range(1, 1001)]
-    assert all(n <= size <= max(n, 1.125 * n) for n, size in enumerate(sizes, start=1))
-    assert sizes == sorted(sizes) and sizes[-1] == 1000
-    assert len({s for s in sizes if 256 < s <= 512}) == 8 and len(set(sizes)) < 70
+    assert all(n <= size < 2 * n or n == size == 1 for n, size in enumerate(sizes, start=1))
+    assert sorted(set(sizes)) == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000]
     assert bucket(70, 71) == 71 and bucket(1, 1) == 1
 
 

@@ -229,7 +229,7 @@ FETCHED = plan.published(CONFIG)
 ENGINE_CODE = sources(
     *(
         f"lm/{name}.py"
-        for name in "cache decoder engine engines graphs load published sampling slots text".split()
+        for name in "cache decoder engine engines graphs load published sampling slots snapshot softmax text".split()
     ),
     "seeds.py",
 )

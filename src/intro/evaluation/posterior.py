@@ -31,7 +31,7 @@ from intro.tasks.store import read_problems
 from intro.types import Problem
 
 COLUMNS = ["model", "estimate", "problem", "rationales", "kl", "effective_sample_size", "covered"]
-BUDGET = 16_384  # padded tokens per scoring pass
+BUDGET = 16_384  # tokens per scoring pass
 
 
 @dataclass(frozen=True, slots=True)

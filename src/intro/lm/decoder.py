@@ -20,6 +20,7 @@ from torch.nn import functional as F
 
 from intro.lm.cache import Cache
 from intro.lm.snapshot import weight_files
+from intro.lm.softmax import logits_of
 from intro.types import IntroError
 
 FAMILIES = ("qwen2", "qwen3", "llama")
@@ -175,9 +176,13 @@ class Decoder:
         return [Layer.of(self.shape, weights, f"model.layers.{i}.") for i in range(self.shape.layers)]
 
     def refresh(self) -> None:
-        """Follow a live model whose weights have changed."""
+        """Follow a live model whose weights have changed. Nothing moves: graphs that were captured follow too."""
         if self.weights is not None:
-            self.layers = self._layers(self.weights)
+            for i, layer in enumerate(self.layers):
+                now = Layer.of(self.shape, self.weights, f"model.layers.{i}.")
+                for kept, new in zip((*layer.qkv, layer.head_norm), (*now.qkv, now.head_norm), strict=True):
+                    if kept is not None:
+                        kept.copy_(new)
 
     def prefill(self, tokens: Tensor, last: Tensor, cache: Cache, rows: slice, source: Tensor) -> Tensor:
         """Hidden states [R, d] at the last tokens of prompts, whose keys and values are stored in R rows of the cache.
@@ -216,7 +221,8 @@ class Decoder:
         return self._norm(self._forward(tokens, at, cache.length, attend), self.norm)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        return F.linear(hidden, self.lm_head)
+        """[B, V] of hidden states [B, d], in the precision that the losses have."""
+        return logits_of(hidden, self.lm_head)
 
     def _forward(self, tokens: Tensor, positions: Tensor, room: int, attend: Callable[..., Tensor]) -> Tensor:
         """The layers over tokens [...] at integer positions below `room`, of one shape up to broadcasting.

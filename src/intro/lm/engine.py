@@ -121,7 +121,7 @@ class Engine:
             for _ in range(self.steps):
                 length = min(slots.length, most)
                 cache.reserve(length)
-                slots.add(slice(slots.live), self.decoder.logits(step(slots.live, length)).float())
+                slots.add(slice(slots.live), self.decoder.logits(step(slots.live, length)))
                 slots.steps += 1
 
     def _admit(self, prompts: Sequence[Prompt], slots: Slots, cache: Cache) -> None:
@@ -137,7 +137,7 @@ class Engine:
             rows = slots.open([lengths[i] for i in shared])
             tokens, length, source = (torch.tensor(x, device=self.device) for x in (padded, lengths, shared))
             hidden = self.decoder.prefill(tokens, length - 1, cache, rows, source)
-            slots.add(rows, self.decoder.logits(hidden).float())
+            slots.add(rows, self.decoder.logits(hidden))
 
 
 def seed_of(generator: Generator | None) -> int:

@@ -11,9 +11,8 @@ Step = Callable[[int, int], Tensor]
 
 
 def bucket(size: int, most: int) -> int:
-    """The next size that a graph is captured for: at most an eighth above `size`, and not above `most`."""
-    unit = max(1, (1 << (size - 1).bit_length()) // 16)
-    return min(-(-size // unit) * unit, most)
+    """The next number of rows that a graph is captured for: a power of two, or `most` where that is less."""
+    return min(1 << max(size - 1, 0).bit_length(), most)
 
 
 class Graphs:
@@ -25,7 +24,7 @@ class Graphs:
     the capture, so changes in place are followed.
     """
 
-    UNIT = 128  # positions
+    UNIT = 256  # positions
 
     def __init__(self, step: Step, rows: int, length: int) -> None:
         self.step = step
@@ -35,8 +34,8 @@ class Graphs:
         self.pool = torch.cuda.graph_pool_handle()
 
     def __call__(self, rows: int, length: int) -> Tensor:
-        units = bucket(-(-length // self.UNIT), -(-self.length // self.UNIT))
-        sizes = bucket(rows, self.rows), min(units * self.UNIT, self.length)
+        # few sizes: each graph takes three steps to capture, and a call of the engine captures its own
+        sizes = bucket(rows, self.rows), min(-(-length // self.UNIT) * self.UNIT, self.length)
         if sizes not in self.captured:
             self.captured[sizes] = self._capture(*sizes)
         graph, out = self.captured[sizes]

@@ -16,10 +16,10 @@ from typing import Any, Literal
 import torch
 from torch import Generator, Tensor
 from torch.autograd.function import once_differentiable
-from torch.nn import functional as F
 
 from intro.lm import kernels, softmax
 from intro.lm.chunks import loss_by_rows, map_rows
+from intro.lm.softmax import logits_of
 from intro.types import Loss
 
 OwnToken = Literal["weighted", "unit", "excluded"]
@@ -146,15 +146,7 @@ def token_entropies(hidden: Tensor, lm_head: Tensor) -> Tensor:
 
 def log_distribution(hidden: Tensor, lm_head: Tensor) -> Tensor:
     """log pi(. | prefix) [N, V] of hidden states [N, d] under the head [V, d]: all of it, so for few rows."""
-    return _logits(hidden, lm_head).log_softmax(-1)
-
-
-def _logits(hidden: Tensor, lm_head: Tensor) -> Tensor:
-    """[N, V] in fp32 or wider. Products of narrow numbers are exact there, so nothing is rounded before the softmax."""
-    wide = torch.promote_types(hidden.dtype, torch.float32)
-    if hidden.dtype != wide and hidden.is_cuda and not torch.is_grad_enabled():
-        return torch.mm(hidden, lm_head.t(), out_dtype=wide)  # on GPUs only, and without a derivative
-    return F.linear(hidden.to(wide), lm_head.to(wide))
+    return logits_of(hidden, lm_head).log_softmax(-1)
 
 
 def _rows(logits: Tensor) -> ModuleType:
@@ -169,7 +161,7 @@ class _LogProbs(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, lm_head: Tensor, given: Tensor, candidates: Callable[[Tensor], Tensor] | None
     ) -> tuple[Tensor, Tensor]:
-        p = _logits(hidden, lm_head)
+        p = logits_of(hidden, lm_head)
         logp = _rows(p).softmax_(p, given)
         columns = given if candidates is None else candidates(p)
         if columns.shape != given.shape:
@@ -185,7 +177,7 @@ class _LogProbs(torch.autograd.Function):
         hidden, lm_head, columns = ctx.saved_tensors
         p, ctx.p = ctx.p, None
         if p is None:  # a second backward pass through the same graph: the first one has used the buffer up
-            p = _logits(hidden, lm_head)
+            p = logits_of(hidden, lm_head)
             _rows(p).softmax_(p, columns)
         by_logits = _rows(p).gradient_(p, -by_logp.sum(-1), columns, by_logp, lm_head.dtype)
         return *_through_head(by_logits, hidden, lm_head, ctx.needs_input_grad), None, None
@@ -198,7 +190,7 @@ class _Exact(torch.autograd.Function):
     def forward(
         ctx: Any, hidden: Tensor, lm_head: Tensor, posterior_hidden: Tensor, posterior_head: Tensor, clip: float
     ) -> tuple[Tensor, Tensor, Tensor]:
-        logits, told = _logits(hidden, lm_head), _logits(posterior_hidden, posterior_head)
+        logits, told = logits_of(hidden, lm_head), logits_of(posterior_hidden, posterior_head)
         loss, mass, clipped = _rows(logits).exact_(logits, told, clip)
         ctx.save_for_backward(hidden, lm_head)
         ctx.by_logits = logits
@@ -209,6 +201,7 @@ class _Exact(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, by_loss: Tensor, *_: Tensor) -> tuple[Tensor | None, ...]:
         hidden, lm_head = ctx.saved_tensors
+        # not in place: a second backward pass through the same graph needs the buffer again
         by_logits = (ctx.by_logits * by_loss[:, None]).to(lm_head.dtype)
         return *_through_head(by_logits, hidden, lm_head, ctx.needs_input_grad), None, None, None
 

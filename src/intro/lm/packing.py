@@ -90,12 +90,11 @@ def run_packed(model: nn.Module, sequences: Sequence[Sequence[int]]) -> Tensor:
     device = next(model.parameters()).device
     packing = Packing.of([len(s) for s in sequences], device)
     ids = torch.tensor([token for sequence in sequences for token in sequence], device=device)
+    unused = ids.new_zeros(1, 1, 1, 1, dtype=torch.bool)  # a mask of four dimensions keeps transformers from its own
     return model.model(
         input_ids=ids[None],
         position_ids=packing.positions[None],
-        attention_mask=ids.new_zeros(
-            1, 1, 1, 1, dtype=torch.bool
-        ),  # of no use: a 4D one keeps transformers from its own
+        attention_mask=unused,
         use_cache=False,
         packing=packing,
     ).last_hidden_state[0]

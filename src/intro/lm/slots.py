@@ -25,7 +25,8 @@ class Response:
 class Slots:
     """Up to R responses in progress. What a step reads and writes are tensors that stay where they are.
 
-    A row that has ended may be stepped on: it stays as it is. Nothing here waits for a GPU but `retire`.
+    A row that has ended may be stepped on: it stays as it is. `retire` waits for a GPU; `add` does where it cuts a
+    nucleus, and nowhere else.
     """
 
     def __init__(self, rows: int, sampling: Sampling, stops: Tensor, generator: Generator | None) -> None:

@@ -10,8 +10,18 @@ import math
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 NARROW = 64  # rows of up to so many columns are one block
+
+
+def logits_of(hidden: Tensor, lm_head: Tensor) -> Tensor:
+    """Logits [N, V] of hidden states [N, d] in fp32 or wider: products of bfloat16 numbers are exact there, so nothing
+    is rounded before the softmax."""
+    wide = torch.promote_types(hidden.dtype, torch.float32)
+    if hidden.dtype != wide and hidden.is_cuda and not torch.is_grad_enabled():
+        return torch.mm(hidden, lm_head.t(), out_dtype=wide)  # on GPUs only, and without a derivative
+    return F.linear(hidden.to(wide), lm_head.to(wide))
 
 
 def softmax_(logits: Tensor, columns: Tensor) -> Tensor:
@@ -27,8 +37,8 @@ def softmax_(logits: Tensor, columns: Tensor) -> Tensor:
 def draw(p: Tensor, u: Tensor) -> Tensor:
     """The column [r, k] at which each u in [0, 1) [r, k] falls into the cumulative sums of p [r, V]: exact sampling.
 
-    In two levels, so that a wide row is read once to add up blocks, and only the chosen blocks are looked into; sums
-    are fp64, since those of fp32 would lose the rare tokens. A column without probability is never returned.
+    In two levels, so that a wide row is read once to add up blocks, and only the chosen blocks are looked into. Sums
+    run on in fp64, since fp32 would lose the rare tokens. A column without probability is never returned.
     """
     rows, width = p.shape
     size = _block(width)
@@ -36,18 +46,21 @@ def draw(p: Tensor, u: Tensor) -> Tensor:
         ends = p.cumsum(-1, dtype=torch.float64)
         return _pick(p, ends, u.double() * ends[:, -1:])
     whole = width // size * size
-    sums = [p[:, :whole].view(rows, -1, size).sum(-1, dtype=torch.float64)]
+    sums = [p[:, :whole].view(rows, -1, size).sum(-1)]
     if whole < width:
-        sums.append(p[:, whole:].sum(-1, keepdim=True, dtype=torch.float64))
-    sums = torch.cat(sums, 1)  # [r, blocks]
+        sums.append(p[:, whole:].sum(-1, keepdim=True))
+    sums = torch.cat(sums, 1).double()  # [r, blocks]
     ends = sums.cumsum(-1)
     target = u.double() * ends[:, -1:]
     block = _pick(sums, ends, target)  # [r, k]
-    target = target - (ends - sums).gather(1, block)  # what is left of it inside the block
+    target = (target - (ends - sums).gather(1, block)).clamp_(min=0.0)  # what is left of it inside the block
     columns = block[..., None] * size + torch.arange(size, device=p.device)  # [r, k, size]
     inside = p.gather(1, columns.clamp(max=width - 1).flatten(1)).view_as(columns).double()
-    inside = inside.masked_fill_(columns >= width, 0.0).flatten(0, 1)  # [r k, size]
-    return block * size + _pick(inside, inside.cumsum(-1), target.reshape(-1, 1)).view_as(block)
+    inside = inside.masked_fill_(columns >= width, 0.0)
+    ends = inside.cumsum(-1)
+    # a block was added up in p's precision: as a share of the exact sum, what is left keeps every column's chance
+    target = target * (ends[..., -1] / sums.gather(1, block))
+    return block * size + _pick(inside.flatten(0, 1), ends.flatten(0, 1), target.view(-1, 1)).view_as(block)
 
 
 def _block(width: int) -> int:
