@@ -23,7 +23,7 @@ def main() -> None:
     arguments.add_argument("--shape", default="Qwen2.5-1.5B")
     arguments.add_argument("--layers", type=int, default=2, help="of the model (2)")
     arguments.add_argument("--prompts", type=int, default=2, help="with four rationales each (2)")
-    arguments.add_argument("--response", type=int, default=32, help="tokens of a rationale (32)")
+    arguments.add_argument("--response", type=int, default=12, help="tokens of a rationale (12)")
     given = arguments.parse_args()
     model = model_of(given.shape, layers=given.layers, device=given.device)
     sample = sample_of(given.prompts, 4, 16, given.response, model.config.vocab_size, given.seed)
