@@ -63,50 +63,29 @@ def intro_loss(
         raise ValueError(f"clip must be positive, found {clip}")
     told_head = lm_head if posterior_head is None else posterior_head
 
-    def loss_of(rows: slice, hidden: Tensor, head: Tensor) -> Loss:
+    def sampled(rows: slice, hidden: Tensor, head: Tensor) -> Loss:
+        own = tokens[rows, None][:, : own_token != "excluded"]  # [N, 1] or [N, 0]
+        logp, candidates = _LogProbs.apply(
+            hidden, head, own, lambda p: draw_candidates(p, own, n, generator)
+        )  # [N, n] log pi(z_t^i | x, z_<t)
+        with torch.no_grad():
+            log_ratio = logprobs_at(posterior_hidden[rows], told_head, candidates) - logp  # [N, n] log w, not clipped
+            correction = log_ratio.clamp(max=math.log(clip)).exp()  # [N, n] w_t^i
+            factor = correction - baseline
+            if own_token != "excluded":
+                factor[:, 0] = correction[:, 0] if own_token == "weighted" else 1.0
+        per_token = -(factor * logp).mean(-1)  # [N]
+        clipped = log_ratio > math.log(clip)
+        return Loss((weights[rows] * per_token).sum(), {"correction": correction, "clipped": clipped})
+
+    def exact(rows: slice, hidden: Tensor, head: Tensor) -> Loss:
+        # the mean over draws becomes a sum over the vocabulary, -sum_v min(p'_v, c p_v) log p_v
         told = posterior_hidden[rows].detach(), told_head.detach()
-        if n is None:
-            return _exact(hidden, head, *told, weights[rows], clip)
-        return _sampled(hidden, head, *told, tokens[rows], weights[rows], n, clip, own_token, baseline, generator)
+        per_token, mass, clipped = _Exact.apply(hidden, head, *told, clip)
+        return Loss((weights[rows] * per_token).sum(), {"correction": mass[:, None], "clipped": clipped[:, None]})
 
-    result = loss_by_rows(loss_of, policy_hidden, lm_head)
+    result = loss_by_rows(exact if n is None else sampled, policy_hidden, lm_head)
     return IntroLoss(result.loss, result.metrics["correction"], result.metrics["clipped"])
-
-
-def _sampled(
-    hidden: Tensor,
-    lm_head: Tensor,
-    posterior_hidden: Tensor,
-    posterior_head: Tensor,
-    tokens: Tensor,
-    weights: Tensor,
-    n: int,
-    clip: float,
-    own_token: OwnToken,
-    baseline: float,
-    generator: Generator | None,
-) -> Loss:
-    """n candidates per position: the policy's log-probs at them, weighted."""
-    own = tokens[:, None][:, : own_token != "excluded"]  # [N, 1] or [N, 0]
-    logp, candidates = _LogProbs.apply(
-        hidden, lm_head, own, lambda p: draw_candidates(p, own, n, generator)
-    )  # [N, n] log pi(z_t^i | x, z_<t)
-    with torch.no_grad():
-        log_ratio = logprobs_at(posterior_hidden, posterior_head, candidates) - logp  # [N, n] log w before the clip
-        correction = log_ratio.clamp(max=math.log(clip)).exp()  # [N, n] w_t^i
-        factor = correction - baseline
-        if own_token != "excluded":
-            factor[:, 0] = correction[:, 0] if own_token == "weighted" else 1.0
-    per_token = -(factor * logp).mean(-1)  # [N]
-    return Loss((weights * per_token).sum(), {"correction": correction, "clipped": log_ratio > math.log(clip)})
-
-
-def _exact(
-    hidden: Tensor, lm_head: Tensor, posterior_hidden: Tensor, posterior_head: Tensor, weights: Tensor, clip: float
-) -> Loss:
-    """n = infinity: the mean over draws is a sum over the vocabulary, -sum_v min(p'_v, c p_v) log p_v."""
-    per_token, mass, clipped = _Exact.apply(hidden, lm_head, posterior_hidden, posterior_head, clip)
-    return Loss((weights * per_token).sum(), {"correction": mass[:, None], "clipped": clipped[:, None]})
 
 
 def draw_candidates(p: Tensor, own: Tensor, n: int, generator: Generator | None) -> Tensor:

@@ -75,15 +75,49 @@ def collate(rows: list[tuple[list[int], int]]) -> tuple[Tensor, Tensor]:
     return ids, labels
 
 
+class Muon(torch.optim.Muon):
+    """Torch's Muon, but with Newton-Schulz in the weights' own precision and for all matrices of a shape at once.
+
+    Torch's casts to bf16, which a processor without such products emulates: that takes longer than the rest of a step
+    (benchmarks/pretraining.py), and processors with and without them would train different base models.
+    """
+
+    @torch.no_grad()
+    def step(self) -> None:
+        for group in self.param_groups:
+            shapes: dict[torch.Size, list[nn.Parameter]] = {}
+            for weight in group["params"]:
+                if weight.grad is not None:
+                    shapes.setdefault(weight.shape, []).append(weight)
+            for (rows, columns), weights in shapes.items():
+                momenta = [self.state[w].setdefault("momentum_buffer", torch.zeros_like(w)) for w in weights]
+                torch._foreach_lerp_(momenta, [w.grad for w in weights], 1 - group["momentum"])
+                updates = torch._foreach_lerp([w.grad for w in weights], momenta, group["momentum"])
+                directions = orthogonalised(torch.stack(updates), group["ns_coefficients"], group["ns_steps"])
+                torch._foreach_add_(weights, directions.unbind(), alpha=-group["lr"] * max(1, rows / columns) ** 0.5)
+
+
+def orthogonalised(matrices: Tensor, coefficients: tuple[float, float, float], steps: int) -> Tensor:
+    """Newton-Schulz iterations of torch's Muon: matrices [k, rows, columns] with singular values near 1."""
+    a, b, c = coefficients
+    tall = matrices.shape[1] > matrices.shape[2]
+    x = matrices.mT if tall else matrices
+    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
+    return x.mT if tall else x
+
+
 class Optimizers:
     """Muon on the matrices inside the layers, AdamW on embeddings, norms and biases; linear decay to zero."""
 
-    def __init__(self, model: nn.Module, settings: Pretraining) -> None:
+    def __init__(self, model: nn.Module, settings: Pretraining, muon: type[torch.optim.Muon] = Muon) -> None:
         matrices = [p for name, p in model.named_parameters() if p.ndim == 2 and "embed" not in name]
         chosen = {id(p) for p in matrices}
         rest = [p for p in model.parameters() if id(p) not in chosen]
         self.parts = [
-            torch.optim.Muon(matrices, lr=settings.muon_lr, weight_decay=0.0),
+            muon(matrices, lr=settings.muon_lr, weight_decay=0.0),
             torch.optim.AdamW(rest, lr=settings.adamw_lr, betas=(0.9, 0.95), weight_decay=0.0),
         ]
         self.peaks = [settings.muon_lr, settings.adamw_lr]
@@ -113,16 +147,23 @@ def pretrain(
     model.train()
     batches = bucketed_batches([len(ids) for ids, _ in rows], settings.batch, settings.steps, generator)
     for step, batch in enumerate(batches):
-        ids, labels = collate([rows[i] for i in batch])
-        logits = model(input_ids=ids, use_cache=False).logits
-        total = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="sum")
-        (total / usual).backward()
-        nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizers.step(step)
-        losses.append(float(total.detach()) / int((labels != IGNORE).sum()))
+        losses.append(train_step(model, [rows[i] for i in batch], usual, optimizers, step))
         report(step + 1, losses[-1])
     model.eval()
     return losses
+
+
+def train_step(
+    model: PreTrainedModel, rows: list[tuple[list[int], int]], tokens: float, optimizers: Optimizers, step: int
+) -> float:
+    """One step on the rows' summed loss over `tokens`; returns the loss per token (nats)."""
+    ids, labels = collate(rows)
+    logits = model(input_ids=ids, use_cache=False).logits
+    total = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), reduction="sum")
+    (total / tokens).backward()
+    nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizers.step(step)
+    return float(total.detach()) / int((labels != IGNORE).sum())
 
 
 def save_base(model: PreTrainedModel, tokenizer: Tokenizer, settings: dict[str, object], folder: Path) -> None:
