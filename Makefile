@@ -23,7 +23,7 @@ rehearsal: $(STAMP) ## walk the paper's own code path on toy checkpoints and a f
 	@$(RUN) intro summary --config config/rehearsal.yaml
 
 test: $(STAMP) ## run the tests
-	$(RUN) pytest
+	$(RUN) pytest --numprocesses auto --dist loadfile
 
 reference: $(STAMP) ## the larger run behind results/reference/tiny; needs committed code
 	@changes=$$(git status --porcelain -uno) && test -z "$$changes" || \

@@ -23,7 +23,7 @@ from intro.evaluation.timing import interleaved, machine, median_interval, paire
 from intro.objectives import build
 
 N_GRID = (1, 2, 5, 10, 20, 40)  # of the paper's Table 3
-BUDGET = 16_384  # tokens of a micro-batch
+BUDGET = 18_000  # tokens of a micro-batch: all of a sample, prompts included, at every length
 
 Row = dict[str, Any]
 Works = dict[str, Callable[[], None]]

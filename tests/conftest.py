@@ -6,6 +6,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("tests", deadline=None)  # a first example warms torch up, and workers share the cores
+settings.load_profile("tests")
 
 
 @pytest.fixture(scope="session", autouse=True)

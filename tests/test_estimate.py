@@ -179,7 +179,7 @@ def test_attention_by_hand() -> None:
     assert extra == 10 * 2 * (2 * 2 * 16 * 50)  # tokens, layers, (scores + values) x 2 FLOPs x width x positions
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.floats(20, 900), st.integers(1000, 5000))
 def test_lengths_have_the_mean_they_were_asked_for(mean: float, limit: int) -> None:
     lengths = Lengths.of(mean, limit)
@@ -208,7 +208,7 @@ def test_two_devices_share_a_step_and_cost_two_hours(paper: Config) -> None:
     assert spent[0].seconds == pytest.approx(spent[1].seconds)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(1, 3000), st.integers(1, 512), st.sampled_from(sorted(ENGINES)))
 def test_more_rows_never_take_less_time_and_never_more_than_their_share(rows: int, batch: int, engine: str) -> None:
     paper = load(CONFIGS / "paper.yaml")
@@ -318,7 +318,7 @@ def test_a_micro_batch_holds_at_least_one_row() -> None:
     assert peak(SMALL, a_load(zero(1), micro=1)) == peak(SMALL, a_load(zero(1), micro=1100))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.sampled_from(sorted(KNOWN)), st.integers(1, 63), st.integers(1, 3), st.integers(1, 20_000), st.booleans(),
     st.booleans(),

@@ -67,7 +67,7 @@ def test_same_shapes_and_seed_draw_the_same_problems() -> None:
     assert not np.array_equal(bootstrap([a], RESAMPLING), bootstrap([a], Resampling(2000, 4)))
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.lists(st.floats(0, 100), min_size=2, max_size=30), st.floats(-50, 50))
 def test_intervals_move_with_their_values(values: list[float], shift: float) -> None:
     plain = within_model([column(values)], Resampling(200, 0)).interval()

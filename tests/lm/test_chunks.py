@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -23,7 +23,6 @@ def made(n: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Te
     return hidden.requires_grad_(), other, head.requires_grad_(), tokens, torch.rand(n, generator=g, dtype=dtype)
 
 
-@settings(deadline=None)  # the first example warms torch up
 @given(st.integers(1, 30), st.integers(1, 30))
 def test_chunks_do_not_change_exact_intro(n: int, rows: int) -> None:
     """Value, both gradients and the correction factors of Eq. 7 at n = infinity, for any chunk size."""

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from intro.lm.packing import Packing, run_packed
@@ -79,7 +79,6 @@ def test_windows_are_refused() -> None:
         run_packed(model, ragged([3]))
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=8))
 def test_spreading_and_gathering_are_inverse(lengths: list[int]) -> None:
     """Tokens come back in their order, padding leaves no gradient, and positions start anew with each sequence."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import chisquare
 from torch import Tensor
@@ -26,7 +26,6 @@ def plain_draw(p: Tensor, u: Tensor) -> Tensor:
     return torch.tensor(picks)
 
 
-@settings(deadline=None)
 @given(st.sampled_from(WIDTHS), st.integers(0, 10**6))
 def test_softmax_in_place(width: int, seed: int) -> None:
     """The buffer becomes p, and log p at the columns is that of the logits."""
@@ -45,7 +44,6 @@ def test_log_probability_of_what_underflows() -> None:
     assert logits[0, 1] == 0.0
 
 
-@settings(deadline=None)
 @given(st.sampled_from(WIDTHS), st.integers(0, 10**6))
 def test_draws_are_those_of_cumulative_sums(width: int, seed: int) -> None:
     """The same u, the same column as one long cumulative sum gives, whatever the number of blocks."""
@@ -80,7 +78,6 @@ def test_draws_have_the_distribution() -> None:
     assert chisquare(seen.numpy(), (expected * seen.sum() / expected.sum()).numpy()).pvalue > 1e-3
 
 
-@settings(deadline=None)
 @given(st.integers(1, 12), st.integers(0, 10**6))
 def test_gradient_is_that_of_the_log_probabilities(k: int, seed: int) -> None:
     """d(values . log p[columns]) / d logits by autograd; columns repeat."""
@@ -93,7 +90,6 @@ def test_gradient_is_that_of_the_log_probabilities(k: int, seed: int) -> None:
     torch.testing.assert_close(got, wanted)
 
 
-@settings(deadline=None)
 @given(st.sampled_from([0.5, 1.0, 1.3, 200.0]), st.integers(0, 10**6))
 def test_exact_sum_and_its_gradient(clip: float, seed: int) -> None:
     """-sum_v min(p'_v, c p_v) log p_v with the minimum held fixed, by autograd."""

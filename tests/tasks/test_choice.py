@@ -41,7 +41,7 @@ def test_letters(response: str, verdict: Verdict) -> None:
 
 
 @given(st.lists(st.text(max_size=40), max_size=4))
-@settings(max_examples=5, deadline=None)
+@settings(max_examples=5)
 def test_a_verdict_holds_nothing_but_a_letter(texts: list[str]) -> None:
     """Whatever the response repeats of the question, no text of the benchmark gets into a result file."""
     secret = Problem("gpqa/y", "gpqa", "Q", "(A)", extra={"options": [" two  words", "two words!", "", "word\nword"]})

@@ -74,7 +74,7 @@ def test_what_equals_what(answer: str, gold: str, correct: bool) -> None:
 
 
 @given(st.integers(-(10**9), 10**9), st.integers(1, 10**4))
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 def test_equal_numbers_in_other_clothes(numerator: int, denominator: int) -> None:
     written = rf"\frac{{{numerator}}}{{{denominator}}}"
     assert compare(written, f"{3 * numerator}/{3 * denominator}").correct
@@ -83,7 +83,7 @@ def test_equal_numbers_in_other_clothes(numerator: int, denominator: int) -> Non
 
 
 @given(st.text(max_size=80), st.text(min_size=1, max_size=20))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_no_text_is_an_exception(response: str, gold: str) -> None:
     verdict = mathematics.grade_here(response, gold)
     assert isinstance(verdict, Verdict) and verdict.reason

@@ -88,7 +88,7 @@ def meet(size: int, work) -> list:
 
 
 @given(st.lists(st.integers(), max_size=20), st.integers(1, 5))
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_weaving_is_the_inverse_of_sharing(whole: list[int], size: int) -> None:
     assert meet(size, lambda ranks: ranks.weave(ranks.share(whole))) == [whole] * size
 
@@ -116,7 +116,7 @@ def drawn(right: list[int], seed: int, ranks: Ranks, forced: bool) -> Sample:
     split=st.sampled_from([(1, 1), (1, 10**6), (2, 30), (4, 1), (8, 10**6), (11, 20)]),  # ranks, budget
     seed=st.integers(0, 99),
 )
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_any_number_of_ranks_and_micro_batches_gives_the_same_gradient(
     name: str, normalisation: str, right: list[int], split: tuple[int, int], seed: int
 ) -> None:
