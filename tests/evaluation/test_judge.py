@@ -9,7 +9,7 @@ import pytest
 
 import toy
 from intro import plan
-from intro.analysis.collect import verdict_rows
+from intro.analysis.collect import verdicts_of
 from intro.config import Config, Verifier, parse
 from intro.evaluation import judge as judging
 from intro.evaluation.judge import accepted, in_template, judge, question
@@ -51,8 +51,9 @@ def test_it_reads_correct_responses_and_its_word_is_collected(config: Config, mo
     judge(config, CELL, "given")
     first = read_problems(plan.problems_file(config, "chain-2"))[0]
     assert asked == [f"{first.question} {first.answer} {j} + {j} = 0 ;" for j in range(2)]
-    rows = verdict_rows(config, [(CELL, "given")])
-    assert [(r["correct"], r["verified"]) for r in rows][:4] == [(1, 1), (1, 0), (0, None), (0, None)]
+    rows = verdicts_of(config, [(CELL, "given")])
+    assert list(rows.correct[:4]) == [1, 1, 0, 0] and list(rows.verified[:2]) == [1, 0]
+    assert rows.verified[2:].isna().all()
 
 
 def test_a_real_model_answers_every_prompt(config: Config) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from intro.plan import Cell, evaluations, grid_file, judged, method_of, suite_fi
 from intro.provenance import Stopwatch, whole_file, write_json
 from intro.tasks.store import GRID_KEYS, JUDGED_KEYS, read_jsonl
 
+AGAIN = "delete it and run `intro {}` for it again"
 KEPT = ("benchmark", "problem", "sample", "correct", "tokens", "truncated", "verified")  # of GRADE_KEYS
 
 
@@ -22,7 +24,7 @@ def collect(config: Config) -> None:
     """Write verdicts.csv.gz, scores.csv, curves.csv, metrics.csv, grid.csv, grid_verdicts.csv.gz and run.json."""
     watch, folder = Stopwatch(), config.results_dir
     resampling = Resampling(config.evaluation.resamples, config.seed)
-    verdicts = read_verdicts(config)
+    verdicts = verdicts_of(config, evaluations(config))
     grid = read_grid(config)
     cells = trained(config)
     frames = {
@@ -41,35 +43,30 @@ def collect(config: Config) -> None:
     write_json(folder / "run.json", run_record(config, watch))
 
 
-def read_verdicts(config: Config) -> pd.DataFrame:
-    """One row per graded response of every evaluation."""
-    return pd.DataFrame(verdict_rows(config, evaluations(config)))
-
-
-def verdict_rows(config: Config, asked: Iterable[tuple[Cell, str]]) -> list[dict[str, Any]]:
-    """One record per graded response; what a judge model read replaces what the grader could not verify."""
-    judges = set(judged(config))
-    rows = []
+def verdicts_of(config: Config, asked: Iterable[tuple[Cell, str]]) -> pd.DataFrame:
+    """One row per graded response; what a judge model read replaces what the grader could not verify."""
+    judges, columns = set(judged(config)), defaultdict(list)
     for cell, suite in asked:
-        graded = list(_graded(config, cell, suite))
+        graded = read_jsonl(suite_file(config, cell, suite, "grades.jsonl"), KEPT, AGAIN.format("grade"))
         if (cell, suite) in judges:
-            file = suite_file(config, cell, suite, "judged.jsonl")
-            lines = read_jsonl(file, JUDGED_KEYS, "delete it and run `intro judge` for it again")
+            lines = read_jsonl(suite_file(config, cell, suite, "judged.jsonl"), JUDGED_KEYS, AGAIN.format("judge"))
             read = {(line["problem"], line["sample"]): line["verified"] for line in lines}
-            for row in graded:
-                row["verified"] = read.get((row["problem"], row["sample"]), row["verified"])
-        rows += graded
-    return rows
+            for line in graded:
+                line["verified"] = read.get((line["problem"], line["sample"]), line["verified"])
+        for name, value in _names(config, cell, suite).items():
+            columns[name] += [value] * len(graded)
+        for key in KEPT:
+            columns[key] += [line[key] for line in graded]
+    return pd.DataFrame(columns)
 
 
-def _graded(config: Config, cell: Cell, suite: str) -> Iterator[dict[str, Any]]:
-    n = None if cell.method == "base" else getattr(method_of(config, cell.method), "n", None)
-    names = {"suite": suite, "model": cell.model, "method": cell.method, "protocol": cell.protocol}
-    pretraining = config.pretraining.seed if config.pretraining else 0  # of a checkpoint there is one
-    seeds = {"pretrain_seed": pretraining, "train_seed": cell.seed, "n": n}
-    file = suite_file(config, cell, suite, "grades.jsonl")
-    for line in read_jsonl(file, KEPT, "delete it and run `intro grade` for it again"):
-        yield names | seeds | {key: line[key] for key in KEPT}
+def _names(config: Config, cell: Cell, suite: str) -> dict[str, Any]:
+    return {
+        **{"suite": suite, "model": cell.model, "method": cell.method, "protocol": cell.protocol},
+        "pretrain_seed": config.pretraining.seed if config.pretraining else 0,  # of a checkpoint there is one
+        "train_seed": cell.seed,
+        "n": None if cell.method == "base" else getattr(method_of(config, cell.method), "n", None),
+    }
 
 
 def score_rows(config: Config, verdicts: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:

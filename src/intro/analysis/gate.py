@@ -8,7 +8,7 @@ import pandas as pd
 
 from intro import plan, provenance
 from intro.analysis import agreement
-from intro.analysis.collect import verdict_rows
+from intro.analysis.collect import verdicts_of
 from intro.analysis.compare import REPORTED
 from intro.analysis.frames import BASE, results_of
 from intro.analysis.tables import PAPER
@@ -21,7 +21,7 @@ FLAGS = {agreement.Agreement.WITHIN: "", agreement.Agreement.OUTSIDE: " **outsid
 
 def gate(config: Config, reported: Path = REPORTED) -> list[Path]:
     """Write tables/main_base.csv (a row per cell) and .md (a row per model); return their paths."""
-    results = results_of(config, pd.DataFrame(verdict_rows(config, plan.gate(config)))).under(SHARED_RATE)
+    results = results_of(config, verdicts_of(config, plan.gate(config))).under(SHARED_RATE)
     paper, reference = agreement.read_reported(reported / "reported.csv"), agreement.read_reference(config)
     frame = agreement.table_frame(results, paper, reference, "main")
     frame = frame[frame.method == BASE].drop(columns="table")

@@ -81,7 +81,7 @@ class Behind(Inputs):
 
     @cached_property
     def results(self) -> Results:
-        verdicts = pd.DataFrame(collect.verdict_rows(self.config, plan.behind(self.config, self.table)))
+        verdicts = collect.verdicts_of(self.config, plan.behind(self.config, self.table))
         return results_of(self.config, verdicts).under(SHARED_RATE)
 
     @cached_property

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from intro.provenance import whole_file
 from intro.types import IntroError, Problem
 
+LINES = 1_000  # parsed at a time
 # what each line of these files holds
 GENERATION_KEYS = ("benchmark", "problem", "sample", "tokens", "truncated", "text")
 GRADE_KEYS = ("benchmark", "problem", "sample", "correct", "reason", "extracted", "verified", "tokens", "truncated")
@@ -28,17 +30,40 @@ def read_jsonl(path: Path, keys: Iterable[str], remedy: str) -> list[dict[str, A
     """Records that all hold `keys`. Raises IntroError naming the file, the line and the `remedy`."""
     if not path.is_file():
         raise IntroError(f"{path}: no such file; {remedy}")
-    records, wanted = [], set(keys)
-    with path.open("rb") as file:  # line by line: LiveCodeBench's problems are gigabytes
-        for number, line in enumerate(file, start=1):
-            try:
-                record = json.loads(line)
-            except ValueError:
-                raise IntroError(f"{path}: line {number} is not JSON, so the file is damaged; {remedy}") from None
-            missing = wanted - set(record) if isinstance(record, dict) else wanted
-            if missing:
-                raise IntroError(f"{path}: line {number} lacks {', '.join(sorted(missing))}; {remedy}")
-            records.append(record)
+    records: list[dict[str, Any]] = []
+    wanted = set(keys)
+    with path.open("rb") as file:
+        # some lines at a time: one call of the parser each takes far longer, and LiveCodeBench's problems are gigabytes
+        while lines := list(islice(file, LINES)):
+            found = _together(lines)
+            whole = found is not None and all(wanted <= record.keys() for record in found)
+            records += found if whole else _one_by_one(lines, len(records), path, wanted, remedy)
+    return records
+
+
+def _together(lines: list[bytes]) -> list[dict[str, Any]] | None:
+    """The records of lines that hold one each, as far as can be seen from all of them; else None."""
+    if not all(line.startswith(b"{") and line.rstrip().endswith(b"}") for line in lines):
+        return None
+    try:
+        found = json.loads(b"[" + b",".join(lines) + b"]")
+    except ValueError:
+        return None
+    return found if len(found) == len(lines) else None
+
+
+def _one_by_one(lines: list[bytes], before: int, path: Path, wanted: set[str], remedy: str) -> list[dict[str, Any]]:
+    """The records of lines behind `before` others. Raises IntroError about the first that is none."""
+    records = []
+    for number, line in enumerate(lines, start=before + 1):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            raise IntroError(f"{path}: line {number} is not JSON, so the file is damaged; {remedy}") from None
+        missing = wanted - set(record) if isinstance(record, dict) else wanted
+        if missing:
+            raise IntroError(f"{path}: line {number} lacks {', '.join(sorted(missing))}; {remedy}")
+        records.append(record)
     return records
 
 

@@ -1,0 +1,65 @@
+"""JSON Lines: what is written is read, and a damaged line is one sentence that names it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from intro.tasks import store
+from intro.types import IntroError
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
+    max_leaves=3,
+)
+RECORDS = st.lists(st.dictionaries(st.text(max_size=3), VALUES, max_size=3).map(lambda d: d | {"id": 1}), max_size=9)
+REMEDY = "make it again"
+
+
+@pytest.fixture(autouse=True)
+def _few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store, "LINES", 3)
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(RECORDS)
+def test_reads_what_was_written(tmp_path: Path, records: list[dict]) -> None:
+    """Whatever the values are, and however many lines are parsed at a time."""
+    file = tmp_path / "a.jsonl"
+    store.write_jsonl(file, records)
+    assert store.read_jsonl(file, ("id",), REMEDY) == records
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(RECORDS.filter(bool), st.data())
+def test_a_cut_line_is_named(tmp_path: Path, records: list[dict], data: st.DataObject) -> None:
+    """Cut anywhere, wherever it stands; the lines behind it change nothing."""
+    lines = [json.dumps(record) for record in records]
+    at = data.draw(st.integers(0, len(lines) - 1))
+    lines[at] = lines[at][: data.draw(st.integers(0, len(lines[at]) - 1))]
+    (file := tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
+    with pytest.raises(IntroError, match=f"line {at + 1} is not JSON.*{REMEDY}"):
+        store.read_jsonl(file, ("id",), REMEDY)
+
+
+@pytest.mark.parametrize("lines, found", [
+    (['{"id": 1}, {"id": 2}', ""], "line 1 is not JSON"),
+    (['{"id": 1', '"x": 2}, {"id": 3}'], "line 1 is not JSON"),
+    (['{"id": 1}', "[]"], "line 2 lacks id"),
+    (['{"id": 1}', '{"x": 2}'], "line 2 lacks id"),
+    (['{"id": 1}'] * 4 + ["7"], "line 5 lacks id"),
+])  # fmt: skip
+def test_lines_that_only_together_are_records_are_damaged(tmp_path: Path, lines: list[str], found: str) -> None:
+    (file := tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
+    with pytest.raises(IntroError, match=found):
+        store.read_jsonl(file, ("id",), REMEDY)
+
+
+def test_no_file_is_one_sentence(tmp_path: Path) -> None:
+    with pytest.raises(IntroError, match=f"no such file; {REMEDY}"):
+        store.read_jsonl(tmp_path / "a.jsonl", ("id",), REMEDY)
