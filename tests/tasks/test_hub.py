@@ -12,10 +12,11 @@ import pytest
 from mirrors import ROWS, TRAIN, hub_config, math_row, write_mirror, write_rows
 
 from intro import config
-from intro.tasks import fetch, grading, load_source
+from intro.tasks import fetch, grading
 from intro.tasks.collections import COLLECTIONS, Collection
 from intro.tasks.hub import Hub
 from intro.tasks.prepare import prepare
+from intro.tasks.registry import load_source
 from intro.types import IntroError, Problem, Verdict
 
 COMMIT = "c" * 40

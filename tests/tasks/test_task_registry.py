@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from intro import config
-from intro.tasks import load_source
+from intro.tasks.registry import load_source
 from intro.types import IntroError
 
 TINY = Path(__file__).parents[2] / "config" / "tiny.yaml"
