@@ -8,7 +8,7 @@ RUN = PATH="$$PWD/$(VENV)/bin:$$PATH"
 OFFLINE = HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1
 # what the tests and the rehearsal need beside the package; DeepSpeed is for Linux only and leaves itself out elsewhere
 EXTRAS = dev,eval,gpu,slurm
-BENCHMARKS = grader update memory rollouts versus_trl scaling pretraining pipeline
+BENCHMARKS = grader update memory rollouts versus_trl scaling pretraining pipeline jobs
 
 help: ## list the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile

@@ -13,7 +13,7 @@ from intro.tasks import store
 from intro.types import IntroError
 
 VALUES = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(),
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
     lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(), inner, max_size=2),
     max_leaves=3,
 )
@@ -23,7 +23,7 @@ REMEDY = "make it again"
 
 @pytest.fixture(autouse=True)
 def _few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "LINES", 3)
+    monkeypatch.setattr(store, "CHUNK", 40)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -5,14 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from dataclasses import asdict
-from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from pydantic_core import from_json
 
 from intro.provenance import whole_file
 from intro.types import IntroError, Problem
 
-LINES = 1_000  # parsed at a time
+CHUNK = 1 << 20  # bytes, about, that are parsed at a time
 # what each line of these files holds
 GENERATION_KEYS = ("benchmark", "problem", "sample", "tokens", "truncated", "text")
 GRADE_KEYS = ("benchmark", "problem", "sample", "correct", "reason", "extracted", "verified", "tokens", "truncated")
@@ -34,7 +35,7 @@ def read_jsonl(path: Path, keys: Iterable[str], remedy: str) -> list[dict[str, A
     wanted = set(keys)
     with path.open("rb") as file:
         # some lines at a time: one call of the parser each takes far longer, and LiveCodeBench's problems are gigabytes
-        while lines := list(islice(file, LINES)):
+        while lines := file.readlines(CHUNK):
             found = _together(lines)
             whole = found is not None and all(wanted <= record.keys() for record in found)
             records += found if whole else _one_by_one(lines, len(records), path, wanted, remedy)
@@ -42,11 +43,11 @@ def read_jsonl(path: Path, keys: Iterable[str], remedy: str) -> list[dict[str, A
 
 
 def _together(lines: list[bytes]) -> list[dict[str, Any]] | None:
-    """The records of lines that hold one each, as far as can be seen from all of them; else None."""
+    """The records of lines that hold one each, by a parser that is quick and takes less than json does; else None."""
     if not all(line.startswith(b"{") and line.rstrip().endswith(b"}") for line in lines):
         return None
     try:
-        found = json.loads(b"[" + b",".join(lines) + b"]")
+        found = from_json(b"[" + b",".join(lines) + b"]")
     except ValueError:
         return None
     return found if len(found) == len(lines) else None
