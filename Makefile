@@ -7,7 +7,9 @@ STAMP = $(VENV)/.installed
 RUN = PATH="$$PWD/$(VENV)/bin:$$PATH"
 OFFLINE = HF_HUB_OFFLINE=1 HF_DATASETS_OFFLINE=1
 # what the tests and the rehearsal need beside the package; DeepSpeed is for Linux only and leaves itself out elsewhere
-EXTRAS = dev,eval,gpu,slurm
+EXTRAS = dev,eval,gpu
+# for the tests alone: where it is installed, every start of snakemake imports it, which takes half a second
+SLURM = snakemake-executor-plugin-slurm
 BENCHMARKS = grader update memory rollouts versus_trl scaling pretraining pipeline jobs
 
 help: ## list the targets
@@ -23,6 +25,7 @@ rehearsal: $(STAMP) ## walk the paper's own code path on toy checkpoints and a f
 	@$(RUN) intro summary --config config/rehearsal.yaml
 
 test: $(STAMP) ## run the tests
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(SLURM)
 	$(RUN) pytest --numprocesses auto --dist loadfile
 
 reference: $(STAMP) ## the larger run behind results/reference/tiny; needs committed code

@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+from importlib.util import find_spec
 from pathlib import Path
 
 import pandas as pd
@@ -101,7 +102,16 @@ def test_every_config_plans_its_whole_dag(tree: Path, config: str) -> None:
     assert evaluated(jobs) == evaluated(jobs, "grade") == processes
 
 
-@pytest.mark.parametrize("profile", ["a100", "slurm"])
+SLURM = pytest.param(
+    "slurm",
+    marks=pytest.mark.skipif(
+        find_spec("snakemake_executor_plugin_slurm") is None,
+        reason="needs Snakemake's SLURM plugin, which `make test` and `pip install -e '.[slurm]'` install",
+    ),
+)
+
+
+@pytest.mark.parametrize("profile", ["a100", SLURM])
 def test_profiles_list_every_cell_of_the_papers_tables(tree: Path, profile: str) -> None:
     """Each chooses paper.yaml itself, needs neither GPU nor SLURM to plan, and names no tiny model.
 
@@ -121,9 +131,10 @@ def test_profiles_list_every_cell_of_the_papers_tables(tree: Path, profile: str)
     assert "results/tiny" not in text and "qwen2-s" not in text
 
 
-def test_profiles_set_what_there_is(tree: Path) -> None:
+@pytest.mark.parametrize("profile", [SLURM])
+def test_profiles_set_what_there_is(tree: Path, profile: str) -> None:
     """A profile names rules of the paper's DAG only, and each that generates or grades: a GPU, and enough cores."""
-    text = tool(tree, "snakemake", "--dry-run", "--profile", "profiles/slurm", "--quiet", "rules")
+    text = tool(tree, "snakemake", "--dry-run", "--profile", f"profiles/{profile}", "--quiet", "rules")
     rules = set(planned(text))
     evaluating = {rule for rule in rules if rule.startswith(("generate_", "grade_"))}
     slurm, a100 = (yaml.safe_load((tree / f"profiles/{name}/config.yaml").read_text()) for name in ("slurm", "a100"))
