@@ -25,7 +25,8 @@ rehearsal: $(STAMP) ## walk the paper's own code path on toy checkpoints and a f
 	@$(RUN) intro summary --config config/rehearsal.yaml
 
 test: $(STAMP) ## run the tests
-	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(SLURM)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(SLURM) || \
+	  echo "$(SLURM) could not be installed: its tests are skipped" >&2
 	$(RUN) pytest --numprocesses auto --dist loadfile
 
 reference: $(STAMP) ## the larger run behind results/reference/tiny; needs committed code

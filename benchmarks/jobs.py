@@ -35,7 +35,7 @@ RECORDS = {
 
 
 def measure(folder: Path) -> Iterator[dict[str, Any]]:
-    """A row per rule, in the order of RECORDS; ends the process where the run left no such times."""
+    """A row per rule that the run left times and records of, in the order of RECORDS."""
     for rule, pattern in RECORDS.items():
         times = [*folder.glob(f"benchmarks/{rule}.tsv"), *folder.glob(f"benchmarks/{rule}/*.tsv")]
         records = [json.loads(file.read_text()) for file in folder.glob(pattern)]

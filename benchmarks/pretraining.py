@@ -1,8 +1,8 @@
 """What Muon adds to a step of pretraining: `python benchmarks/pretraining.py [--out FILE]`.
 
 Steps of the tiny scale's base models on their corpus, as `intro pretrain` makes them, with our Muon and with torch's,
-whose Newton-Schulz runs in bfloat16. The two take turns on copies of one model and see the same batches. `muon` is the
-share of a step that it takes.
+whose Newton-Schulz runs in bfloat16. The two take turns on copies of one model and see the same batches.
+`share_of_muon` is what it takes of a step.
 """
 
 from __future__ import annotations
@@ -23,19 +23,26 @@ OURS, TORCHS = "fp32, by shape", "torch's, bf16"
 BATCHES = 50
 
 
+class Corpus:
+    """Some batches of the world's documents; all models train on them."""
+
+    def __init__(self, config: Config) -> None:
+        source, batch = load_source(config.data, config.prompts, config.seed), config.pretraining.batch
+        self.tokenizer = source.build_tokenizer()
+        rows = pretrain.encode_corpus(source.corpus("clean", BATCHES * batch), self.tokenizer)
+        lengths = [len(ids) for ids, _ in rows]
+        order = torch.Generator().manual_seed(config.seed)
+        chosen = pretrain.bucketed_batches(lengths, batch, BATCHES, order)
+        self.batches = [[rows[i] for i in members] for members in chosen]
+        self.tokens = float(batch * sum(lengths) // len(lengths))  # of a batch
+
+
 class Step:
     """A call is one training step; what Muon took of each is in `muon`."""
 
-    def __init__(self, config: Config, name: str, muon: type[torch.optim.Muon]) -> None:
-        source = load_source(config.data, config.prompts, config.seed)
-        tokenizer = source.build_tokenizer()
-        rows = pretrain.encode_corpus(source.corpus("clean", BATCHES * config.pretraining.batch), tokenizer)
-        order = torch.Generator().manual_seed(config.seed)
-        lengths = [len(ids) for ids, _ in rows]
-        chosen = pretrain.bucketed_batches(lengths, config.pretraining.batch, BATCHES, order)
-        self.batches = cycle([[rows[i] for i in batch] for batch in chosen])
-        self.tokens = float(config.pretraining.batch * sum(lengths) // len(lengths))
-        self.model = pretrain.build_model(config.models[name], tokenizer, stages.CONTEXT, config.seed)
+    def __init__(self, config: Config, name: str, corpus: Corpus, muon: type[torch.optim.Muon]) -> None:
+        self.batches, self.tokens = cycle(corpus.batches), corpus.tokens
+        self.model = pretrain.build_model(config.models[name], corpus.tokenizer, stages.CONTEXT, config.seed)
         self.model.train()
         self.optimizers = pretrain.Optimizers(self.model, config.pretraining, muon)
         self.muon: list[float] = []
@@ -56,9 +63,10 @@ def main() -> None:
     given = arguments.parse_args()
     torch.set_num_threads(1)  # as the pipeline runs it
     config = load(given.config)
-    rows = []
+    corpus, rows = Corpus(config), []
     for name in config.models:
-        works = {OURS: Step(config, name, pretrain.Muon), TORCHS: Step(config, name, torch.optim.Muon)}
+        muons = {OURS: pretrain.Muon, TORCHS: torch.optim.Muon}
+        works = {label: Step(config, name, corpus, muon) for label, muon in muons.items()}
         seconds = interleaved(works, given.rounds)
         for label, ratio in paired(seconds, OURS).items():
             share = median(m / s for m, s in zip(works[label].muon[1:], seconds[label], strict=True))

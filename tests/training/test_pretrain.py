@@ -98,14 +98,18 @@ def test_corpus_smaller_than_a_batch_is_one_sentence() -> None:
         bucketed_batches([5, 5, 5], 8, 1, torch.Generator())
 
 
-def test_muon_is_torchs_but_for_rounding() -> None:
+@pytest.mark.parametrize("options", [
+    {"weight_decay": 0.0},
+    {"weight_decay": 0.1, "nesterov": False, "momentum": 0.8, "adjust_lr_fn": "match_rms_adamw"},
+])  # fmt: skip
+def test_muon_is_torchs_but_for_rounding(options: dict) -> None:
     """Five steps on fresh gradients, matrices that share a shape and one without gradient: torch's rounds to bf16."""
     generator = torch.Generator().manual_seed(0)
     shapes = [(24, 24), (12, 24), (24, 12), (24, 24), (40, 8)]
     theirs = [torch.nn.Parameter(torch.randn(shape, generator=generator)) for shape in shapes]
     ours = [torch.nn.Parameter(p.detach().clone()) for p in theirs]
     start = [p.detach().clone() for p in ours]
-    optimizers = torch.optim.Muon(theirs, lr=0.02, weight_decay=0.0), Muon(ours, lr=0.02, weight_decay=0.0)
+    optimizers = torch.optim.Muon(theirs, lr=0.02, **options), Muon(ours, lr=0.02, **options)
     for _ in range(5):
         for a, b in zip(theirs[:-1], ours[:-1], strict=True):
             a.grad = torch.randn(a.shape, generator=generator)
@@ -122,7 +126,7 @@ def test_newton_schulz_flattens_singular_values(rows: int, columns: int) -> None
     """Each matrix of a stack by itself, in fp64 beside the same polynomial of its singular values."""
     stack = torch.randn(3, rows, columns, generator=torch.Generator().manual_seed(rows), dtype=torch.float64)
     a, b, c = 3.4445, -4.7750, 2.0315
-    got = orthogonalised(stack, (a, b, c), 5)
+    got = orthogonalised(stack, (a, b, c), 5, 1e-7)
     for matrix, result in zip(stack, got, strict=True):
         u, s, v = torch.linalg.svd(matrix, full_matrices=False)
         s = s / matrix.norm()

@@ -14,9 +14,8 @@ from intro.analysis.stats import Resampling, within_model
 from intro.config import Config
 from intro.plan import Cell, evaluations, grid_file, judged, method_of, suite_file, trained, validated
 from intro.provenance import Stopwatch, whole_file, write_json
-from intro.tasks.store import GRID_KEYS, JUDGED_KEYS, read_jsonl
+from intro.tasks.store import AGAIN, GRID_KEYS, JUDGED_KEYS, read_jsonl
 
-AGAIN = "delete it and run `intro {}` for it again"
 KEPT = ("benchmark", "problem", "sample", "correct", "tokens", "truncated", "verified")  # of GRADE_KEYS
 
 

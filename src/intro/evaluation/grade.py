@@ -11,7 +11,7 @@ from intro.config import Config
 from intro.plan import Cell, check_evaluation, problems_file, suite_file
 from intro.provenance import Stopwatch, write_json
 from intro.tasks.registry import TaskSource, load_source
-from intro.tasks.store import GENERATION_KEYS, GRADE_KEYS, read_jsonl, read_problems, write_jsonl
+from intro.tasks.store import AGAIN, GENERATION_KEYS, GRADE_KEYS, read_jsonl, read_problems, write_jsonl
 from intro.types import IntroError
 
 
@@ -33,7 +33,7 @@ def graded(config: Config, suite: str, file: Path, source: TaskSource) -> list[d
     """A line per response of a file of generations. Raises IntroError where they are not those of the suite."""
     benchmarks = config.evaluation.suites[suite].benchmarks
     known = {p.id: p for b in benchmarks for p in read_problems(problems_file(config, b))}
-    responses = read_jsonl(file, GENERATION_KEYS, "delete it and run `intro generate` for it again")
+    responses = read_jsonl(file, GENERATION_KEYS, AGAIN.format("generate"))
     for line in responses:
         if line["problem"] not in known:
             raise IntroError(f"{file}: problem '{line['problem']}' is not in the suite's problems; generate it again")
@@ -60,7 +60,7 @@ def check_complete(file: Path, lines: list[dict[str, Any]], config: Config, know
     if not len(lines) == distinct == expected:
         raise IntroError(
             f"{file}: expected {expected} different responses, found {distinct} in {len(lines)} lines; "
-            "delete it and run `intro generate` for it again"
+            + AGAIN.format("generate")
         )
 
 

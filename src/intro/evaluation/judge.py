@@ -12,7 +12,7 @@ from intro.lm.published import serve
 from intro.lm.text import Text
 from intro.plan import Cell, check_evaluation, judge_folder, problems_file, suite_file
 from intro.provenance import Stopwatch, write_json
-from intro.tasks.store import GENERATION_KEYS, GRADE_KEYS, JUDGED_KEYS, read_jsonl, read_problems, write_jsonl
+from intro.tasks.store import AGAIN, GENERATION_KEYS, GRADE_KEYS, JUDGED_KEYS, read_jsonl, read_problems, write_jsonl
 from intro.types import IntroError, Problem
 
 
@@ -25,10 +25,10 @@ def judge(config: Config, cell: Cell, suite: str) -> None:
     file = suite_file(config, cell, suite, "generations.jsonl")
     texts = {
         (line["problem"], line["sample"]): line["text"]
-        for line in read_jsonl(file, GENERATION_KEYS, "delete it and run `intro generate` for it again")
+        for line in read_jsonl(file, GENERATION_KEYS, AGAIN.format("generate"))
     }
     graded = suite_file(config, cell, suite, "grades.jsonl")
-    grades = read_jsonl(graded, GRADE_KEYS, "delete it and run `intro grade` for it again")
+    grades = read_jsonl(graded, GRADE_KEYS, AGAIN.format("grade"))
     right = [line for line in grades if line["correct"]]
     known = {
         p.id: p for b in config.evaluation.suites[suite].benchmarks for p in read_problems(problems_file(config, b))

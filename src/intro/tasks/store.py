@@ -19,6 +19,7 @@ GENERATION_KEYS = ("benchmark", "problem", "sample", "tokens", "truncated", "tex
 GRADE_KEYS = ("benchmark", "problem", "sample", "correct", "reason", "extracted", "verified", "tokens", "truncated")
 JUDGED_KEYS = ("benchmark", "problem", "sample", "verified", "reply")
 GRID_KEYS = ("model", "method", "lr", "train_seed", "benchmark", "problem", "correct", "tokens")
+AGAIN = "delete it and run `intro {}` for it again"  # the remedy for a damaged one, by the command that makes it
 
 
 def write_jsonl(path: Path, records: Iterable[dict[str, Any]]) -> None:
@@ -36,13 +37,12 @@ def read_jsonl(path: Path, keys: Iterable[str], remedy: str) -> list[dict[str, A
     with path.open("rb") as file:
         # some lines at a time: one call of the parser each takes far longer, and LiveCodeBench's problems are gigabytes
         while lines := file.readlines(CHUNK):
-            found = _together(lines)
-            whole = found is not None and all(wanted <= record.keys() for record in found)
-            records += found if whole else _one_by_one(lines, len(records), path, wanted, remedy)
+            found = _together(lines, wanted)
+            records += _one_by_one(lines, len(records), path, wanted, remedy) if found is None else found
     return records
 
 
-def _together(lines: list[bytes]) -> list[dict[str, Any]] | None:
+def _together(lines: list[bytes], wanted: set[str]) -> list[dict[str, Any]] | None:
     """The records of lines that hold one each, by a parser that is quick and takes less than json does; else None."""
     if not all(line.startswith(b"{") and line.rstrip().endswith(b"}") for line in lines):
         return None
@@ -50,7 +50,7 @@ def _together(lines: list[bytes]) -> list[dict[str, Any]] | None:
         found = from_json(b"[" + b",".join(lines) + b"]")
     except ValueError:
         return None
-    return found if len(found) == len(lines) else None
+    return found if len(found) == len(lines) and all(wanted <= record.keys() for record in found) else None
 
 
 def _one_by_one(lines: list[bytes], before: int, path: Path, wanted: set[str], remedy: str) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.optim._muon import _adjust_lr
 
 from intro.config import Model, Pretraining
 from intro.types import IntroError
@@ -85,24 +87,31 @@ class Muon(torch.optim.Muon):
     @torch.no_grad()
     def step(self) -> None:
         for group in self.param_groups:
-            shapes: dict[torch.Size, list[nn.Parameter]] = {}
-            for weight in group["params"]:
-                if weight.grad is not None:
-                    shapes.setdefault(weight.shape, []).append(weight)
-            for (rows, columns), weights in shapes.items():
-                momenta = [self.state[w].setdefault("momentum_buffer", torch.zeros_like(w)) for w in weights]
-                torch._foreach_lerp_(momenta, [w.grad for w in weights], 1 - group["momentum"])
-                updates = torch._foreach_lerp([w.grad for w in weights], momenta, group["momentum"])
-                directions = orthogonalised(torch.stack(updates), group["ns_coefficients"], group["ns_steps"])
-                torch._foreach_add_(weights, directions.unbind(), alpha=-group["lr"] * max(1, rows / columns) ** 0.5)
+            weights: list[nn.Parameter] = []
+            gradients: list[Tensor] = []
+            momenta: list[Tensor] = []
+            self._init_group(group, weights, gradients, momenta)
+            if not weights:
+                continue
+            torch._foreach_lerp_(momenta, gradients, 1 - group["momentum"])
+            updates = torch._foreach_lerp(gradients, momenta, group["momentum"]) if group["nesterov"] else momenta
+            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+            by_shape: dict[torch.Size, list[int]] = defaultdict(list)
+            for i, weight in enumerate(weights):
+                by_shape[weight.shape].append(i)
+            iteration = group["ns_coefficients"], group["ns_steps"], group["eps"]
+            for shape, members in by_shape.items():
+                directions = orthogonalised(torch.stack([updates[i] for i in members]), *iteration)
+                rate = _adjust_lr(group["lr"], group["adjust_lr_fn"], shape)
+                torch._foreach_add_([weights[i] for i in members], directions.unbind(), alpha=-rate)
 
 
-def orthogonalised(matrices: Tensor, coefficients: tuple[float, float, float], steps: int) -> Tensor:
+def orthogonalised(matrices: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
     """Newton-Schulz iterations of torch's Muon: matrices [k, rows, columns] with singular values near 1."""
     a, b, c = coefficients
     tall = matrices.shape[1] > matrices.shape[2]
     x = matrices.mT if tall else matrices
-    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=1e-7)
+    x = x / torch.linalg.matrix_norm(x, keepdim=True).clamp(min=eps)
     for _ in range(steps):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
