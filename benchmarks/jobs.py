@@ -19,7 +19,7 @@ from intro.config import load
 # the records that the jobs of a rule write beside their results, below the run's folder
 RECORDS = {
     "make_data": "problems/record.json",
-    "pretrain": "models/*/record.json",
+    "pretrain": "models/*/*/record.json",
     "sweep": "grid/*/*.record.json",
     "select": "protocol.json",
     "train": "runs/*/*/*/*/record.json",

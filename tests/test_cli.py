@@ -108,7 +108,7 @@ def test_results_folder_that_cannot_be_written(
 
 def test_model_folder_that_is_none(toy_config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Empty, or with weights that are cut off: the folder is named."""
-    folder = tmp_path / "results/toy/models/qwen2-s"
+    folder = tmp_path / "results/toy/models/qwen2-s/seed0"
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:100])
     base = ("generate", "--model", "qwen2-s", "--method", "base", "--suite", "main")

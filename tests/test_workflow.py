@@ -235,7 +235,7 @@ def test_models_are_ordinary_hugging_face_folders(smoke: Path) -> None:
     """AutoModelForCausalLM and AutoTokenizer load a base and a trained model."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    for folder in ("models/qwen3-m", "runs/qwen3-m/intro/paper/seed0/final"):
+    for folder in ("models/qwen3-m/seed0", "runs/qwen3-m/intro/paper/seed0/final"):
         path = smoke / "results/smoke" / folder
         model, tokenizer = AutoModelForCausalLM.from_pretrained(path), AutoTokenizer.from_pretrained(path)
         ids = tokenizer("3 + 4 :", return_tensors="pt").input_ids

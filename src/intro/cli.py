@@ -22,7 +22,7 @@ ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Config file.
 ModelOption = Annotated[str, typer.Option("--model", help="Model id of the config.")]
 MethodOption = Annotated[str, typer.Option("--method", help="Method of the config, or base.")]
 ProtocolOption = Annotated[str, typer.Option("--protocol", help="paper (shared rate), tuned, or base.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Training seed.")]
+SeedOption = Annotated[int, typer.Option("--seed", help="Training seed; of a base model the one of its pretraining.")]
 SuiteOption = Annotated[str, typer.Option("--suite", help="Suite of benchmarks of the config.")]
 SuitesOption = Annotated[list[str], typer.Option("--suite", help="Suite of the config; may be given several times.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Torch threads.")]
@@ -91,13 +91,15 @@ def data(config: ConfigOption = DEFAULT) -> None:
 
 
 @app.command()
-def pretrain(model: ModelOption, config: ConfigOption = DEFAULT, threads: ThreadsOption = 1) -> None:
+def pretrain(
+    model: ModelOption, config: ConfigOption = DEFAULT, seed: SeedOption = 0, threads: ThreadsOption = 1
+) -> None:
     """Train a tiny base model and save it as a Hugging Face folder."""
     loaded = _load(config)
     _threads(threads)
     from intro.training.stages import pretrain_base
 
-    pretrain_base(loaded, model)
+    pretrain_base(loaded, model, seed)
 
 
 @app.command()

@@ -66,7 +66,8 @@ class Pretraining(Record):
     batch: Count
     muon_lr: Positive
     adamw_lr: Positive
-    seed: int = 0
+    # one base model each; training seeds start from them in turn
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)] = [0]
 
 
 class Serving(Record):

@@ -11,7 +11,8 @@ from intro.types import IntroError
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """One model under one method: a column of scores. The base model is method and protocol "base", seed 0."""
+    """One model under one method: a column of scores. Method and protocol "base" are a model before any training; its
+    `seed` is the one it was pretrained with."""
 
     model: str
     method: str
@@ -21,12 +22,35 @@ class Cell:
     def folder(self, config: Config) -> Path:
         return config.results_dir / "runs" / self.model / self.method / self.protocol / f"seed{self.seed}"
 
+    def pretraining_seed(self, config: Config) -> int:
+        """Of the base model that this cell is or starts from."""
+        return self.seed if self.method == "base" else starting_seed(config, self.model, self.seed)
+
+    def base(self, config: Config) -> Path:
+        """The folder of the base model that this cell is or starts from."""
+        return base_folder(config, self.model, self.pretraining_seed(config))
+
     def weights(self, config: Config) -> Path:
-        return base_folder(config, self.model) if self.method == "base" else self.folder(config) / "final"
+        return self.base(config) if self.method == "base" else self.folder(config) / "final"
 
 
-def base_folder(config: Config, model: str) -> Path:
-    return config.results_dir / "models" / model
+def pretraining_seeds(config: Config, model: str) -> list[int]:
+    """One for each base model of this name; of a published checkpoint there is one."""
+    return [0] if isinstance(config.models[model], Checkpoint) else config.pretraining.seeds
+
+
+def starting_seed(config: Config, model: str, train_seed: int) -> int:
+    """The pretraining seed of the base model that a training run starts from: runs take them in turn."""
+    seeds = pretraining_seeds(config, model)
+    return seeds[train_seed % len(seeds)]
+
+
+def base_folder(config: Config, model: str, seed: int | None = None) -> Path:
+    """A base model; of several pretraining seeds the first where none is named."""
+    folder = config.results_dir / "models" / model
+    if isinstance(config.models[model], Checkpoint):
+        return folder
+    return folder / f"seed{config.pretraining.seeds[0] if seed is None else seed}"
 
 
 def suite_file(config: Config, cell: Cell, suite: str, name: str) -> Path:
@@ -80,6 +104,11 @@ def splits(config: Config) -> list[str]:
     return [*config.data.benchmarks, "train", "validation", *corpus]
 
 
+def bases(config: Config) -> list[tuple[str, int]]:
+    """Every base model and its pretraining seed."""
+    return [(model, seed) for model in config.models for seed in pretraining_seeds(config, model)]
+
+
 def trained(config: Config) -> list[Cell]:
     """Every training run: the table's methods on all models, the n-grid and the controls on theirs."""
     table = [(model, method) for model in config.models for method in config.methods]
@@ -96,7 +125,7 @@ def trained(config: Config) -> list[Cell]:
 
 def evaluations(config: Config) -> list[tuple[Cell, str]]:
     """Every (cell, suite) to generate: a suite without lists of models or methods wants all."""
-    cells = [Cell(model, "base", "base", 0) for model in config.models] + trained(config)
+    cells = [Cell(model, "base", "base", seed) for model, seed in bases(config)] + trained(config)
     return [
         (cell, name)
         for name, suite in config.evaluation.suites.items()
@@ -138,6 +167,11 @@ def judged(config: Config) -> list[tuple[Cell, str]]:
 def gate(config: Config) -> list[tuple[Cell, str]]:
     """Base models on Table 1's benchmarks: what should agree with the paper before anyone pays for training."""
     return [(cell, suite) for cell, suite in evaluations(config) if suite == "main" and cell.method == "base"]
+
+
+def swept_base(config: Config, model: str) -> Path:
+    """The base model that the learning rates are swept from: the one of the first training seed."""
+    return base_folder(config, model, starting_seed(config, model, config.training.train_seeds[0]))
 
 
 def sweeps(config: Config) -> list[tuple[str, str]]:

@@ -304,6 +304,16 @@ def test_a_single_base_run_is_held_against_every_training_run() -> None:
     assert difference(trained, base).to_numpy().tolist() == [[1.0, 2.0], [3.0, 4.0]]
 
 
+def test_runs_from_several_base_models_are_held_against_their_own() -> None:
+    """Base models of one name differ by more than methods do: another run's base would be no comparison."""
+    index = pd.MultiIndex.from_product([["b"], ["p", "q"]], names=["benchmark", "problem"])
+    names = ["pretrain_seed", "train_seed"]
+    base = pd.DataFrame([[10.0, 50.0], [20.0, 60.0]], index, pd.MultiIndex.from_tuples([(0, 0), (1, 0)], names=names))
+    runs = pd.MultiIndex.from_tuples([(0, 0), (1, 1), (0, 2)], names=names)
+    trained = pd.DataFrame([[11.0, 52.0, 13.0], [21.0, 62.0, 23.0]], index, runs)
+    assert difference(trained, base).to_numpy().tolist() == [[1.0, 2.0, 3.0], [1.0, 2.0, 3.0]]
+
+
 # ---------------------------------------------------------------- files
 
 

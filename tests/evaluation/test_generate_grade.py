@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -66,11 +67,12 @@ def test_scores_are_percentages_of_what_was_solved(generated: Config) -> None:
 
 
 def test_generation_repeats_and_says_where_it_came_from(generated: Config) -> None:
-    """The same config gives the same file; a training seed of its own gives another; the record has the hash."""
+    """The same config gives the same file; another seed of the same weights another; the record has the hash."""
     before = file_of(generated, "generations.jsonl").read_bytes()
     generate(generated, BASE, ["main"])
     assert file_of(generated, "generations.jsonl").read_bytes() == before
-    other = Cell("qwen2-s", "base", "base", 1)
+    other = Cell("qwen2-s", "intro", "paper", 1)
+    shutil.copytree(BASE.weights(generated), other.weights(generated))
     generate(generated, other, ["main"])
     assert suite_file(generated, other, "main", "generations.jsonl").read_bytes() != before
     record = json.loads(file_of(generated, "generations.record.json").read_text())
@@ -79,8 +81,6 @@ def test_generation_repeats_and_says_where_it_came_from(generated: Config) -> No
 
 def test_no_cell_has_random_numbers_of_its_own(generated: Config) -> None:
     """A checkpoint equal to the base answers word for word like it: paired differences are of the weights alone."""
-    import shutil
-
     trained = Cell("qwen2-s", "intro", "paper", 0)
     shutil.copytree(BASE.weights(generated), trained.weights(generated))
     generate(generated, trained, ["main"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pandas as pd
 import pytest
@@ -20,11 +21,15 @@ from intro.types import IntroError
 def test_pretrain_writes_a_model_with_its_record(toy_config: Config) -> None:
     folder = base_folder(toy_config, "qwen2-s")
     before = file_digest(folder / "model.safetensors")
-    stages.pretrain_base(toy_config, "qwen2-s")
+    stages.pretrain_base(toy_config, "qwen2-s", 0)
     assert file_digest(folder / "model.safetensors") != before
     record = json.loads((folder / "record.json").read_text())
     assert record["parameters"] == sum(p.numel() for p in load_model(folder).parameters())
     assert len(pd.read_csv(folder / "pretraining.csv")) == 40
+    stages.pretrain_base(toy_config, "qwen2-s", 1)
+    other = base_folder(toy_config, "qwen2-s", 1)
+    assert other != folder and json.loads((other / "record.json").read_text())["seed"] == 1
+    assert file_digest(other / "model.safetensors") != file_digest(folder / "model.safetensors")
 
 
 def test_sweep_select_train_is_one_chain(toy_config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -60,10 +65,10 @@ def test_sweep_select_train_is_one_chain(toy_config: Config, monkeypatch: pytest
 
 def test_scratch_is_named_by_everything_that_decides_a_run(toy_config: Config) -> None:
     """Options of the method, rate, seed and base model change the name; labels and other methods do not."""
-    bench = stages.Bench.open(toy_config, "qwen2-s")
+    bench = stages.Bench.open(toy_config, "qwen2-s", base_folder(toy_config, "qwen2-s"))
 
     def changed(**update: object) -> stages.Bench:
-        return stages.Bench(toy_config.model_copy(update=update), "qwen2-s", bench.prompter, bench.train, bench.subsets)
+        return replace(bench, config=toy_config.model_copy(update=update))
 
     same = bench.settings("intro", 0.1, 0)
     relabelled = {n: m.model_copy(update={"label": "x"}) for n, m in toy_config.methods.items()}
@@ -72,7 +77,7 @@ def test_scratch_is_named_by_everything_that_decides_a_run(toy_config: Config) -
     assert changed(methods=clipped).settings("intro", 0.1, 0) != same
     assert changed(methods=clipped).settings("grpo", 0.1, 0) == bench.settings("grpo", 0.1, 0)
     assert bench.settings("intro", 0.2, 0) != same != bench.settings("intro", 0.1, 1)
-    other = stages.Bench(toy_config, "qwen3-m", bench.prompter, bench.train, bench.subsets)
+    other = replace(bench, model="qwen3-m", base=base_folder(toy_config, "qwen3-m"))
     assert other.settings("intro", 0.1, 0)["base"] != same["base"]
     short = toy_config.training.model_copy(update={"max_response_tokens": 7})
     assert changed(training=short).settings("intro", 0.1, 0) != same
@@ -80,7 +85,7 @@ def test_scratch_is_named_by_everything_that_decides_a_run(toy_config: Config) -
 
 def test_unknown_names_are_one_sentence(toy_config: Config) -> None:
     for call, message in (
-        (lambda: stages.pretrain_base(toy_config, "gpt"), "model: unknown 'gpt'; this config has qwen2-s, qwen3-m"),
+        (lambda: stages.pretrain_base(toy_config, "gpt", 0), "model: unknown 'gpt'; this config has qwen2-s, qwen3-m"),
         (lambda: stages.sweep(toy_config, "qwen2-s", "ppo"), "method: unknown 'ppo'"),
     ):
         with pytest.raises(IntroError, match=message):

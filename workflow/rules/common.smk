@@ -167,13 +167,18 @@ def chosen_rate(wildcards):
     return learning_rate(CONFIG, wildcards.method, wildcards.protocol)
 
 
+def cell_of(w):
+    return plan.Cell(w.model, w.method, w.protocol, int(w.seed))
+
+
 def weights(wildcards):
     """The folder that answers: the base model's, or a run's final one."""
-    return str(
-        plan.Cell(
-            wildcards.model, wildcards.method, wildcards.protocol, wildcards.seed
-        ).weights(CONFIG)
-    )
+    return str(cell_of(wildcards).weights(CONFIG))
+
+
+def base_model(wildcards):
+    """The base model that a run starts from."""
+    return str(cell_of(wildcards).base(CONFIG))
 
 
 def suite_problems(*suites):

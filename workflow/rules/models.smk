@@ -3,11 +3,11 @@ rule pretrain_base:
         corpus=f"{RESULTS}/problems/corpus.jsonl",
         code=sources("training/pretrain.py", "lm/load.py"),
     output:
-        model=directory(f"{RESULTS}/models/{{model}}"),
+        model=directory(f"{RESULTS}/models/{{model}}/seed{{seed}}"),
     log:
-        f"{RESULTS}/logs/pretrain/{{model}}.log",
+        f"{RESULTS}/logs/pretrain/{{model}}.seed{{seed}}.log",
     benchmark:
-        f"{RESULTS}/benchmarks/pretrain/{{model}}.tsv"
+        f"{RESULTS}/benchmarks/pretrain/{{model}}.seed{{seed}}.tsv"
     wildcard_constraints:
         model=any_of(model for model in CONFIG.models if model not in FETCHED),
     # the longest jobs, and everything waits for them
@@ -22,11 +22,15 @@ rule pretrain_base:
             "model": CONFIG.models[w.model].model_dump(
                 mode="json", exclude={"stands_for"}
             ),
-            **settings("pretraining"),
+            # which base models there are is not part of one
+            "pretraining": CONFIG.pretraining.model_dump(
+                mode="json", exclude={"seeds"}
+            ),
         },
         config=SETTINGS,
     shell:
-        "intro pretrain --config {params.config} --model {wildcards.model} --threads {threads} > {log} 2>&1"
+        "intro pretrain --config {params.config} --model {wildcards.model} --seed {wildcards.seed}"
+        " --threads {threads} > {log} 2>&1"
 
 
 rule fetch_model:

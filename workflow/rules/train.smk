@@ -1,6 +1,6 @@
 rule sweep_learning_rates:
     input:
-        model=f"{RESULTS}/models/{{model}}",
+        model=lambda w: str(plan.swept_base(CONFIG, w.model)),
         problems=expand(
             f"{RESULTS}/problems/{{name}}.jsonl", name=["train", "validation"]
         ),
@@ -58,7 +58,7 @@ checkpoint select_learning_rates:
 
 rule train_policy:
     input:
-        model=f"{RESULTS}/models/{{model}}",
+        model=base_model,
         # a curve generates a few problems of each benchmark of Table 1
         problems=expand(
             f"{RESULTS}/problems/{{name}}.jsonl",

@@ -62,8 +62,8 @@ def verdicts_of(config: Config, asked: Iterable[tuple[Cell, str]]) -> pd.DataFra
 def _names(config: Config, cell: Cell, suite: str) -> dict[str, Any]:
     return {
         **{"suite": suite, "model": cell.model, "method": cell.method, "protocol": cell.protocol},
-        "pretrain_seed": config.pretraining.seed if config.pretraining else 0,  # of a checkpoint there is one
-        "train_seed": cell.seed,
+        "pretrain_seed": cell.pretraining_seed(config),
+        "train_seed": 0 if cell.method == "base" else cell.seed,
         "n": None if cell.method == "base" else getattr(method_of(config, cell.method), "n", None),
     }
 

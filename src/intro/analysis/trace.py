@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from intro.config import Config
-from intro.plan import Cell, base_folder, evaluations, problems_file
+from intro.plan import Cell, evaluations, problems_file
 from intro.types import IntroError
 
 SUITES = {"main": "main", "main_tuned": "main", "ood": "ood", "controls": "main", "ablation_n": "main"}
@@ -44,7 +44,7 @@ def _chain(config: Config, cell: Cell, suite: str, benchmark: str) -> list[str]:
     score = _read(folder / "score.json")
     generated = _read(folder / "generations.record.json")
     trained = {} if cell.method == "base" else _read(cell.folder(config) / "record.json")
-    base = _read(base_folder(config, cell.model) / "record.json")
+    base = _read(cell.base(config) / "record.json")
     found = score["scores"][benchmark]
     lines = [
         f"  seed {cell.seed}: {found['value']:.1f} over {found['problems']} problems x {found['samples']} samples",
@@ -60,7 +60,7 @@ def _chain(config: Config, cell: Cell, suite: str, benchmark: str) -> list[str]:
         lines.append(f"      settings   {rate}, {trained['steps']} steps, {settings['method']}")
     return [
         *lines,
-        f"    base model   {base_folder(config, cell.model)}   {_made(base)}, config {base['config_hash']}",
+        f"    base model   {cell.base(config)}   {_made(base)}, config {base['config_hash']}",
         f"    problems     {problems_file(config, benchmark)}",
         f"    config       {config.results_dir / 'config.yaml'}",
         f"    versions     {', '.join(f'{k} {v}' for k, v in generated['versions'].items())}",

@@ -24,8 +24,8 @@ def prices(planner: Planner) -> dict[Hashable, Callable[[], Cost]]:
     """Every piece of work by its key, as something to call for its cost."""
     config = planner.config
     pieces: dict[Hashable, Callable[[], Cost]] = {}
-    for model in config.models:
-        pieces["base", model] = lambda m=model: planner.base(m)
+    for model, seed in plan.bases(config):
+        pieces["base", model, seed] = lambda m=model: planner.base(m)
     for model, method in plan.sweeps(config):
         for rate in config.training.learning_rates:
             pieces["sweep", model, method, rate] = lambda m=model, n=method: planner.sweep(m, n)
@@ -81,7 +81,10 @@ def wanted(config: Config, keys: list[Hashable]) -> dict[str, list[Hashable]]:
     judged = [key for key in keys if key == "judge" or (isinstance(key, tuple) and key[0] == "judge")]
     fig_6 = [("evaluate", *pair) for pair in plan.judged(config)] or cells("given", lambda c: True)
     rest = {
-        "table_main_base": [("base", m) for m in config.models] + [("evaluate", *pair) for pair in plan.gate(config)],
+        "table_main_base": [
+            *(("base", *base) for base in plan.bases(config)),
+            *(("evaluate", *pair) for pair in plan.gate(config)),
+        ],
         "learning_rate": grid,
         "table_main": cells("main", lambda c: c.method in config.methods and c.protocol == "paper"),
         "table_main_tuned": cells("main", lambda c: c.method in config.methods and c.protocol == "tuned"),

@@ -145,10 +145,14 @@ def pretrain(
     model: PreTrainedModel,
     rows: list[tuple[list[int], int]],
     settings: Pretraining,
+    seed: int = 0,
     report: Callable[[int, float], None] = lambda step, loss: None,
 ) -> list[float]:
-    """Train in place on rationale tokens only; returns the loss per token of each step (nats)."""
-    generator = torch.Generator().manual_seed(settings.seed)
+    """Train in place on rationale tokens only; returns the loss per token of each step (nats).
+
+    `seed` decides the order of the rows.
+    """
+    generator = torch.Generator().manual_seed(seed)
     labelled = [len(ids) - prompt for ids, prompt in rows]
     # a constant, not the batch's own count: batches hold one length each, and a token mean would favour short ones
     usual = settings.batch * sum(labelled) / len(labelled)

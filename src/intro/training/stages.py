@@ -16,7 +16,7 @@ from intro.lm.engines import RolloutEngine, open_engine
 from intro.lm.load import load_model, save_model
 from intro.lm.text import Text
 from intro.objectives import build
-from intro.plan import Cell, base_folder, check_model, grid_file, method_of, problems_file
+from intro.plan import Cell, base_folder, check_model, grid_file, method_of, problems_file, swept_base
 from intro.provenance import (
     Stopwatch,
     code_digest,
@@ -46,8 +46,8 @@ NOT_THE_RUN = {
 CONTEXT = 512  # positions of the tiny models
 
 
-def pretrain_base(config: Config, name: str) -> None:
-    """Train one base model on the corpus and save it below models/."""
+def pretrain_base(config: Config, name: str, seed: int) -> None:
+    """Train one base model on the corpus and save it below models/; `seed` decides initialisation and order."""
     watch = Stopwatch()
     check_model(config, name)
     source = load_source(config.data, config.prompts, config.seed)
@@ -57,16 +57,19 @@ def pretrain_base(config: Config, name: str) -> None:
     rows = pretraining.encode_corpus(documents, tokenizer)
     steps = config.models[name].steps or config.pretraining.steps
     settings = config.pretraining.model_copy(update={"steps": steps})
-    model = pretraining.build_model(config.models[name], tokenizer, CONTEXT, settings.seed)
+    model = pretraining.build_model(config.models[name], tokenizer, CONTEXT, seed)
     with _progress(name, settings.steps) as bar:
-        losses = pretraining.pretrain(model, rows, settings, lambda step, loss: _tick(bar, step, loss=loss))
-    with whole_folder(base_folder(config, name)) as folder:
+        losses = pretraining.pretrain(model, rows, settings, seed, lambda step, loss: _tick(bar, step, loss=loss))
+    with whole_folder(base_folder(config, name, seed)) as folder:
         pretraining.save_base(model, tokenizer, source.tokenizer_settings(), folder)
         curve = [{"step": i + 1, "loss": loss} for i, loss in enumerate(losses)]
         write_text(folder / "pretraining.csv", to_csv(["step", "loss"], curve))
         record = watch.record(
-            settings={"model": config.models[name].model_dump(), "pretraining": settings.model_dump()},
-            seed=settings.seed,
+            settings={
+                "model": config.models[name].model_dump(),
+                "pretraining": settings.model_dump(exclude={"seeds"}),
+            },
+            seed=seed,
             inputs={"corpus": file},
             parameters=sum(p.numel() for p in model.parameters()),
         )
@@ -75,22 +78,23 @@ def pretrain_base(config: Config, name: str) -> None:
 
 @dataclass(frozen=True)
 class Bench:
-    """What all runs on one model share."""
+    """What all runs from one base model share."""
 
     config: Config
     model: str
+    base: Path
     prompter: Prompter
     train: list[Problem]
     subsets: dict[str, list[Problem]]
 
     @classmethod
-    def open(cls, config: Config, model: str) -> Bench:
+    def open(cls, config: Config, model: str, base: Path) -> Bench:
         check_model(config, model)
         join(config.models[model].hardware)  # wrong numbers of processes or devices are said before anything is read
         source = load_source(config.data, config.prompts, config.seed)
-        prompter = Prompter(Text.from_folder(base_folder(config, model)), config.prompts, source)
+        prompter = Prompter(Text.from_folder(base), config.prompts, source)
         train = read_problems(problems_file(config, "train"))
-        return cls(config, model, prompter, train, curve_subsets(config, train))
+        return cls(config, model, base, prompter, train, curve_subsets(config, train))
 
     @property
     def sampling(self) -> Sampling:
@@ -99,9 +103,9 @@ class Bench:
 
     def base_engine(self) -> RolloutEngine:
         """The untrained model, ready to answer."""
-        folder, hardware = base_folder(self.config, self.model), self.hardware
-        batch, device = self.config.evaluation.batch, device_of(hardware)
-        return open_engine(hardware.engine, folder, self.prompter.text, batch, hardware.dtype, device)
+        hardware, batch = self.hardware, self.config.evaluation.batch
+        device = device_of(hardware)
+        return open_engine(hardware.engine, self.base, self.prompter.text, batch, hardware.dtype, device)
 
     @property
     def hardware(self) -> Hardware:
@@ -112,7 +116,7 @@ class Bench:
         return join(self.hardware)
 
     def _load(self) -> nn.Module:
-        return load_model(base_folder(self.config, self.model), self.hardware.dtype, device_of(self.hardware))
+        return load_model(self.base, self.hardware.dtype, device_of(self.hardware))
 
     def settings(self, method: str, lr: float | None, seed: int) -> dict[str, Any]:
         """Everything that decides the run, for its record and for the name of its scratch folder."""
@@ -121,7 +125,7 @@ class Bench:
         hardware = {} if self.hardware == Hardware() else {"hardware": self.hardware.model_dump()}
         return hardware | {
             "model": self.model,
-            "base": weights_digest(base_folder(config, self.model)),
+            "base": weights_digest(self.base),
             "method": "base" if method == "base" else method_of(config, method).model_dump(exclude={"label"}),
             "learning_rate": lr,
             "seed": seed,
@@ -181,7 +185,7 @@ def train_cell(config: Config, cell: Cell) -> None:
     """One training run: final/ (a Hugging Face folder), metrics.csv, curves.csv, record.json."""
     watch = Stopwatch()
     method_of(config, cell.method)  # a wrong name is said before anything is read
-    bench = Bench.open(config, cell.model)
+    bench = Bench.open(config, cell.model, cell.base(config))
     lr = learning_rate(config, cell.method, cell.protocol)
     writer = _tensorboard(cell.folder(config)) if config.training.tensorboard and bench.ranks.first else None
     trainer = bench.train_one(cell.method, lr, cell.seed, writer)
@@ -190,13 +194,13 @@ def train_cell(config: Config, cell: Cell) -> None:
     folder = cell.folder(config)
     names = {"model": cell.model, "method": cell.method, "protocol": cell.protocol, "train_seed": cell.seed}
     with whole_folder(folder / "final") as final:
-        save_model(trainer.networks.policy, final, tokenizer_from=base_folder(config, cell.model))
+        save_model(trainer.networks.policy, final, tokenizer_from=bench.base)
     write_text(folder / "metrics.csv", to_csv(METRICS, (names | row for row in trainer.rows)))
     write_text(folder / "curves.csv", to_csv(CURVES, (names | {"lr": lr} | row for row in trainer.curves)))
     record = watch.record(
         settings=bench.settings(cell.method, lr, cell.seed),
         seed=cell.seed,
-        inputs={"base": base_folder(config, cell.model), "problems": problems_file(config, "train")},
+        inputs={"base": bench.base, "problems": problems_file(config, "train")},
         steps=trainer.run.steps,
         training_seconds=sum(v for row in trainer.rows for k, v in row.items() if k.startswith("seconds_")),
     )
@@ -211,7 +215,7 @@ def sweep(config: Config, model: str, method: str) -> None:
     The base model has no rate: it answers once, and its lines hold `lr: null`.
     """
     watch = Stopwatch()
-    bench = Bench.open(config, model)
+    bench = Bench.open(config, model, swept_base(config, model))
     problems = read_problems(problems_file(config, "validation"))
     prompts = [bench.prompter.question(p) for p in problems]
     seed, lines = config.training.train_seeds[0], []
@@ -238,7 +242,7 @@ def sweep(config: Config, model: str, method: str) -> None:
     file = grid_file(config, model, method)
     write_jsonl(file, lines)
     settings = bench.settings(method, None, seed) | {"learning_rate": config.training.learning_rates}
-    record = watch.record(settings=settings, seed=seed, inputs={"base": base_folder(config, model)})
+    record = watch.record(settings=settings, seed=seed, inputs={"base": bench.base})
     write_json(file.with_suffix(".record.json"), record)
 
 
