@@ -16,10 +16,10 @@ from common import parser, report
 
 from intro.config import load
 
-# the records that the jobs of a rule write beside their results, below the run's folder
+# the records that the jobs of a rule write beside their results, below the run's folder or that of its figures
 RECORDS = {
     "make_data": "problems/record.json",
-    "pretrain": "models/*/*/record.json",
+    "pretrain": "models/**/record.json",
     "sweep": "grid/*/*.record.json",
     "select": "protocol.json",
     "train": "runs/*/*/*/*/record.json",
@@ -31,14 +31,17 @@ RECORDS = {
     "collect": "run.json",
     "tables": "tables/*.record.json",
     "compare": "compare/record.json",
+    "figures": "record.json",
+    "report": "report.record.json",
 }
 
 
-def measure(folder: Path) -> Iterator[dict[str, Any]]:
+def measure(folder: Path, pictures: Path) -> Iterator[dict[str, Any]]:
     """A row per rule that the run left times and records of, in the order of RECORDS."""
     for rule, pattern in RECORDS.items():
         times = [*folder.glob(f"benchmarks/{rule}.tsv"), *folder.glob(f"benchmarks/{rule}/*.tsv")]
-        records = [json.loads(file.read_text()) for file in folder.glob(pattern)]
+        place = pictures if rule == "figures" else folder
+        records = [json.loads(file.read_text()) for file in place.glob(pattern)]
         if not (times and records):
             continue
         seconds = sum(float(file.read_text().splitlines()[1].split("\t")[0]) for file in times)
@@ -53,8 +56,9 @@ def main() -> None:
     arguments = parser("jobs", __doc__)
     arguments.add_argument("--config", default="config/tiny.yaml", help="of a run that is complete (config/tiny.yaml)")
     given = arguments.parse_args()
-    folder = load(given.config).results_dir
-    rows = list(measure(folder))
+    config = load(given.config)
+    folder = config.results_dir
+    rows = list(measure(folder, config.figures_dir))
     if not rows:
         sys.exit(f"expected a complete run below {folder}; make it with `snakemake --configfile {given.config}`")
     run = json.loads((folder / "run.json").read_text())

@@ -27,7 +27,9 @@ def filled(text: str, folder: Path = HERE) -> str:
 def block(file: Path) -> str:
     """A GitHub table and the line below it; a sentence when there is no such file."""
     if not file.is_file():
-        return f"Not measured yet: `python benchmarks/{file.stem}.py --out benchmarks/{file.name}`.\n"
+        own = f"python benchmarks/{file.stem}.py --out benchmarks/{file.name}"
+        gpu = f"make bench-gpu`, then results/benchmarks/{file.name} to `benchmarks/"
+        return f"Not measured yet: `{gpu if file.stem.endswith('gpu') else own}`.\n"
     with file.open(newline="") as opened:
         rows = list(csv.DictReader(opened))
     shown, same = split(rows)

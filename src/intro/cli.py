@@ -300,8 +300,10 @@ def report(config: ConfigOption = DEFAULT) -> None:
     """Write report.html: all of it on one page."""
     loaded = _load(config)
     from intro.analysis.report import report
+    from intro.provenance import Stopwatch
 
-    report(loaded)
+    watch = Stopwatch()
+    _record(loaded.results_dir / "report.record.json", watch, loaded, [report(loaded)])
 
 
 @app.command()

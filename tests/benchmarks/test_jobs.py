@@ -22,12 +22,19 @@ def test_start_is_what_is_not_work(tmp_path: Path) -> None:
     job(tmp_path, "grade/b.main.tsv", 2.0, "runs/m/b/paper/seed0/main/score.json", 0.5)
     job(tmp_path, "grade/a.main_ood.tsv", 1.0, "runs/m/a/paper/seed0/ood/score.json", 0.25)
     job(tmp_path, "theory.tsv", 4.0, "theory/record.json", 3.0)
-    rows = {row["rule"]: row for row in jobs.measure(tmp_path)}
+    rows = {row["rule"]: row for row in jobs.measure(tmp_path, tmp_path)}
     assert list(rows) == ["grade", "theory"]
     assert rows["grade"]["jobs"] == 2 and rows["grade"]["start"] == 2.0 and rows["grade"]["start_of_a_job"] == 1.0
     assert rows["grade"]["share_of_start"] == pytest.approx(2 / 3)
     assert rows["theory"]["share_of_start"] == 0.25
 
 
+def test_figures_have_their_record_beside_them(tmp_path: Path) -> None:
+    pictures = tmp_path / "figures"
+    job(tmp_path, "figures.tsv", 4.0, "figures/record.json", 3.0)
+    (row,) = jobs.measure(tmp_path, pictures)
+    assert row["rule"] == "figures" and row["start"] == 1.0
+
+
 def test_a_run_that_left_nothing_has_no_rows(tmp_path: Path) -> None:
-    assert list(jobs.measure(tmp_path)) == []
+    assert list(jobs.measure(tmp_path, tmp_path)) == []

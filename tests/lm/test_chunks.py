@@ -41,6 +41,19 @@ def test_chunks_do_not_change_exact_intro(n: int, rows: int) -> None:
         torch.testing.assert_close(chunked, whole, rtol=1e-12, atol=1e-14)
 
 
+def test_a_gradient_of_the_gradient_is_refused() -> None:
+    """The forward pass kept numbers, not how they came about: a second derivative would silently be wrong."""
+    hidden, _, head, tokens, weights = made(9)
+
+    def loss_of(part: slice, h: Tensor, w: Tensor) -> Loss:
+        return Loss(-(weights[part] * token_logprobs(h, w, tokens[part])).sum())
+
+    loss = loss_by_rows(loss_of, hidden, head, 4).loss
+    (first,) = torch.autograd.grad(loss.square(), hidden, create_graph=True)
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        torch.autograd.grad(first.sum(), head)
+
+
 def test_gradients_by_finite_differences() -> None:
     """The gradient formed in the forward pass is that of the loss."""
     hidden, _, head, tokens, weights = made(7)

@@ -301,3 +301,16 @@ def test_which_rows_are_taken() -> None:
     rows = torch.ones(4, 6, device=DEVICE)
     assert kernels.available(rows) and kernels.available(rows[1:3])
     assert not any(kernels.available(r) for r in (rows.double(), rows.bfloat16(), rows.t(), rows[:, 1:]))
+
+
+# ---------------------------------------------------------------- which of the two
+
+
+def test_the_environment_can_ask_for_plain_torch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The way out, should a kernel or a graph fail on somebody's GPU: neither is then used."""
+    monkeypatch.setenv("TRITON_INTERPRET", "1")
+    monkeypatch.setattr(kernels, "_triton", lambda: kernels)  # that it can be imported is another test's matter
+    rows = torch.zeros(2, 3)
+    assert kernels.available(rows) and not kernels.available(rows.double())
+    monkeypatch.setenv("INTRO_PLAIN", "1")
+    assert not kernels.available(rows)

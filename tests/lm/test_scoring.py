@@ -1,4 +1,4 @@
-"""The training-side passes: padding and grouping change memory and speed, never a number."""
+"""The training-side passes: packing and grouping change memory and speed, never a number."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def rationales(rows: int, seed: int = 0) -> list[Rationale]:
     ]
 
 
-def test_right_padding_does_not_change_hidden_states() -> None:
-    """Rows of many lengths in one pass equal each row by itself, in value and in gradient."""
+def test_packing_does_not_change_hidden_states() -> None:
+    """Rationales of many lengths in one pass equal each by itself, in value and in gradient."""
     for family in ("qwen2", "qwen3"):
         model, rows = random_model(family).double(), rationales(7)
         together = response_hidden(model, [r.prompt for r in rows], [r.tokens for r in rows])

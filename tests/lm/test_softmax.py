@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
@@ -106,3 +108,18 @@ def test_exact_sum_and_its_gradient(clip: float, seed: int) -> None:
     torch.testing.assert_close(mass, m.sum(-1))
     assert torch.equal(clipped, over)
     torch.testing.assert_close(logits, wanted)
+
+
+def test_exact_sum_of_extremes() -> None:
+    """Columns ruled out in p, p' or both add nothing, and what is not a number in either reaches the loss."""
+    logits, g = fresh(3, 4, 9)
+    told = torch.randn(4, 9, generator=g, dtype=torch.float64)
+    logits[0, :5], told[1, :5], told[0, 0] = -math.inf, -math.inf, -math.inf
+    logits[2, 4], told[3, 4] = math.nan, math.nan
+    p, q = logits[:2].softmax(-1), told[:2].softmax(-1)
+    m = torch.minimum(q, 200.0 * p)
+    loss, mass, clipped = softmax.exact_(logits, told, 200.0)
+    torch.testing.assert_close(loss[:2], -torch.special.xlogy(m, p).sum(-1))
+    torch.testing.assert_close(mass[:2], m.sum(-1))
+    torch.testing.assert_close(logits[:2], mass[:2, None] * p - m)
+    assert clipped[0] and loss[2:].isnan().all()

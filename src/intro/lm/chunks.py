@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 
 from intro.types import Loss
 
@@ -65,6 +66,7 @@ class _InChunks(torch.autograd.Function):
         return total
 
     @staticmethod
+    @once_differentiable
     def backward(ctx, gradient: Tensor) -> tuple[Tensor | None, ...]:
         by_hidden, by_head = ctx.saved_tensors
-        return gradient.to(by_hidden.dtype) * by_hidden, gradient.to(by_head.dtype) * by_head, None, None, None
+        return gradient * by_hidden, gradient * by_head, None, None, None

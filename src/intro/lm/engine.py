@@ -1,4 +1,5 @@
-"""Rollouts: a batched engine with a KV cache, prompts read once, and rows refilled as responses end."""
+"""Rollouts: a batched engine with a KV cache; rows are refilled as responses end, and equal prompts that come into a
+batch together are read once."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Generator, Tensor
 
+from intro.lm import kernels
 from intro.lm.cache import Cache
 from intro.lm.decoder import Decoder
 from intro.lm.graphs import Graphs
@@ -45,7 +47,7 @@ class Engine:
         self.batch = batch
         self.memory = memory
         self.on_gpu = self.device.type == "cuda"
-        self.graphs = self.on_gpu
+        self.graphs = self.on_gpu and not kernels.plain()
         self.steps = 8 if self.on_gpu else 1  # between two looks for ended rows, each of which makes a GPU wait
 
     @classmethod
@@ -121,8 +123,7 @@ class Engine:
             for _ in range(self.steps):
                 length = min(slots.length, most)
                 cache.reserve(length)
-                slots.add(slice(slots.live), self.decoder.logits(step(slots.live, length)))
-                slots.steps += 1
+                slots.advance(self.decoder.logits(step(slots.live, length)))
 
     def _admit(self, prompts: Sequence[Prompt], slots: Slots, cache: Cache) -> None:
         """Read prompts into free rows, equal ones once, and sample their first tokens."""

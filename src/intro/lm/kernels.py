@@ -19,9 +19,14 @@ BLOCK = 4096  # columns that a program works on at a time: 16 for each thread of
 DRAW_BLOCK = 2048  # columns that `draw` adds up before it looks inside
 
 
+def plain() -> bool:
+    """Whether the environment asks for torch's own operations where we have a quicker path for GPUs: INTRO_PLAIN=1."""
+    return os.environ.get("INTRO_PLAIN") == "1"
+
+
 def available(logits: Tensor) -> bool:
     """Whether these functions take such rows: contiguous fp32 on a GPU with Triton, or on a CPU in its interpreter."""
-    has_device = logits.is_cuda or os.environ.get("TRITON_INTERPRET") == "1"
+    has_device = (logits.is_cuda or os.environ.get("TRITON_INTERPRET") == "1") and not plain()
     return has_device and logits.dtype == torch.float32 and logits.is_contiguous() and _triton() is not None
 
 

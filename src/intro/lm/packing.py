@@ -1,4 +1,4 @@
-"""Sequences end to end in one row: the network computes on no padding, and each token attends to its own sequence only.
+"""Sequences end to end in one row: nothing but attention computes on padding, and a token attends to its own sequence.
 
 Everything but attention treats tokens one by one, so it runs on the packed row. Attention's products are formed on
 padded rows [R, H, L, D], causal, with the kernels that need no mask; padding behind a sequence is never seen by it.
@@ -25,7 +25,7 @@ NAME = "packed"
 class Rows:
     """Which rows of one tensor are those of another, and back: both ways of a copy are then plain lookups."""
 
-    index: Tensor  # [B] in 0..A-1, each row of A at most once but for those of no account
+    index: Tensor  # [B] in 0..A-1; a row of A that is named more than once has its gradient from `back` alone
     back: Tensor  # [A] in 0..B-1, where a row went
     absent: Tensor | None  # [A] bool, rows that went nowhere; None: none
 

@@ -61,9 +61,15 @@ class Slots:
         device = self.token.device
         self.at[rows] = torch.tensor(lengths, device=device) - 1
         self.count[rows], self.ended[rows], self.entropy[rows] = 0, False, 0.0
-        for row in range(rows.start, rows.stop) if self.sampling.temperature else ():  # of its own, whatever the batch
-            self.uniform[row, :-1].uniform_(generator=self.generator)
+        if self.sampling.temperature:
+            for row in range(rows.start, rows.stop):  # each its own numbers, whatever the batch
+                self.uniform[row, :-1].uniform_(generator=self.generator)
         return rows
+
+    def advance(self, logits: Tensor) -> None:
+        """A step of all live rows: sample their next tokens from logits [B, V]."""
+        self.add(slice(self.live), logits)
+        self.steps += 1
 
     def add(self, rows: slice, logits: Tensor) -> None:
         """Sample a token for each of the rows that go on, from logits [B, V]."""

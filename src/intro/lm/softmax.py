@@ -1,7 +1,7 @@
-"""The softmax over a vocabulary, in place: what the losses need of a chunk's logits [r, V], in plain torch.
+"""The softmax over a vocabulary: what the losses need of a chunk's logits [r, V], in plain torch.
 
-`kernels.py` has the same functions for GPUs. The logits of a chunk are the largest tensors of an update, so each of
-these works in the buffer that it is given.
+`kernels.py` has the same functions for GPUs. The logits of a chunk are the largest tensors of an update, so results go
+into the buffers that are given, and one or two more of that size are held while they are formed.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ NARROW = 64  # rows of up to so many columns are one block
 
 
 def logits_of(hidden: Tensor, lm_head: Tensor) -> Tensor:
-    """Logits [N, V] of hidden states [N, d] in fp32 or wider: products of bfloat16 numbers are exact there, so nothing
-    is rounded before the softmax."""
+    """Logits [N, V] of hidden states [N, d] in fp32 or wider: products of bfloat16 numbers are exact there, and their
+    sums are never rounded to bfloat16."""
     wide = torch.promote_types(hidden.dtype, torch.float32)
     if hidden.dtype != wide and hidden.is_cuda and not torch.is_grad_enabled():
         return torch.mm(hidden, lm_head.t(), out_dtype=wide)  # on GPUs only, and without a derivative
@@ -91,7 +91,8 @@ def exact_(logits: Tensor, told: Tensor, clip: float) -> tuple[Tensor, Tensor, T
     logits, told [r, V] are those of p and p'; m_v = min(p'_v, clip p_v) is held fixed. Both are overwritten: `logits`
     holds the gradient mass p - m afterwards.
     """
-    logp = logits.log_softmax(-1)
+    # a token that cannot be: no sum may meet 0 times minus infinity
+    logp = logits.log_softmax(-1).clamp_(min=torch.finfo(logits.dtype).min)
     bound = torch.add(logp, math.log(clip), out=logits)
     log_told = told.log_softmax(-1)
     clipped = (log_told > bound).any(-1)

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from intro.lm.chunks import map_rows
-from intro.lm.engine import Engine, Sampling
+from intro.lm.engine import Sampling
+from intro.lm.engines import RolloutEngine
 from intro.lm.head import log_distribution
 from intro.lm.scoring import Rationale, head_of, microbatches, response_hidden
 from intro.objectives import Posterior
@@ -38,7 +39,7 @@ def measure(
     problems: Sequence[Problem],
     prompts: Sequence[tuple[int, ...]],
     prompter: Prompter,
-    engine: Engine,
+    engine: RolloutEngine,
     sampling: Sampling,
     seed: int,
     ranks: Ranks = ALONE,
@@ -79,7 +80,7 @@ def kl_to_base(networks: Networks, rationales: Sequence[Rationale], budget: int,
 def posterior_accuracy(
     problems: Sequence[Problem],
     prompter: Prompter,
-    engine: Engine,
+    engine: RolloutEngine,
     posterior: Posterior,
     sampling: Sampling,
     seed: int,

@@ -31,7 +31,6 @@ METRICS = [
     "forward_passes",
     "trained_tokens",
     "seconds_rollout",
-    "seconds_grade",
     "seconds_score",
     "seconds_update",
     "seconds_eval",

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Generator, Tensor
 
-from intro.lm.engine import Engine, Response, Sampling
+from intro.lm.engine import Response, Sampling
+from intro.lm.engines import RolloutEngine
 from intro.lm.scoring import Rationale
 from intro.lm.text import Text, render
 from intro.objectives import Objective, Posterior
@@ -88,7 +89,7 @@ def own_sample(
     group_size: int,
     objective: Objective,
     prompter: Prompter,
-    engine: Engine,
+    engine: RolloutEngine,
     max_tokens: int,
     generator: Generator,
 ) -> Sample:
