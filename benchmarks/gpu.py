@@ -2,7 +2,7 @@
 
 Needs torch and transformers beside this repository, and less than ten minutes. Measures the device (matrix
 products, copies), the update of each method at the shapes of Qwen2.5-1.5B and 7B with random weights in bfloat16
-(seconds, ratio to SFT, share of the matrix ceiling, peak memory), and the head's kernels against plain torch.
+(seconds, response tokens per second, ratio to SFT, share of the matrix ceiling, peak memory beyond weights), and the head's kernels against plain torch.
 experimental: never run here. `--device cpu --shapes small --tokens 256` tries the script without an accelerator.
 """
 
@@ -24,7 +24,7 @@ from intro.lm import kernels, softmax
 from intro.objectives import forward_passes
 
 Row = dict[str, Any]
-COLUMNS = "what shape tokens ratio low high seconds tflops of_ceiling peak_gib".split()
+COLUMNS = "what shape tokens ratio low high seconds tokens_per_s tflops of_ceiling gb_per_s peak_gib".split()
 
 
 def row(what: str, shape: str, **known: Any) -> Row:
@@ -42,7 +42,7 @@ def ceilings(given: argparse.Namespace) -> Iterator[Row]:
     target = torch.empty_like(source)
     seconds = interleaved({"copies": lambda: target.copy_(source)}, given.rounds, 3, given.device)["copies"]
     time, moved = median_interval(seconds).median, 2 * source.numel() * source.element_size()
-    yield row(f"copies, {moved / time / 1e9:.0f} GB/s", f"{moved >> 21} MiB", seconds=time)
+    yield row("copies", f"{moved >> 21} MiB", seconds=time, gb_per_s=moved / time / 1e9)
 
 
 def flops(model: nn.Module, sample: Any, passes: float) -> float:
@@ -74,7 +74,7 @@ def updates(shape: str, ceiling: float, given: argparse.Namespace) -> Iterator[R
         yield row(
             f"update, {name}" + (", recomputed" if large else ""), shape, tokens=sample.tokens,
             ratio=ratios[name].median, low=ratios[name].low, high=ratios[name].high, seconds=time,
-            tflops=rate / time / 1e12, of_ceiling=rate / time / 1e12 / ceiling,
+            tokens_per_s=sample.tokens / time, tflops=rate / time / 1e12, of_ceiling=rate / time / 1e12 / ceiling,
             peak_gib=peak_bytes(step, given.device) / 2**30,
         )  # fmt: skip
 

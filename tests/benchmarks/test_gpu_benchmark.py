@@ -1,0 +1,49 @@
+"""`make bench-gpu` is tried on a CPU, as in an environment that holds torch and transformers and nothing of ours."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+
+# what this project installs and neither torch nor transformers needs
+ABSENT = "pydantic pandas snakemake deepspeed math_verify datasets typer pebble matplotlib scipy sklearn trl".split()
+BARE = f"""
+import importlib.machinery as machinery, runpy, sys
+
+class Bare(machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.split(".")[0] in {ABSENT} else super().find_spec(name, path, target)
+
+sys.meta_path = [machinery.BuiltinImporter, machinery.FrozenImporter, Bare]
+sys.argv = sys.argv[1:]
+sys.path.insert(0, {str(FOLDER)!r})
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def bare(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = os.environ | {"PYTHONPATH": str(FOLDER.parent / "src"), "TRITON_INTERPRET": "0"}
+    command = [sys.executable, "-c", BARE, str(FOLDER / script), *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True)
+
+
+def test_the_update_is_measured_where_only_torch_and_transformers_are(tmp_path: Path) -> None:
+    out = tmp_path / "out.csv"
+    done = bare("gpu.py", *"--device cpu --shapes small --tokens 64 --rounds 1 --out".split(), str(out))
+    assert done.returncode == 0, done.stderr
+    with out.open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    assert {"update, sft", "update, intro", "update, exact intro", "update, grpo"} <= {row["what"] for row in rows}
+    assert all(float(row["seconds"]) > 0 for row in rows)
+
+
+def test_rollouts_need_no_more() -> None:
+    """All that the script imports; what it measures is another test's matter."""
+    done = bare("rollouts.py", "--help")
+    assert done.returncode == 0 and "continuous batching" in done.stdout, done.stderr
