@@ -2,7 +2,8 @@
 
 Needs torch and transformers beside this repository, and less than ten minutes. Measures the device (matrix
 products, copies), the update of each method at the shapes of Qwen2.5-1.5B and 7B with random weights in bfloat16
-(seconds, response tokens per second, ratio to SFT, share of the matrix ceiling, peak memory beyond weights), and the head's kernels against plain torch.
+(seconds, response tokens per second, ratio to SFT, share of the matrix ceiling, peak memory beyond weights), and the
+head's kernels against plain torch.
 experimental: never run here. `--device cpu --shapes small --tokens 256` tries the script without an accelerator.
 """
 
