@@ -36,7 +36,7 @@ def read_results(folder: Path, name: str) -> pd.DataFrame:
     path, columns = folder / name, FILES[name]
     if not path.exists():
         return pd.DataFrame(columns=columns)
-    frame = pd.read_csv(path, dtype={"problem": str})
+    frame = pd.read_csv(path, dtype={"problem": str, "n": str})  # n may be "infinite"
     if missing := [column for column in columns if column not in frame]:
         raise IntroError(f"{path}: expected column {', '.join(missing)}, not found; make this file again")
     return frame
