@@ -32,7 +32,7 @@ def test_fetched_model_is_a_folder_with_a_record(config: Config) -> None:
     assert (folder / "model.safetensors").is_symlink()
     record = json.loads((folder / "record.json").read_text())
     parameters = sum(p.numel() for p in load_model(folder).parameters())
-    assert record["parameters"] == parameters and record["settings"]["checkpoint"].endswith("qwen2-s")
+    assert record["parameters"] == parameters and record["settings"]["checkpoint"].endswith("qwen2-s/seed0")
     hardware = config.models["given"].hardware
     answers = []
     for name in ("given", "qwen2-s"):
