@@ -8,7 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-FOLDER = Path(__file__).resolve().parents[2] / "benchmarks"
+from page import HERE as FOLDER
 
 # what this project installs and neither torch nor transformers needs
 ABSENT = "pydantic pandas snakemake deepspeed math_verify datasets typer pebble matplotlib scipy sklearn trl".split()
