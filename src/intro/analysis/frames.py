@@ -46,7 +46,11 @@ def read_results(folder: Path, name: str) -> pd.DataFrame:
 
 
 def cells_of(verdicts: pd.DataFrame) -> dict[CellKey, pd.DataFrame]:
-    """Per cell the mean over each problem's samples: rows are (benchmark, problem, run), columns are VALUES."""
+    """Per cell the mean over each problem's samples: [(benchmark, problem), (value, run)], value one of VALUES.
+
+    Runs of other cells and problems that a run did not answer are nan. So is a whole value of a cell where one of
+    its answers has none: what is unknown goes with the outcome (only correct rationales are verified).
+    """
     if verdicts.empty:
         return {}
     frame = verdicts.copy()
@@ -57,10 +61,11 @@ def cells_of(verdicts: pd.DataFrame) -> dict[CellKey, pd.DataFrame]:
     # a wrong response counts as wrong whether or not a verifier looked at it
     frame["verified_correct"] = 100.0 * verified.where(correct > 0, 0.0)
     frame["correct"] = 100.0 * correct
-    groups = frame.groupby([*CELL, *PROBLEM, *RUN])[VALUES]
-    # a missing value would silently leave the mean, so it makes its problem unknown instead
-    means = groups.mean().where(groups.count().eq(groups.size(), axis=0))
-    return {key: part.droplevel(CELL) for key, part in means.groupby(level=CELL)}
+    means = frame.groupby([*CELL, *PROBLEM, *RUN])[VALUES].mean(skipna=False)
+    unknown = means.isna().groupby(level=CELL).transform("any")
+    # all cells at once: a pivot for each would take longer than reading them
+    wide = means.mask(unknown).unstack(RUN)
+    return {key: part.droplevel(CELL) for key, part in wide.groupby(level=CELL)}
 
 
 def difference(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
@@ -74,10 +79,24 @@ def difference(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
     return a.loc[common] - b.loc[common, list(a.columns)]
 
 
+def by_benchmark(frame: pd.DataFrame) -> dict[str, Array]:
+    """One array [problems, runs] per benchmark, in order of name."""
+    codes, names = pd.factorize(frame.index.get_level_values("benchmark"), sort=True)
+    values = frame.to_numpy(dtype=float)
+    return {name: values[codes == code] for code, name in enumerate(names)}
+
+
 def strata(frame: pd.DataFrame, benchmarks: Sequence[str] | None = None) -> list[Array]:
-    """One array [problems, runs] per benchmark, in order of name; only `benchmarks` where given."""
-    groups = frame.groupby(level="benchmark", sort=True)
-    return [part.to_numpy(dtype=float) for name, part in groups if benchmarks is None or name in benchmarks]
+    """The arrays of `by_benchmark`; only of `benchmarks` where given."""
+    return [values for name, values in by_benchmark(frame).items() if benchmarks is None or name in benchmarks]
+
+
+def _answered(values: pd.DataFrame) -> pd.DataFrame | None:
+    """A cell's own runs and the problems that all of them answered: others cannot be compared between runs."""
+    there = values.notna().to_numpy()
+    runs = there.any(axis=0)
+    frame = values.loc[there[:, runs].all(axis=1), runs]
+    return None if frame.empty else frame
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,12 +133,7 @@ class Results:
         key = (suite, model, method, column)
         if key not in self.cache:
             cell = self.cells.get((suite, model, method, BASE if method == BASE else self.protocol))
-            # unknown values go with the outcome (only correct rationales are verified): no average without them
-            if cell is None or cell[column].isna().any():
-                self.cache[key] = None
-            else:  # a problem that some run did not answer cannot be compared between runs
-                wide = cell[column].unstack(RUN).dropna()
-                self.cache[key] = None if wide.empty else wide
+            self.cache[key] = None if cell is None else _answered(cell[column])
         return self.cache[key]
 
     def paired(self, suite: str, model: str, a: str, b: str, column: str = "correct") -> pd.DataFrame | None:

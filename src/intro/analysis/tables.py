@@ -10,7 +10,7 @@ import pandas as pd
 
 from intro import plan, provenance
 from intro.analysis import estimates, stats, typeset
-from intro.analysis.frames import BASE, Results
+from intro.analysis.frames import BASE, Results, by_benchmark
 from intro.analysis.inputs import Behind, Inputs, under
 from intro.analysis.verdicts import SHARED_RATE
 from intro.config import Config
@@ -91,9 +91,8 @@ def means(results: Results, suite: str, model: str, method: str, columns: list[s
     An average over them is then nan, too: the rest would not be comparable.
     """
     values = results.values(suite, model, method)
-    if values is None:
-        return [np.nan] * len(columns)
-    return list(values.groupby(level="benchmark").mean().mean(axis=1).reindex(columns))
+    found = {} if values is None else by_benchmark(values)
+    return [float(found[name].mean(axis=0).mean()) if name in found else np.nan for name in columns]
 
 
 def _improves(layout: plan.Layout) -> bool:
