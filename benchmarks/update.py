@@ -2,7 +2,8 @@
 
 On a CPU: width and vocabulary of Qwen2.5-1.5B, two of its layers, few tokens. Forward and backward passes are counted,
 with the passes that a method needs before its loss; rollouts and the optimizer's step are not. The floor is the
-arithmetic: (3 + passes without gradient) / 3.
+arithmetic: (3 + passes without gradient) / 3. So few tokens fit into one chunk of logits, so the same steps are also
+taken with chunks that are small enough to be several; a ratio is to SFT in chunks of the same size.
 """
 
 from __future__ import annotations
@@ -15,7 +16,14 @@ from updates import OBJECTIVES, cross_entropy_step, model_of, sample_of
 
 from intro.evaluation.step import Step
 from intro.evaluation.timing import interleaved, machine, median_interval, paired
+from intro.lm import chunks
 from intro.objectives import forward_passes
+
+
+def in_chunks(mib: int, step: Step) -> None:
+    """The step with chunks of logits of so many 2^20 bytes."""
+    chunks.CHUNK_BYTES = mib << 20
+    step()
 
 
 def main() -> None:
@@ -24,24 +32,29 @@ def main() -> None:
     arguments.add_argument("--layers", type=int, default=2, help="of the model (2)")
     arguments.add_argument("--prompts", type=int, default=2, help="with four rationales each (2)")
     arguments.add_argument("--response", type=int, default=12, help="tokens of a rationale (12)")
+    sizes = "bytes of a chunk's logits, 2^20, one or several (512 16)"
+    arguments.add_argument("--chunk-mib", type=int, nargs="+", default=[512, 16], help=sizes)
     given = arguments.parse_args()
     model = model_of(given.shape, layers=given.layers, device=given.device)
     sample = sample_of(given.prompts, 4, 16, given.response, model.config.vocab_size, given.seed)
     base = copy.deepcopy(model)
     steps = {name: Step(objective, sample, model, base) for name, objective in OBJECTIVES.items()}
-    works = {**steps, "torch cross entropy": partial(cross_entropy_step, model, sample)}
+    rows, works = {}, {}
+    for mib in given.chunk_mib:
+        for name, step in steps.items():
+            floor = 1 + (forward_passes(OBJECTIVES[name]) - 1) / 3
+            rows[f"{name}, {mib}"] = {"step": name, "chunk_mib": mib, "floor": floor}
+            works[f"{name}, {mib}"] = partial(in_chunks, mib, step)
+    by_torch = "torch cross entropy"  # one tensor of logits, whatever its size
+    rows[by_torch] = {"step": by_torch, "chunk_mib": None, "floor": None}
+    works[by_torch] = partial(cross_entropy_step, model, sample)
     seconds = interleaved(works, given.rounds, device=given.device)
-    ratios, about = paired(seconds, "sft"), machine(given.device)
-    rows = []
-    for name in works:
-        floor = 1 + (forward_passes(OBJECTIVES[name]) - 1) / 3 if name in steps else None
-        ratio = ratios[name]
-        rows.append({
-            "step": name, "ratio": ratio.median, "low": ratio.low, "high": ratio.high, "floor": floor,
-            "seconds": median_interval(seconds[name]).median, "tokens": sample.tokens, "shape": given.shape,
-            "layers": given.layers, "rounds": given.rounds, **about,
-        })  # fmt: skip
-    report(rows, given.out)
+    same = {"tokens": sample.tokens, "shape": given.shape, "layers": given.layers, "rounds": given.rounds}
+    for label, row in rows.items():
+        ratio = paired(seconds, f"sft, {row['chunk_mib'] or given.chunk_mib[0]}")[label]
+        row |= {"ratio": ratio.median, "low": ratio.low, "high": ratio.high}
+        row |= {"seconds": median_interval(seconds[label]).median, **same, **machine(given.device)}
+    report(list(rows.values()), given.out)
 
 
 if __name__ == "__main__":
