@@ -67,9 +67,17 @@ def test_draws_what_there_is(name, thin):
     assert figure(thin, name)
 
 
-@pytest.mark.parametrize("name", ["training_accuracy", "entropy_n", "dynamics"])
-def test_draws_seed_bands(name, three_seeds):
+@pytest.mark.parametrize("name", ["training_accuracy", "entropy_n", "ablation_n", "dynamics"])
+def test_draws_seeds(name, three_seeds):
     assert figure(three_seeds, name)
+
+
+@pytest.mark.parametrize(("seeds", "thin", "bands"), [(1, 0, 0), (3, 3, 0), (lines.MANY, 0, 1)])
+def test_few_seeds_are_shown_themselves_and_many_as_a_band(seeds, thin, bands):
+    rows = [{"train_seed": s, "step": t, "value": float(s + t)} for s in range(seeds) for t in range(4)]
+    _, axes = style.blank()
+    assert lines.draw(axes[0, 0], pd.DataFrame(rows), "value", "#000000") == 3 + (seeds - 1) / 2
+    assert len(axes[0, 0].lines) == 1 + thin and len(axes[0, 0].collections) == bands
 
 
 def test_the_papers_gains_over_n_come_from_its_tables(inputs):

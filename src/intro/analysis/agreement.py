@@ -162,13 +162,6 @@ def _improvement(results: Results, place: Place) -> Interval | None:
     return Interval(100 * gained.value / base_average, float(low), float(high), gained.replicates)
 
 
-def _our_gain(results: Results, place: Place) -> Interval | None:
-    """Paired difference to the base model, on the place's benchmark or averaged over all."""
-    frame = results.paired(place.suite, place.model, place.method, BASE)
-    parts = [] if frame is None else strata(frame, _picked(place))
-    return within_model(parts, results.resampling).interval() if parts else None
-
-
 # ---------------------------------------------------------------- agreement
 
 
@@ -194,8 +187,9 @@ def agree(results: Results, reported: Reported, place: Place, ours: Interval | N
         return Agreement.NOT_COMPARED
     if place.own_model:
         return same_value(reported.at(place), ours)
-    gain, reported_gain = _our_gain(results, place), reported.gain(place)
-    if place.method == BASE or gain is None or math.isnan(reported_gain):
+    gain = estimates.gain(results, place.model, place.method, place.suite, _picked(place))
+    reported_gain = reported.gain(place)
+    if place.method == BASE or gain is estimates.NOTHING or math.isnan(reported_gain):
         return Agreement.NOT_COMPARED
     return same_direction(reported_gain, gain)
 

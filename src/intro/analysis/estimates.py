@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from intro.analysis import stats
-from intro.analysis.frames import Results, strata
+from intro.analysis.frames import BASE, Results, strata
 
 NOTHING = stats.Interval(np.nan, np.nan, np.nan, "nothing run")
 
@@ -30,6 +30,21 @@ def accuracy(
     found = stats.within_model(parts, results.resampling).interval()
     # with few runs Student's t reaches beyond what a percentage can be
     return replace(found, low=max(found.low, 0.0), high=min(found.high, 100.0))
+
+
+def gain(
+    results: Results, model: str, method: str, suite: str = "main", benchmarks: Sequence[str] | None = None
+) -> stats.Interval:
+    """Points over the base model that the same run began with, problem by problem; averaged like `accuracy`."""
+    frame = results.paired(suite, model, method, BASE)
+    parts = [] if frame is None else strata(frame, benchmarks)
+    return stats.within_model(parts, results.resampling).interval() if parts else NOTHING
+
+
+def gains(results: Results, model: str, method: str) -> np.ndarray:
+    """The gain of each run [runs], averaged over the main suite's benchmarks; empty where nothing was run."""
+    frame = results.paired("main", model, method, BASE)
+    return np.array([]) if frame is None else np.mean([part.mean(axis=0) for part in strata(frame)], axis=0)
 
 
 def tokens(results: Results, model: str, method: str, benchmarks: Sequence[str] | None = None) -> stats.Interval:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -11,40 +14,32 @@ from intro.analysis import estimates, style
 from intro.analysis.figures import lines
 from intro.analysis.frames import BASE
 from intro.analysis.inputs import Inputs, under
-from intro.analysis.tables import ablation_n, final_entropy
+from intro.analysis.stats import Interval
+from intro.analysis.tables import final_entropy
 from intro.plan import methods_by_n
 
 
 def draw_average(inputs: Inputs) -> Figure:
-    """Average against n; the paper's own curve as gain over its base model, drawn on ours."""
-    config, frame = inputs.config, ablation_n(inputs).dropna(subset=["average"])
-    if frame.empty:
+    """Gain over the base model against n, beside the paper's."""
+    config, model = inputs.config, inputs.config.ablation_n.model
+    found = {n: estimates.gain(inputs.results, model, method) for n, method in methods_by_n(config).items()}
+    found = {n: gain for n, gain in found.items() if gain is not estimates.NOTHING}
+    if not found:
         return style.nothing("No ablation over n in this configuration.")
-    model, ink = config.ablation_n.model, style.colour(config, config.ablation_n.method)
+    ink, ns = style.colour(config, config.ablation_n.method), list(found)
     figure, axes = style.blank(height=2.8, width=4.6)
     panel = axes[0, 0]
-    base = estimates.accuracy(inputs.results, model, BASE)
-    ends = [(frame.average.iloc[-1], "this run", ink)]
-    if pd.notna(base.value):
-        panel.axhline(base.value, color=style.colour(config, BASE), lw=1.1)
-        panel.axhspan(base.low, base.high, color=style.colour(config, BASE), alpha=0.12, lw=0)
-        ends.append((base.value, "base", style.SOFT))
-        gains = reported_gains(inputs, style.stands_for(config, model))
-        shape = [(n, base.value + gains[n]) for n in frame.n if n in gains]
-        if len(shape) > 1:
-            panel.plot(
-                *zip(*shape, strict=True),
-                color=style.INK,
-                lw=1,
-                ls=(0, (3, 2)),
-                marker="o",
-                ms=3,
-                mfc="white",
-            )
-            ends.append((shape[-1][1], "paper's gain", style.INK))
-    _errors(panel, frame, ink)
-    _axis(panel, list(frame.n))
-    panel.set_ylabel("average accuracy, %")
+    panel.axhline(0, color=style.SOFT, lw=0.9)
+    ends = [(found[ns[-1]].value, "this run", ink), (0.0, "base", style.SOFT)]
+    reported = reported_gains(inputs, style.stands_for(config, model))
+    if len(shape := [(n, reported[n]) for n in ns if n in reported]) > 1:
+        dashes = {"ls": (0, (3, 2)), "marker": "o", "ms": 3, "mfc": "white"}
+        panel.plot(*zip(*shape, strict=True), color=style.INK, lw=1, **dashes)
+        ends.append((shape[-1][1], "paper", style.INK))
+    runs = [estimates.gains(inputs.results, model, methods_by_n(config)[n]) for n in ns]
+    _with_runs(panel, ns, list(found.values()), runs, [ink] * len(ns), ink)
+    _axis(panel, ns)
+    panel.set_ylabel("gain over the base model, % points")
     panel.set_title(f"{model}, for {style.stands_for(config, model)}")
     style.end_labels(panel, ends)
     return figure
@@ -65,18 +60,11 @@ def draw_entropy(inputs: Inputs) -> Figure:
         end = lines.draw(row[0], own, "entropy", ink, window=5 if own.step.nunique() > 12 else 1)
         if end is not None:
             ends.append((end, f"n = {n}", ink))
-        runs = estimates.over_runs(pd.Series([final_entropy(run) for _, run in own.groupby("train_seed")]))
-        last.append((n, runs, ink))
-    row[1].plot(
-        [n for n, _, _ in last],
-        [r.value for _, r, _ in last],
-        color=style.tint(style.SOFT, 0.5),
-        lw=1,
-        zorder=1,
-    )
-    for n, run, ink in last:
-        row[1].errorbar(n, run.value, yerr=estimates.errors([run]), fmt="o", ms=6, color=ink)
-    _axis(row[1], [n for n, _, _ in last])
+        last.append((n, np.array([final_entropy(run) for _, run in own.groupby("train_seed")]), ink))
+    ns, runs, inks = zip(*last, strict=True)
+    means = [estimates.over_runs(pd.Series(of_n)) for of_n in runs]
+    _with_runs(row[1], ns, means, runs, inks, style.SOFT)
+    _axis(row[1], ns)
     row[0].set(xlabel="training step", ylabel="policy entropy, nats per token")
     row[0].set_title("over training")
     row[1].set_title("last quarter of training")
@@ -96,9 +84,22 @@ def reported_gains(inputs: Inputs, paper_model: str) -> dict[int, float]:
     return dict(zip(swept.method.str.extract(r"n=(\d+)")[0].astype(int), swept.value - base.iloc[0], strict=True))
 
 
-def _errors(panel: Axes, frame: pd.DataFrame, ink: str) -> None:
-    error = [(frame.average - frame.ci_low).clip(lower=0), (frame.ci_high - frame.average).clip(lower=0)]
-    panel.errorbar(frame.n, frame.average, yerr=error, color=ink, marker="o", ms=5.5, elinewidth=1.3)
+def _with_runs(
+    panel: Axes,
+    ns: Sequence[int],
+    means: Sequence[Interval],
+    runs: Sequence[np.ndarray],
+    inks: Sequence[str],
+    line: str,
+) -> None:
+    """Means against n; around them a thin line for each run, where a few runs have every n, and intervals else."""
+    panel.plot(ns, [mean.value for mean in means], color=line, zorder=2)
+    few = len({len(of_n) for of_n in runs}) == 1 and 1 < len(runs[0]) < lines.MANY
+    for run in zip(*runs, strict=True) if few else []:
+        panel.plot(ns, run, color=style.tint(line, 0.6), lw=0.7, marker="o", ms=2.5, zorder=1.5)
+    for n, mean, ink in zip(ns, means, inks, strict=True):
+        error = None if few else estimates.errors([mean])
+        panel.errorbar(n, mean.value, yerr=error, color=ink, fmt="o", ms=5.5, elinewidth=1.3, zorder=3)
 
 
 def _axis(panel: Axes, ns: list[int]) -> None:

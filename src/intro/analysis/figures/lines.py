@@ -1,4 +1,4 @@
-"""Lines over training steps: the mean over seeds, its interval where there are enough seeds, and single seeds else."""
+"""Lines over training steps: the mean over seeds; around it the seeds themselves, or of many its interval."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from intro.analysis import estimates, style
+
+MANY = 6  # seeds that a band shows better than a line each; the interval of three leaves any axis
 
 
 def over_seeds(frame: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -25,18 +27,17 @@ def smooth(frame: pd.DataFrame, column: str, window: int) -> pd.DataFrame:
 
 def draw(axes: Axes, frame: pd.DataFrame, column: str, colour: str, window: int = 1) -> float | None:
     """One method's line; returns the height of its right end for a direct label, None when there is nothing to draw."""
-    raw = over_seeds(frame, column)
-    if raw.empty:
+    frame = frame.dropna(subset=[column])
+    if frame.empty:
         return None
-    if window > 1:
-        axes.plot(raw.step, raw["mean"], color=style.tint(colour, 0.6), lw=0.7)
-    # smoothed run by run: the band then shows how runs differ, not how batches do
-    line = over_seeds(smooth(frame.dropna(subset=[column]), column, window), column)
-    mean = line["mean"]
-    if line.low.notna().any():
+    seeds, runs = frame.train_seed.nunique(), smooth(frame, column, window)
+    # smoothed run by run: what is around the mean then shows how runs differ, not how batches do
+    line = over_seeds(runs, column)
+    if seeds >= MANY:
         axes.fill_between(line.step, line.low, line.high, color=colour, alpha=0.16, lw=0)
-    else:
-        for _, seed in frame.groupby("train_seed") if frame.train_seed.nunique() > 1 else []:
-            axes.plot(seed.step, seed[column], color=style.tint(colour, 0.6), lw=0.7)
+    elif seeds > 1 or window > 1:
+        for _, run in (runs if seeds > 1 else frame).sort_values("step").groupby("train_seed"):
+            axes.plot(run.step, run[column], color=style.tint(colour, 0.6), lw=0.7)
+    mean = line["mean"]
     axes.plot(line.step, mean, color=colour, marker="o" if len(line) < 12 else None, markersize=3)
     return float(mean.iloc[-1])

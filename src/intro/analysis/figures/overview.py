@@ -1,4 +1,4 @@
-"""The picture that opens the README: what every method reaches, how briefly, and what became of each claim."""
+"""The picture that opens the README: what every method gains on every model, and what became of each claim."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SIGNS = {
 
 
 def draw(inputs: Inputs) -> Figure:
-    """Left: averages per model with intervals. Right: one line per claim, coloured by its verdict."""
+    """Left: gains per model with intervals. Right: one line per claim, coloured by its verdict."""
     claims = inputs.frame("claims")
     claims = claims[claims.protocol.isin([SHARED_RATE, ANY])]
     run = inputs.results
@@ -33,37 +33,41 @@ def draw(inputs: Inputs) -> Figure:
         return style.nothing("Nothing has been run in this configuration.")
     height = max(1.0 + 0.62 * len(models), 1.0 + 0.25 * len(claims), 2.4)
     figure, axes = style.blank(2, height=height, width=10.2, gridspec_kw={"width_ratios": [1, 1.02]})
-    _averages(axes[0, 0], inputs, models)
+    _gains(axes[0, 0], inputs, models)
     _scoreboard(axes[0, 1], claims)
     return figure
 
 
-def _averages(panel: Axes, inputs: Inputs, models: list[str]) -> None:
-    """A band per model; methods stacked inside it in a fixed order, the best one's value printed."""
-    config = inputs.config
-    methods = [BASE, *config.methods]
+def _gains(panel: Axes, inputs: Inputs, models: list[str]) -> None:
+    """A band per model; methods stacked inside it in a fixed order, the best one's gain printed.
+
+    Gains and not averages: base models of one architecture differ by more than methods do.
+    """
+    config, methods = inputs.config, list(inputs.config.methods)
+    names = []
     for place, model in enumerate(models):
-        found = {m: estimates.accuracy(inputs.results, model, m) for m in methods}
-        best = max(found, key=lambda m: np.nan_to_num(found[m].value, nan=-1))
+        found = {m: estimates.gain(inputs.results, model, m) for m in methods}
+        best = max(found, key=lambda m: np.nan_to_num(found[m].value, nan=-np.inf))
         if place % 2 == 0:
             panel.axhspan(place - 0.5, place + 0.5, color="#f6f6f6", lw=0, zorder=0)
         for rank, (method, mean) in enumerate(found.items()):
             y, ink = place + 0.78 * ((rank + 0.5) / len(methods) - 0.5), style.colour(config, method)
             panel.errorbar(mean.value, y, xerr=estimates.errors([mean]), fmt="o", ms=4.2, color=ink, elinewidth=1.5)
             if method == best:
-                panel.annotate(f"{mean.value:.1f}", (mean.high, y), (4, 0), textcoords="offset points", va="center",
+                panel.annotate(f"{mean.value:+.1f}", (mean.high, y), (4, 0), textcoords="offset points", va="center",
                                fontsize=7.5, color=ink, fontweight="bold")  # fmt: skip
-    names = [m if m == style.stands_for(config, m) else f"{m}\nfor {style.stands_for(config, m)}" for m in models]
+        of = "" if model == style.stands_for(config, model) else f"\nfor {style.stands_for(config, model)}"
+        names.append(f"{model}{of}\nbase {estimates.accuracy(inputs.results, model, BASE).value:.1f} %")
+    panel.axvline(0, color=style.SOFT, lw=0.9, zorder=1)
     panel.set_yticks(range(len(models)), names)
     panel.set_ylim(len(models) - 0.5, -0.5)
     panel.margins(x=0.09)
     panel.grid(axis="x")
     panel.grid(False, axis="y")
     panel.spines["left"].set_visible(False)
-    panel.set_xlabel("average accuracy over the benchmarks, %")
-    handles = [(style.label(config, m), style.colour(config, m)) for m in methods]
-    style.key(panel, handles)
-    panel.set_title("Accuracy, one learning rate for all", pad=style.KEY_PAD)
+    panel.set_xlabel("points over the base model, average of the benchmarks")
+    style.key(panel, [(style.label(config, m), style.colour(config, m)) for m in methods])
+    panel.set_title("Gain over the base model, one learning rate for all", pad=style.KEY_PAD)
 
 
 def _scoreboard(panel: Axes, claims: pd.DataFrame) -> None:

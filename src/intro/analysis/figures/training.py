@@ -24,11 +24,12 @@ def draw_length(inputs: Inputs) -> Figure:
     if not models:
         return style.nothing("No training curves in this configuration.")
     figure, axes = style.blank(len(models), len(SUBSETS), height=3.5, sharex=True, sharey=True)
+    named = []
     for row, (subset, words) in enumerate(SUBSETS.items()):
         for column, model in enumerate(models):
             panel = axes[row, column]
             mine = curves[(curves.model == model) & (curves.subset == subset)]
-            _compare(panel, inputs, mine, "mean_tokens", named=column == len(models) - 1)
+            ends = _compare(panel, inputs, mine, "mean_tokens")
             if row == 0:
                 panel.set_title(model, fontsize=8, pad=15)
                 panel.text(
@@ -40,7 +41,10 @@ def draw_length(inputs: Inputs) -> Figure:
                     color=style.SOFT,
                 )
         axes[row, 0].set_ylabel(f"tokens per response,\n{words}")
+        named.append((panel, ends))
     axes[0, 0].set_ylim(bottom=0)
+    for panel, ends in named:  # each row's last panel, when the limits are known
+        style.end_labels(panel, ends, gap=0.09)
     figure.supxlabel("training step", fontsize=8)
     return figure
 
@@ -63,22 +67,22 @@ def draw_accuracy(inputs: Inputs) -> Figure:
                 config.training.curve_problems,
                 style.colour(config, method),
             )
-        _compare(panel, inputs, mine, "value", named=True)
+        style.end_labels(panel, _compare(panel, inputs, mine, "value"), gap=0.09)
         panel.set_title(f"{model}, for {style.stands_for(config, model)}")
         panel.set_xlabel("training step")
     axes[0, 0].set_ylabel("accuracy on hard problems, %")
     return figure
 
 
-def _compare(panel: Axes, inputs: Inputs, frame: pd.DataFrame, column: str, named: bool) -> None:
+def _compare(panel: Axes, inputs: Inputs, frame: pd.DataFrame, column: str) -> list[tuple[float, str, str]]:
+    """A line per method; returns their ends for `style.end_labels`."""
     ends = []
     for method in COMPARED:
         ink = style.colour(inputs.config, method)
         end = lines.draw(panel, frame[frame.method == method], column, ink)
         if end is not None:
             ends.append((end, style.label(inputs.config, method), ink))
-    if named:
-        style.end_labels(panel, ends, gap=0.09)
+    return ends
 
 
 def _problem_band(panel: Axes, frame: pd.DataFrame, problems: int, colour: str) -> None:
