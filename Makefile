@@ -48,7 +48,7 @@ bench: $(FULL) ## measure speed and memory on the CPU, one benchmark after the o
 
 bench-gpu: ## measure on a GPU, in 10 minutes: no .venv, the interpreter PYTHON needs torch and transformers only
 	PYTHONPATH=src "$(PYTHON)" benchmarks/gpu.py
-	PYTHONPATH=src "$(PYTHON)" benchmarks/rollouts.py --device cuda --rounds 1 --batch 64 --tokens 128 --out results/benchmarks/rollouts_gpu.csv
+	PYTHONPATH=src "$(PYTHON)" benchmarks/rollouts.py --device cuda --rounds 3 --tokens 128 --minutes 4 --out results/benchmarks/rollouts_gpu.csv
 
 lint: $(FULL) ## check style of code and workflow
 	$(RUN) ruff check .

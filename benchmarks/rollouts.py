@@ -11,6 +11,8 @@ Needs torch and transformers beside this repository. `--shapes small` and the li
 from __future__ import annotations
 
 import argparse
+import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -126,11 +128,19 @@ def main() -> None:
     arguments.add_argument("--shapes", nargs="+", choices=SHAPES, help="tiny; on a GPU Qwen2.5-1.5B")
     arguments.add_argument("--tokens", type=int, help="at most so many a response (96 of tiny, else 512)")
     arguments.add_argument("--batch", type=int, nargs="+", default=[64, 512], help="rows at a time (64 512)")
+    arguments.add_argument("--minutes", type=float, default=float("inf"), help="begin nothing more after so many")
     given = arguments.parse_args()
+    end = time.monotonic() + 60 * given.minutes
     shapes = given.shapes or (["tiny"] if given.device == "cpu" else ["Qwen2.5-1.5B"])
     rate = copy_rate(given.device)
     kinds = [(shape, batch, ragged) for shape in shapes for batch in given.batch for ragged in (False, True)]
-    rows = [row for kind in kinds for row in measure(*kind, rate, given)]
+    rows: list[dict[str, Any]] = []
+    for shape, batch, ragged in kinds:
+        if not rows or time.monotonic() < end:
+            rows += measure(shape, batch, ragged, rate, given)
+        else:
+            lengths = "ragged" if ragged else "fixed"
+            print(f"left out, {given.minutes:g} minutes being over: {shape}, batch {batch}, {lengths}", file=sys.stderr)
     report([row | {"copy_gb_per_s": rate / 1e9} for row in rows], given.out)
 
 

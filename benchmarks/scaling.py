@@ -1,7 +1,8 @@
 """How an update's time and memory grow, one thing at a time: `python benchmarks/scaling.py`.
 
-With the length of responses (as many tokens in all), the group's size G, the candidates n, the model's size, and one
-against two DeepSpeed ranks. A number is InTRO's step as a ratio to the first one of its kind, from interleaved rounds.
+With the length of responses (as many tokens in all), the group's size G, the candidates n, the model's depth, and one
+against two DeepSpeed ranks (memory: of the first). A number is InTRO's step as a ratio to the first one of its kind,
+from interleaved rounds.
 """
 
 from __future__ import annotations
@@ -98,16 +99,18 @@ def ranks(given: argparse.Namespace) -> Iterator[Row]:
     Processes start anew in each round, and tell how long their steps took: their start is not a step.
     """
     seconds: dict[str, list[float]] = {"1": [], "2": []}
+    peaks: dict[str, int] = {}
     for _ in range(given.rounds):
         for count, taken in seconds.items():
-            taken.append(_launch(int(count), given))
-    yield from rows_of("ranks", seconds, {}, given)
+            time, peaks[count] = _launch(int(count), given)
+            taken.append(time)
+    yield from rows_of("ranks", seconds, peaks, given)
 
 
-def _launch(count: int, given: argparse.Namespace) -> float:
-    """Seconds of a step of `count` processes, the median of some."""
+def _launch(count: int, given: argparse.Namespace) -> tuple[float, int]:
+    """Seconds of a step of `count` processes, the median of some, and the first one's peak in 2^20 bytes."""
     with tempfile.TemporaryDirectory() as folder:
-        told = Path(folder) / "seconds"
+        told = Path(folder) / "told"
         launcher = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(count)]
         done = subprocess.run(
             [
@@ -127,7 +130,8 @@ def _launch(count: int, given: argparse.Namespace) -> float:
         )
         if not told.exists():
             sys.exit(f"scaling: {count} DeepSpeed processes gave no result:\n{done.stderr[-2000:]}")
-        return float(told.read_text())
+        time, peak = told.read_text().split()
+        return float(time), round(float(peak) / 2**20)
 
 
 def as_rank(given: argparse.Namespace) -> None:
@@ -159,9 +163,9 @@ def as_rank(given: argparse.Namespace) -> None:
             backward(piece, backend, networks, BUDGET, torch.Generator().manual_seed(0))
             backend.step(0.0)
 
-    seconds = interleaved({"step": step}, 5, warmup=2)["step"]
+    seconds, peak = interleaved({"step": step}, 5, warmup=2)["step"], peak_bytes(step, given.device)
     if backend.ranks.first:
-        given.out.write_text(str(median_interval(seconds).median))
+        given.out.write_text(f"{median_interval(seconds).median} {peak}")
     leave()
 
 

@@ -3,7 +3,8 @@
 On a CPU: width and vocabulary of Qwen2.5-1.5B, two of its layers, few tokens. Forward and backward passes are counted,
 with the passes that a method needs before its loss; rollouts and the optimizer's step are not. The floor is the
 arithmetic: (3 + passes without gradient) / 3. So few tokens fit into one chunk of logits, so the same steps are also
-taken with chunks that are small enough to be several; a ratio is to SFT in chunks of the same size.
+taken with chunks that are small enough to be several; a ratio is to SFT in chunks of the same size, that of torch's
+cross entropy to SFT in chunks of the first.
 """
 
 from __future__ import annotations

@@ -288,6 +288,9 @@ def test_hub(tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch) -> N
     """Asked only where data come from it; a gated set wants a token."""
     config = paper(tmp_path)
     assert doctor.hub(tiny) is None and doctor.hub(paper(tmp_path, mirror="somewhere")) is None
+    with monkeypatch.context() as patch:
+        patch.setattr(doctor, "find_spec", lambda name: None)
+        assert doctor.hub(config).fails and "[eval]" in doctor.hub(config).mend
     monkeypatch.setattr(doctor, "reachable", lambda: False)
     assert doctor.hub(config).fails and "INTRO_DATA_DIR" in doctor.hub(config).mend
     monkeypatch.setattr(doctor, "reachable", lambda: True)

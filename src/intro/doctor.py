@@ -22,6 +22,7 @@ from urllib.parse import urlsplit
 from intro import devices, plan
 from intro.config import Checkpoint, Config, Hub
 from intro.provenance import ROOT
+from intro.types import install
 
 WIDTH = 80
 PATIENCE_S = 5.0  # for the network
@@ -107,7 +108,7 @@ def packages(config: Config) -> Check:
     other = {name: version for name in pinned if (version := installed(name)) not in (None, pinned[name])}
     if other:
         told = ", ".join(f"{name} {version} (pinned {pinned[name]})" for name, version in other.items())
-        return Check("warn", "packages", told, "pip install -c constraints.txt -e '.[dev]'")
+        return Check("warn", "packages", told, install("dev"))
     count = sum(installed(name) is not None for name in pinned)
     return Check("ok", "packages", f"{count} at the versions of constraints.txt")
 
@@ -248,7 +249,7 @@ def deepspeed(config: Config) -> Check | None:
     if all(model.hardware.zero == 0 for model in config.models.values()):
         return None
     if find_spec("deepspeed") is None:
-        return Check("FAIL", "DeepSpeed", "not installed", "pip install -c constraints.txt -e '.[gpu]'")
+        return Check("FAIL", "DeepSpeed", "not installed", install("gpu"))
     done = run(sys.executable, "-c", "import deepspeed")  # a process of its own: it changes the one that imports it
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -329,7 +330,7 @@ def bigcodebench(config: Config) -> Check | None:
 def instructions(config: Config) -> Check | None:
     if "instructions" not in graders(config).values():
         return None
-    mend = "pip install -c constraints.txt -e '.[eval]'"
+    mend = install("eval")
     if missing := [name for name in ("lm_eval", "langdetect", "nltk") if find_spec(name) is None]:
         return Check("FAIL", "IFEval", f"missing: {', '.join(missing)}", mend)
     if not has_punkt():
@@ -395,7 +396,7 @@ def mirror(config: Config) -> Check | None:
 
 
 def hub(config: Config) -> Check | None:
-    """The Hub, where data come from it: whether it answers, and a token for gated sets."""
+    """The Hub, where data come from it: what reads it, whether it answers, and a token for gated sets."""
     if not isinstance(config.data, Hub):
         return None
     from intro.tasks.collections import collection
@@ -403,6 +404,8 @@ def hub(config: Config) -> Check | None:
 
     if mirror_folder(config.data.mirror) is not None:
         return None
+    if find_spec("datasets") is None:
+        return Check("FAIL", "Hub", "its sets are read with `datasets`, which is not installed", install("eval"))
     if not reachable():
         mend = "go online, or point INTRO_DATA_DIR or data.mirror at a mirror"
         return Check("FAIL", "Hub", f"does not answer within {PATIENCE_S:.0f} s", mend)

@@ -71,12 +71,12 @@ def code_digest() -> str:
     return digest({name: file_digest(package / name) for name in training_code()})
 
 
-def commit() -> str:
-    """The commit this code runs from, with "+changes" when code, workflow or config differ from it."""
+def commit(*also: str) -> str:
+    """The commit this code runs from, with "+changes" when code, workflow, config or `also` differ from it."""
     git = ["git", "-C", str(ROOT)]
     try:
         head = subprocess.run([*git, "rev-parse", "HEAD"], capture_output=True, text=True, timeout=20, check=True)
-        decides = ["src", "workflow", "config", "Snakefile"]
+        decides = ["src", "workflow", "config", "Snakefile", *also]
         status = [*git, "status", "--porcelain", "-uno", "--", *decides]
         dirty = subprocess.run(status, capture_output=True, text=True, timeout=20)
         return head.stdout.strip() + ("+changes" if dirty.stdout.strip() else "")

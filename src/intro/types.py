@@ -14,6 +14,11 @@ class IntroError(Exception):
     """A sentence for the person at the keyboard: what was expected, what was found, what to do."""
 
 
+def install(extra: str) -> str:
+    """The command that installs an extra of this project, for sentences about what is missing."""
+    return f"pip install -c constraints.txt -e '.[{extra}]'"
+
+
 def sentence_of(error: BaseException) -> str | None:
     """What to tell a person about an error that is not a mistake of this code; None for one that is."""
     text = " ".join(str(error).split())

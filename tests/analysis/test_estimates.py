@@ -31,7 +31,7 @@ def results(tmp_path: Path) -> Results:
 
 def test_gains_are_over_a_runs_own_base(tmp_path: Path) -> None:
     run = results(tmp_path)
-    assert estimates.gains(run, "qwen2-s", "intro").tolist() == [0.0, 50.0]
+    assert estimates.gain_by_run(run, "qwen2-s", "intro").to_dict() == {(0, 0): 0.0, (1, 1): 50.0}
     gain = estimates.gain(run, "qwen2-s", "intro")
     assert gain.value == 25.0 and gain.low <= 25.0 <= gain.high
     average = estimates.accuracy(run, "qwen2-s", "intro").value - estimates.accuracy(run, "qwen2-s", "base").value
@@ -42,4 +42,4 @@ def test_what_was_not_run_has_no_gain(tmp_path: Path) -> None:
     run = results(tmp_path)
     assert estimates.gain(run, "qwen2-s", "grpo") is estimates.NOTHING
     assert estimates.gain(run, "qwen2-s", "intro", benchmarks=["chain-5"]) is estimates.NOTHING
-    assert len(estimates.gains(run, "qwen2-m", "intro")) == 0 and np.isnan(estimates.NOTHING.value)
+    assert len(estimates.gain_by_run(run, "qwen2-m", "intro")) == 0 and np.isnan(estimates.NOTHING.value)

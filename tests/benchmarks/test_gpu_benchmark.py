@@ -11,7 +11,10 @@ from pathlib import Path
 from page import HERE as FOLDER
 
 # what this project installs and neither torch nor transformers needs
-ABSENT = "pydantic pandas snakemake deepspeed math_verify datasets typer pebble matplotlib scipy sklearn trl".split()
+ABSENT = (
+    "pydantic pandas pyarrow snakemake deepspeed accelerate math_verify datasets typer pebble matplotlib scipy sklearn "
+    "trl psutil".split()
+)
 BARE = f"""
 import importlib.machinery as machinery, runpy, sys
 
@@ -43,7 +46,16 @@ def test_the_update_is_measured_where_only_torch_and_transformers_are(tmp_path: 
     assert all(float(row["seconds"]) > 0 for row in rows)
 
 
-def test_rollouts_need_no_more() -> None:
-    """All that the script imports; what it measures is another test's matter."""
-    done = bare("rollouts.py", "--help")
-    assert done.returncode == 0 and "continuous batching" in done.stdout, done.stderr
+def test_rollouts_need_no_more(tmp_path: Path) -> None:
+    """All engines, transformers' included."""
+    out = tmp_path / "out.csv"
+    done = bare("rollouts.py", *"--batch 4 8 --tokens 4 --rounds 1 --out".split(), str(out))
+    assert done.returncode == 0, done.stderr
+    with out.open(newline="") as opened:
+        rows = list(csv.DictReader(opened))
+    assert len(rows) == 16 and all(float(row["tokens_per_s"]) > 0 for row in rows)
+
+
+def test_rollouts_end_in_time_and_say_what_they_left_out(tmp_path: Path) -> None:
+    done = bare("rollouts.py", *"--batch 4 --tokens 4 --rounds 1 --minutes 0 --out".split(), str(tmp_path / "out.csv"))
+    assert done.returncode == 0 and "left out, 0 minutes being over: tiny, batch 4, ragged" in done.stderr

@@ -21,7 +21,7 @@ def ragged(lengths: list[int], seed: int = 0) -> list[tuple[int, ...]]:
     return [random_tokens(n, VOCABULARY, g) for n in lengths]
 
 
-@pytest.mark.parametrize("family", ["qwen2", "qwen3"])
+@pytest.mark.parametrize("family", ["qwen2", "qwen3", "llama"])
 def test_packed_equals_unpacked(family: str) -> None:
     """Hidden states and every weight's gradient of ragged sequences, against one at a time by transformers' own way."""
     rows, twin = ragged([3, 9, 1, 5, 9]), random_model(family).double()

@@ -244,6 +244,11 @@ def _errors() -> list[tuple[str, Exception, str]]:
             http(HfHubHTTPError, 500, "Internal\nError"),
             r"at revision newest \(HfHubHTTPError: Internal Error\); try",
         ),
+        (
+            "math500",
+            ModuleNotFoundError("No module named 'datasets'", name="datasets"),
+            r"need 'datasets', which is not installed; pip install -c constraints.txt -e '\.\[eval\]', or set INTRO",
+        ),
         ("math500", ValueError('Unknown split "test"'), r"at revision ff5b\w+ \(ValueError: Unknown split \"test\"\)"),
     ]
 

@@ -41,10 +41,12 @@ def gain(
     return stats.within_model(parts, results.resampling).interval() if parts else NOTHING
 
 
-def gains(results: Results, model: str, method: str) -> np.ndarray:
-    """The gain of each run [runs], averaged over the main suite's benchmarks; empty where nothing was run."""
+def gain_by_run(results: Results, model: str, method: str) -> pd.Series:
+    """Points that each run gains over its base model on the main suite, by (pretraining seed, training seed)."""
     frame = results.paired("main", model, method, BASE)
-    return np.array([]) if frame is None else np.mean([part.mean(axis=0) for part in strata(frame)], axis=0)
+    if frame is None:
+        return pd.Series(dtype=float)
+    return pd.Series(np.mean([part.mean(axis=0) for part in strata(frame)], axis=0), index=frame.columns)
 
 
 def tokens(results: Results, model: str, method: str, benchmarks: Sequence[str] | None = None) -> stats.Interval:

@@ -115,6 +115,6 @@ def machine(device: Device = "cpu") -> dict[str, str]:
         "torch": torch.__version__,
         "transformers": installed("transformers"),
         "threads": str(torch.get_num_threads()),
-        "commit": commit(),
+        "commit": commit("benchmarks"),
         "date": time.strftime("%Y-%m-%d"),
     }

@@ -1,6 +1,7 @@
 """The functions of `softmax.py` for GPUs, which read and write the logits [r, V] as few times as their sums allow.
 
-They take contiguous fp32 rows (see `available`). Triton is imported when the first of them is wanted, on a GPU only.
+They take contiguous fp32 rows, and are taken wherever they can be (see `available`): that they are faster there is
+what `make bench-gpu` has yet to say. Triton is imported when the first of them is wanted, on a GPU only.
 Compiled they are experimental: never run here; the tests run them in Triton's interpreter (TRITON_INTERPRET=1).
 """
 

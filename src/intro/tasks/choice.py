@@ -9,7 +9,7 @@ import string
 from collections.abc import Sequence
 
 from intro.tasks.collections import LETTERS
-from intro.types import IntroError, Problem, Verdict
+from intro.types import IntroError, Problem, Verdict, install
 
 # of lm-eval's task gpqa_diamond_cot_zeroshot, version 2.2
 STRICT = r"(?<=The answer is )(.*)(?=.)"
@@ -49,7 +49,7 @@ def extract_all(pairs: Sequence[tuple[str, Problem]]) -> list[tuple[str, str]]:
         from lm_eval.filters.extraction import MultiChoiceRegexFilter, RegexFilter
     except ImportError as error:
         raise IntroError(
-            f"GPQA is graded with lm-eval's filters, and '{error.name}' is not installed: pip install 'intro[eval]'"
+            f"GPQA is graded with lm-eval's filters, and '{error.name}' is not installed: {install('eval')}"
         ) from error
     texts = [[text] for text, _ in pairs]
     documents = [{"choices": problem.extra["options"]} for _, problem in pairs]

@@ -11,7 +11,7 @@ from typing import Any
 
 from intro.tasks.collections import Collection
 from intro.tasks.store import read_jsonl
-from intro.types import IntroError
+from intro.types import IntroError, install
 
 MIRROR_VARIABLE = "INTRO_DATA_DIR"
 TOKEN_VARIABLE = "HF_TOKEN"
@@ -94,6 +94,9 @@ def _sentence(collection: Collection, revision: str | None, error: BaseException
             f"{what}: the Hub has no such set for this account; look at {page}, put a token into {TOKEN_VARIABLE} if "
             f"it is private, or {mirror}"
         )
+    if isinstance(error, ImportError):
+        need = f"rows from the Hub need '{error.name}', which is not installed"
+        return IntroError(f"{what}: {need}; {install('eval')}, or {mirror}")
     if kinds & OFFLINE:
         return IntroError(f"{what}: the Hub cannot be reached; connect to the network, or {mirror}")
     said = (" ".join(str(error).split()) or "no reason given")[:300]

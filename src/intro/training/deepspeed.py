@@ -17,7 +17,7 @@ from intro.training.backend import AdamW, Metrics
 from intro.training.checkpoint import ENGINE
 from intro.training.ranks import Ranks
 from intro.training.update import Batch, Update
-from intro.types import IntroError
+from intro.types import IntroError, install
 
 
 def settings(hardware: Hardware, gradient_clip: float) -> dict[str, Any]:
@@ -48,9 +48,7 @@ class DeepSpeed:
         try:
             import deepspeed
         except ImportError:
-            raise IntroError(
-                "hardware.zero: DeepSpeed is not installed; pip install -c constraints.txt -e '.[gpu]', or set it to 0"
-            ) from None
+            raise IntroError(f"hardware.zero: DeepSpeed is not installed; {install('gpu')}, or set it to 0") from None
         # DeepSpeed calls torch by names that torch has newer ones for: a warning per rank and collective
         warnings.filterwarnings("ignore", r"`torch\.distributed\.\w+` is deprecated", FutureWarning)
         self.ranks, self.update, policy = ranks, update, update.policy

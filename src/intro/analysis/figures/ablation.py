@@ -1,10 +1,9 @@
-"""The number of candidates n: accuracy (Table 3 as a picture) and policy entropy (the appendix)."""
+"""The number of candidates n: what it does to accuracy (Table 3, as gains) and to policy entropy (the appendix)."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -25,7 +24,7 @@ def draw_average(inputs: Inputs) -> Figure:
     found = {n: estimates.gain(inputs.results, model, method) for n, method in methods_by_n(config).items()}
     found = {n: gain for n, gain in found.items() if gain is not estimates.NOTHING}
     if not found:
-        return style.nothing("No ablation over n in this configuration.")
+        return style.nothing("No ablation over n, or no base model, in this configuration.")
     ink, ns = style.colour(config, config.ablation_n.method), list(found)
     figure, axes = style.blank(height=2.8, width=4.6)
     panel = axes[0, 0]
@@ -36,7 +35,7 @@ def draw_average(inputs: Inputs) -> Figure:
         dashes = {"ls": (0, (3, 2)), "marker": "o", "ms": 3, "mfc": "white"}
         panel.plot(*zip(*shape, strict=True), color=style.INK, lw=1, **dashes)
         ends.append((shape[-1][1], "paper", style.INK))
-    runs = [estimates.gains(inputs.results, model, methods_by_n(config)[n]) for n in ns]
+    runs = [estimates.gain_by_run(inputs.results, model, methods_by_n(config)[n]) for n in ns]
     _with_runs(panel, ns, list(found.values()), runs, [ink] * len(ns), ink)
     _axis(panel, ns)
     panel.set_ylabel("gain over the base model, % points")
@@ -60,9 +59,10 @@ def draw_entropy(inputs: Inputs) -> Figure:
         end = lines.draw(row[0], own, "entropy", ink, window=5 if own.step.nunique() > 12 else 1)
         if end is not None:
             ends.append((end, f"n = {n}", ink))
-        last.append((n, np.array([final_entropy(run) for _, run in own.groupby("train_seed")]), ink))
+        by_seed = {seed: final_entropy(run) for seed, run in own.groupby("train_seed")}
+        last.append((n, pd.Series(by_seed, dtype=float), ink))
     ns, runs, inks = zip(*last, strict=True)
-    means = [estimates.over_runs(pd.Series(of_n)) for of_n in runs]
+    means = [estimates.over_runs(of_n) for of_n in runs]
     _with_runs(row[1], ns, means, runs, inks, style.SOFT)
     _axis(row[1], ns)
     row[0].set(xlabel="training step", ylabel="policy entropy, nats per token")
@@ -88,15 +88,16 @@ def _with_runs(
     panel: Axes,
     ns: Sequence[int],
     means: Sequence[Interval],
-    runs: Sequence[np.ndarray],
+    runs: Sequence[pd.Series],
     inks: Sequence[str],
-    line: str,
+    mean_ink: str,
 ) -> None:
-    """Means against n; around them a thin line for each run, where a few runs have every n, and intervals else."""
-    panel.plot(ns, [mean.value for mean in means], color=line, zorder=2)
-    few = len({len(of_n) for of_n in runs}) == 1 and 1 < len(runs[0]) < lines.MANY
-    for run in zip(*runs, strict=True) if few else []:
-        panel.plot(ns, run, color=style.tint(line, 0.6), lw=0.7, marker="o", ms=2.5, zorder=1.5)
+    """Means against n; around them a thin line for each run, where the same few have every n, and intervals else."""
+    panel.plot(ns, [mean.value for mean in means], color=mean_ink, zorder=2)
+    few = all(of_n.index.equals(runs[0].index) for of_n in runs) and 1 < len(runs[0]) < lines.MANY
+    for run in runs[0].index if few else []:
+        heights = [of_n[run] for of_n in runs]
+        panel.plot(ns, heights, color=style.tint(mean_ink, 0.6), lw=0.7, marker="o", ms=2.5, zorder=1.5)
     for n, mean, ink in zip(ns, means, inks, strict=True):
         error = None if few else estimates.errors([mean])
         panel.errorbar(n, mean.value, yerr=error, color=ink, fmt="o", ms=5.5, elinewidth=1.3, zorder=3)

@@ -12,7 +12,7 @@ COMPARED = ("base", "grpo", "intro")
 
 
 def draw(inputs: Inputs) -> Figure:
-    """A row per model: from base to InTRO along a line, GRPO beside it; intervals resample problems."""
+    """A row per model: from base to InTRO along a line, GRPO beside it."""
     config, results = inputs.config, inputs.results
     models = [m for m in config.models if any(results.values("main", m, k) is not None for k in COMPARED)]
     if not models:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -12,6 +13,7 @@ from matplotlib.figure import Figure
 from intro.analysis import estimates, palette, style
 from intro.analysis.frames import BASE
 from intro.analysis.inputs import Inputs
+from intro.analysis.stats import Interval
 from intro.analysis.verdicts import ANY, SHARED_RATE
 
 SIGNS = {
@@ -46,7 +48,8 @@ def _gains(panel: Axes, inputs: Inputs, models: list[str]) -> None:
     config, methods = inputs.config, list(inputs.config.methods)
     names = []
     for place, model in enumerate(models):
-        found = {m: estimates.gain(inputs.results, model, m) for m in methods}
+        base = estimates.accuracy(inputs.results, model, BASE).value
+        found = {m: _possible(estimates.gain(inputs.results, model, m), base) for m in methods}
         best = max(found, key=lambda m: np.nan_to_num(found[m].value, nan=-np.inf))
         if place % 2 == 0:
             panel.axhspan(place - 0.5, place + 0.5, color="#f6f6f6", lw=0, zorder=0)
@@ -57,17 +60,22 @@ def _gains(panel: Axes, inputs: Inputs, models: list[str]) -> None:
                 panel.annotate(f"{mean.value:+.1f}", (mean.high, y), (4, 0), textcoords="offset points", va="center",
                                fontsize=7.5, color=ink, fontweight="bold")  # fmt: skip
         of = "" if model == style.stands_for(config, model) else f"\nfor {style.stands_for(config, model)}"
-        names.append(f"{model}{of}\nbase {estimates.accuracy(inputs.results, model, BASE).value:.1f} %")
+        names.append(f"{model}{of}\nbase {base:.1f} %")
     panel.axvline(0, color=style.SOFT, lw=0.9, zorder=1)
     panel.set_yticks(range(len(models)), names)
     panel.set_ylim(len(models) - 0.5, -0.5)
-    panel.margins(x=0.09)
+    panel.margins(x=0.14)
     panel.grid(axis="x")
     panel.grid(False, axis="y")
     panel.spines["left"].set_visible(False)
     panel.set_xlabel("points over the base model, average of the benchmarks")
     style.key(panel, [(style.label(config, m), style.colour(config, m)) for m in methods])
     panel.set_title("Gain over the base model, one learning rate for all", pad=style.KEY_PAD)
+
+
+def _possible(gain: Interval, base: float) -> Interval:
+    """With few runs Student's t reaches beyond what can be gained over this base, or lost."""
+    return replace(gain, low=max(gain.low, -base), high=min(gain.high, 100 - base))
 
 
 def _scoreboard(panel: Axes, claims: pd.DataFrame) -> None:

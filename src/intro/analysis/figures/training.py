@@ -43,7 +43,7 @@ def draw_length(inputs: Inputs) -> Figure:
         axes[row, 0].set_ylabel(f"tokens per response,\n{words}")
         named.append((panel, ends))
     axes[0, 0].set_ylim(bottom=0)
-    for panel, ends in named:  # each row's last panel, when the limits are known
+    for panel, ends in named:  # of each row's last panel, when the limits are known
         style.end_labels(panel, ends, gap=0.09)
     figure.supxlabel("training step", fontsize=8)
     return figure
@@ -58,6 +58,7 @@ def draw_accuracy(inputs: Inputs) -> Figure:
     if not models:
         return style.nothing("No training curves in this configuration.")
     figure, axes = style.blank(len(models), height=2.7, width=2.9 * len(models) + 0.8, sharey=True)
+    named = []
     for panel, model in zip(axes[0], models, strict=True):
         mine = curves[curves.model == model]
         for method in COMPARED:
@@ -67,10 +68,12 @@ def draw_accuracy(inputs: Inputs) -> Figure:
                 config.training.curve_problems,
                 style.colour(config, method),
             )
-        style.end_labels(panel, _compare(panel, inputs, mine, "value"), gap=0.09)
+        named.append((panel, _compare(panel, inputs, mine, "value")))
         panel.set_title(f"{model}, for {style.stands_for(config, model)}")
         panel.set_xlabel("training step")
     axes[0, 0].set_ylabel("accuracy on hard problems, %")
+    for panel, ends in named:  # when the limits that panels share are known
+        style.end_labels(panel, ends, gap=0.09)
     return figure
 
 
