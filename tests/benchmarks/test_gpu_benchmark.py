@@ -10,11 +10,12 @@ from pathlib import Path
 
 from page import HERE as FOLDER
 
-# what this project installs and neither torch nor transformers needs
+# what this project installs and neither torch nor transformers needs; psutil is there: on a CPU, and there alone,
+# transformers' continuous batching asks it for free memory
 ABSENT = (
     "pydantic pandas pyarrow snakemake deepspeed accelerate math_verify datasets typer pebble matplotlib scipy sklearn "
-    "trl psutil".split()
-)
+    "trl"
+).split()
 BARE = f"""
 import importlib.machinery as machinery, runpy, sys
 
