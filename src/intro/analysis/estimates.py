@@ -28,8 +28,12 @@ def accuracy(
     if not parts:
         return NOTHING
     found = stats.within_model(parts, results.resampling).interval()
-    # with few runs Student's t reaches beyond what a percentage can be
-    return replace(found, low=max(found.low, 0.0), high=min(found.high, 100.0))
+    return cut(found, 0.0, 100.0)
+
+
+def cut(interval: stats.Interval, low: float, high: float) -> stats.Interval:
+    """The interval within what can be: with few runs Student's t reaches beyond."""
+    return replace(interval, low=max(interval.low, low), high=min(interval.high, high))
 
 
 def gain(

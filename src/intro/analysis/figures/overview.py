@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import textwrap
-from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -13,7 +12,6 @@ from matplotlib.figure import Figure
 from intro.analysis import estimates, palette, style
 from intro.analysis.frames import BASE
 from intro.analysis.inputs import Inputs
-from intro.analysis.stats import Interval
 from intro.analysis.verdicts import ANY, SHARED_RATE
 
 SIGNS = {
@@ -49,7 +47,7 @@ def _gains(panel: Axes, inputs: Inputs, models: list[str]) -> None:
     names = []
     for place, model in enumerate(models):
         base = estimates.accuracy(inputs.results, model, BASE).value
-        found = {m: _possible(estimates.gain(inputs.results, model, m), base) for m in methods}
+        found = {m: estimates.cut(estimates.gain(inputs.results, model, m), -base, 100 - base) for m in methods}
         best = max(found, key=lambda m: np.nan_to_num(found[m].value, nan=-np.inf))
         if place % 2 == 0:
             panel.axhspan(place - 0.5, place + 0.5, color="#f6f6f6", lw=0, zorder=0)
@@ -71,11 +69,6 @@ def _gains(panel: Axes, inputs: Inputs, models: list[str]) -> None:
     panel.set_xlabel("points over the base model, average of the benchmarks")
     style.key(panel, [(style.label(config, m), style.colour(config, m)) for m in methods])
     panel.set_title("Gain over the base model, one learning rate for all", pad=style.KEY_PAD)
-
-
-def _possible(gain: Interval, base: float) -> Interval:
-    """With few runs Student's t reaches beyond what can be gained over this base, or lost."""
-    return replace(gain, low=max(gain.low, -base), high=min(gain.high, 100 - base))
 
 
 def _scoreboard(panel: Axes, claims: pd.DataFrame) -> None:
