@@ -143,6 +143,16 @@ def test_every_planned_figure_can_be_drawn():
     assert set(DRAW) == set(FIGURES)
 
 
+@pytest.mark.parametrize(("steps", "noisy", "drawn"), [(20, True, 2), (20, False, 1), (lines.NOISY, True, 1)])
+def test_a_noisy_quantity_is_smoothed_over_what_was_logged_where_that_is_much(steps, noisy, drawn):
+    """Of a single smoothed run what was logged is drawn behind it."""
+    frame = pd.DataFrame({"train_seed": 0, "step": range(steps), "value": [float(t % 2) for t in range(steps)]})
+    _, axes = style.blank()
+    end = lines.draw(axes[0, 0], frame, "value", "#000000", noisy)
+    assert len(axes[0, 0].lines) == drawn
+    assert end == frame.value.iloc[-3 if drawn == 2 else -1 :].mean()
+
+
 def test_smoothing_keeps_runs_apart():
     """Two flat runs stay where they are, and batch noise of one run leaves the other alone."""
     steps = np.arange(20)
@@ -153,7 +163,7 @@ def test_smoothing_keeps_runs_apart():
             pd.DataFrame({"train_seed": 1, "step": steps, "value": 50.0 + noisy}),
         ]
     ).sample(frac=1.0, random_state=0, ignore_index=True)
-    smoothed = lines.smooth(frame, "value", 5)
+    smoothed = lines.smooth(frame, "value", lines.WINDOW)
     flat, calmed = (smoothed[smoothed.train_seed == seed].value for seed in (0, 1))
     assert (flat == 5.0).all()
     assert calmed.sub(50.0).abs().max() < 0.51 and len(smoothed) == 40

@@ -56,7 +56,7 @@ def draw_entropy(inputs: Inputs) -> Figure:
     ends, last = [], []
     for (n, method), ink in zip(methods.items(), style.ramp(len(methods)), strict=True):
         own = metrics[metrics.method == method]
-        end = lines.draw(row[0], own, "entropy", ink, window=5 if own.step.nunique() > 12 else 1)
+        end = lines.draw(row[0], own, "entropy", ink, noisy=True)
         if end is not None:
             ends.append((end, f"n = {n}", ink))
         by_seed = {seed: final_entropy(run) for seed, run in own.groupby("train_seed")}

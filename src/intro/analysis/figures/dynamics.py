@@ -47,8 +47,7 @@ def _panel(panel: Axes, inputs: Inputs, frame: pd.DataFrame, column: str) -> Non
     for method, own in frame.groupby("method"):
         own = own.assign(**{column: own[column] * _scale(frame[column], column)})
         ink = style.colour(inputs.config, method)
-        logged = own.dropna(subset=[column]).step.nunique()
-        end = lines.draw(panel, own, column, ink, window=5 if logged > 12 else 1)
+        end = lines.draw(panel, own, column, ink, noisy=True)
         if end is not None:
             ends.append((end, style.label(inputs.config, method), ink))
     if column == "correction_mean":

@@ -8,6 +8,8 @@ from matplotlib.axes import Axes
 from intro.analysis import estimates, style
 
 MANY = 6  # seeds that a band shows better than a line each; the interval of three leaves any axis
+NOISY = 12  # logged steps above which a quantity of one batch is read better as a running mean over WINDOW of them
+WINDOW = 5
 
 
 def over_seeds(frame: pd.DataFrame, column: str) -> pd.DataFrame:
@@ -25,11 +27,15 @@ def smooth(frame: pd.DataFrame, column: str, window: int) -> pd.DataFrame:
     return frame.assign(**{column: runs.transform(lambda r: r.rolling(window, center=True, min_periods=1).mean())})
 
 
-def draw(axes: Axes, frame: pd.DataFrame, column: str, colour: str, window: int = 1) -> float | None:
-    """One method's line; returns the height of its right end for a direct label, None when there is nothing to draw."""
+def draw(axes: Axes, frame: pd.DataFrame, column: str, colour: str, noisy: bool = False) -> float | None:
+    """One method's line; returns the height of its right end for a direct label, None when there is nothing to draw.
+
+    `noisy` is what one batch of prompts makes so: it is smoothed where more than NOISY steps were logged.
+    """
     frame = frame.dropna(subset=[column])
     if frame.empty:
         return None
+    window = WINDOW if noisy and frame.step.nunique() > NOISY else 1
     seeds, runs = frame.train_seed.nunique(), smooth(frame, column, window)
     # smoothed run by run: what is around the mean then shows how runs differ, not how batches do
     line = over_seeds(runs, column)
