@@ -12,6 +12,8 @@ from intro.lm.chunks import map_rows
 from intro.lm.head import token_logprobs
 from intro.lm.packing import Rows, run_packed
 
+PADDED = 2  # places that attention computes on per token of a micro-batch's budget, at most
+
 
 @dataclass(frozen=True, slots=True)
 class Rationale:
@@ -51,7 +53,8 @@ def pack(rationales: Sequence[Rationale]) -> tuple[Tensor, Tensor]:
 def microbatches(rationales: Sequence[Rationale], budget: int) -> list[list[int]]:
     """Indices in groups of similar length with at most `budget` tokens each (at least one rationale).
 
-    A rationale counts with the longer of its prompts: the passes with and without the answer share a packing.
+    A rationale counts with the longer of its prompts: the passes with and without the answer share a packing. Attention
+    computes on rows as long as the longest, so that one long rationale takes few short ones along: see PADDED.
     """
 
     def size(i: int) -> int:
@@ -61,7 +64,8 @@ def microbatches(rationales: Sequence[Rationale], budget: int) -> list[list[int]
     groups: list[list[int]] = []
     filled = budget
     for i in sorted(range(len(rationales)), key=size, reverse=True):
-        if groups and filled + size(i) <= budget:
+        padded = (len(groups[-1]) + 1) * size(groups[-1][0]) if groups else 0
+        if groups and filled + size(i) <= budget and padded <= PADDED * budget:
             groups[-1].append(i)
             filled += size(i)
         else:
