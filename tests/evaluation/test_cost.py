@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,7 @@ from intro.config import Config, parse
 from intro.evaluation.cost import COLUMNS, cost_check, fixed_sample
 from intro.evaluation.step import Step
 from intro.lm.load import load_model
+from intro.lm.scoring import microbatches
 from intro.objectives import build, forward_passes
 from intro.plan import base_folder
 from intro.tasks.registry import load_source
@@ -43,6 +45,15 @@ def test_passes_per_rationale(world: Config, name: str, passes: float) -> None:
     made()
     assert len(made.sample.rationales) % 2 == 0  # else halves are none
     assert forward_passes(made.objective) == passes == sum(rows) / len(made.sample.rationales)
+
+
+def test_without_a_budget_all_is_one_micro_batch(world: Config) -> None:
+    """However unlike the rationales' lengths are: methods are compared on one pass over the same rows."""
+    made = update(world, "sft")
+    *others, last = made.sample.rationales
+    sample = replace(made.sample, rationales=[*others, replace(last, tokens=last.tokens * 50)])
+    uneven = Step(made.objective, sample, made.networks.policy, made.networks.base)
+    assert len(microbatches(sample.rationales, uneven.budget)) == 1
 
 
 def test_an_update_leaves_no_trace(world: Config) -> None:
