@@ -1,8 +1,8 @@
 """How an update's time and memory grow, one thing at a time: `python benchmarks/scaling.py`.
 
-With the length of responses (as many tokens in all) and of one among many, the group's size G, the candidates n, the
-model's depth, and one against two DeepSpeed ranks (memory: of the first). A number is InTRO's step as a ratio to the
-first one of its kind, from interleaved rounds.
+With the length of responses (as many tokens in all), the group's size G, the candidates n, the model's depth, and one
+against two DeepSpeed ranks (memory: of the first). A number is InTRO's step as a ratio to the first one of its kind,
+from interleaved rounds.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -39,17 +38,6 @@ def lengths(given: argparse.Namespace) -> tuple[str, Works]:
         sample = sample_of(16_384 // length, 1, 16, length, model.config.vocab_size, given.seed)
         works[str(length)] = Step(OBJECTIVES["intro"], sample, model, base, BUDGET)
     return "response length", works
-
-
-def longest(given: argparse.Namespace) -> tuple[str, Works]:
-    """One response of 128 to 4096 tokens beside 95 of 128, which must not be computed on as if they were as long."""
-    model = model_of("small", device=given.device)
-    base, works = copy.deepcopy(model), {}
-    for length in (128, 512, 1024, 2048, 4096):
-        sample, one = (sample_of(p, 1, 16, z, model.config.vocab_size, given.seed) for p, z in ((96, 128), (1, length)))
-        sample = replace(sample, rationales=[*one.rationales, *sample.rationales[1:]])
-        works[str(length)] = Step(OBJECTIVES["intro"], sample, model, base, BUDGET)
-    return "longest response", works
 
 
 def groups(given: argparse.Namespace) -> tuple[str, Works]:
@@ -80,7 +68,7 @@ def sizes(given: argparse.Namespace) -> tuple[str, Works]:
     return "layers", works
 
 
-SERIES = {"lengths": lengths, "longest": longest, "groups": groups, "candidates": candidates, "sizes": sizes}
+SERIES = {"lengths": lengths, "groups": groups, "candidates": candidates, "sizes": sizes}
 
 
 def measure(name: str, given: argparse.Namespace) -> Iterator[Row]:

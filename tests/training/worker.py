@@ -34,13 +34,13 @@ def hardware(stage: int, dtype: str = "float32", offload: bool = False) -> Hardw
     return Hardware(processes=SIZE, zero=stage, dtype=dtype, offload=offload)
 
 
-def shard_everything() -> None:
-    """Small parameters are kept whole by default, and a toy model has no others."""
+def as_if_large() -> None:
+    """A toy model's parameters would be kept whole and fit into one bucket, as none of a large one's do."""
     whole = engine.settings
 
     def settings(*args):
         made = whole(*args)
-        made["zero_optimization"]["stage3_param_persistence_threshold"] = 0
+        made["zero_optimization"] |= {"stage3_param_persistence_threshold": 0, "reduce_bucket_size": 300}
         return made
 
     engine.settings = settings
@@ -157,7 +157,7 @@ def main(root: Path) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     ranks = join(hardware(3))
-    shard_everything()
+    as_if_large()
     go_in_chunks()
     out = {"updates": updates(), "resumes": resumes(root), "replicas": replicas(root), "trained": trained(root)}
     out["woven"] = ranks.weave(ranks.share("abcde")), ranks.gather(ranks.name), ranks.max(ranks.rank)

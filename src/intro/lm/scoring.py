@@ -12,7 +12,7 @@ from intro.lm.chunks import map_rows
 from intro.lm.head import token_logprobs
 from intro.lm.packing import Rows, run_packed
 
-PADDED = 2  # places that attention computes on per token of a micro-batch's budget, at most
+PADDED = 3  # places that attention computes on per token of a micro-batch's budget, at most
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def microbatches(rationales: Sequence[Rationale], budget: int) -> list[list[int]
     """Indices in groups of similar length with at most `budget` tokens each (at least one rationale).
 
     A rationale counts with the longer of its prompts: the passes with and without the answer share a packing. Attention
-    computes on rows as long as the longest, so that one long rationale takes few short ones along: see PADDED.
+    computes on rows as long as the longest, so that one long rationale takes only some short ones along: see PADDED.
     """
 
     def size(i: int) -> int:

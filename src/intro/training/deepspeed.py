@@ -19,10 +19,12 @@ from intro.training.ranks import Ranks
 from intro.training.update import Batch, Update
 from intro.types import IntroError, install
 
+BUCKET = 50_000_000  # gradients that ranks add up at once; each rank holds as many, and DeepSpeed's own 5e8 are 2 GB
+
 
 def settings(hardware: Hardware, gradient_clip: float) -> dict[str, Any]:
     """The engine's configuration."""
-    zero: dict[str, Any] = {"stage": hardware.zero}
+    zero: dict[str, Any] = {"stage": hardware.zero, "reduce_bucket_size": BUCKET}
     if hardware.offload:
         zero["offload_optimizer"] = {"device": "cpu", "pin_memory": bool(hardware.gpus)}
     return {
