@@ -1,6 +1,6 @@
 """What an accelerator makes of the update: `make bench-gpu`, or `PYTHONPATH=src python benchmarks/gpu.py`.
 
-Needs torch and transformers beside this repository, and less than ten minutes. Measures the device (matrix
+Needs torch and transformers beside this repository; planned for five minutes. Measures the device (matrix
 products, copies), the update of each method at the shapes of Qwen2.5-1.5B and 7B with random weights in bfloat16
 (seconds, response tokens per second, ratio to SFT, share of the matrix ceiling, peak memory beyond weights), and the
 head's kernels against plain torch.

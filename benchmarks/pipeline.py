@@ -20,13 +20,13 @@ from intro.config import load
 from intro.evaluation.timing import interleaved, machine
 
 TOOLS = Path(sys.executable).parent
-HERE = os.environ | {"PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}"}  # Snakemake's jobs call `intro` by name
+ENVIRONMENT = os.environ | {"PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}"}  # Snakemake's jobs call `intro` by name
 GOALS = {"intro --help": 0.3, "intro table main": 1.5, "snakemake, nothing to do": 5.0, "snakemake table_main": 5.0}
 
 
 def run(*command: str) -> str:
     """What a tool of this environment prints; a failure ends the benchmark with the tool's own words."""
-    done = subprocess.run([TOOLS / command[0], *command[1:]], capture_output=True, text=True, env=HERE)
+    done = subprocess.run([TOOLS / command[0], *command[1:]], capture_output=True, text=True, env=ENVIRONMENT)
     if done.returncode:
         sys.exit(f"{' '.join(command)} failed:\n{(done.stdout + done.stderr)[-2000:]}")
     return done.stdout + done.stderr

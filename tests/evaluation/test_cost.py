@@ -51,9 +51,11 @@ def test_without_a_budget_all_is_one_micro_batch(world: Config) -> None:
     """However unlike the rationales' lengths are: methods are compared on one pass over the same rows."""
     made = update(world, "sft")
     *others, last = made.sample.rationales
-    sample = replace(made.sample, rationales=[*others, replace(last, tokens=last.tokens * 50)])
+    sample = replace(made.sample, rationales=[*others * 4, replace(last, tokens=last.tokens * 50)])
     uneven = Step(made.objective, sample, made.networks.policy, made.networks.base)
     assert len(microbatches(sample.rationales, uneven.budget)) == 1
+    tokens = sum(len(r.posterior_prompt) + len(r.tokens) for r in sample.rationales)
+    assert len(microbatches(sample.rationales, tokens)) > 1, "these lengths are too alike to say anything"
 
 
 def test_an_update_leaves_no_trace(world: Config) -> None:

@@ -17,6 +17,7 @@ import worker
 import toy
 from intro.config import Hardware
 from intro.lm.load import load_model
+from intro.training import deepspeed as engine
 from intro.training.ranks import ALONE, Ranks
 
 LACKS = [
@@ -91,6 +92,12 @@ def test_ranks_kept_what_the_steps_say() -> None:
     """The uneven cases are there: 4 and 5 rationales, then none on the second rank, then none on the first."""
     kept = [[int(steps.sample(s, Ranks(r, 2)).rewards.sum()) for r in range(2)] for s in range(3)]
     assert kept == [[4, 5], [3, 0], [0, 4]]
+
+
+@pytest.mark.parametrize("stage", worker.STAGES)
+def test_ranks_add_gradients_up_in_small_buckets(stage: int) -> None:
+    """What each holds for it is no use to a small model; the runs above go through buckets of 300, and past them."""
+    assert engine.settings(Hardware(processes=2, zero=stage), 1.0)["zero_optimization"]["reduce_bucket_size"] <= 1e8
 
 
 @pytest.mark.parametrize("stage", worker.STAGES)

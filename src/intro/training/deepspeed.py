@@ -19,7 +19,7 @@ from intro.training.ranks import Ranks
 from intro.training.update import Batch, Update
 from intro.types import IntroError, install
 
-BUCKET = 50_000_000  # gradients that ranks add up at once; each rank holds as many, and DeepSpeed's own 5e8 are 2 GB
+BUCKET = 50_000_000  # gradients that ranks add up at once; each rank holds as many: DeepSpeed's own 5e8 are 1 to 2 GB
 
 
 def settings(hardware: Hardware, gradient_clip: float) -> dict[str, Any]:
