@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 import whole_run
 
-from intro.analysis.collect import grid_rows, run_record, score_rows
+from intro.analysis.collect import grid_rows, run_record, score_rows, write_frame
 from intro.analysis.stats import Resampling
 from intro.provenance import Stopwatch, write_json
 
@@ -70,3 +70,13 @@ def test_records_that_are_being_written_are_not_read(tmp_path):
         (config.results_dir / half).write_text('{"wall_seconds": 1')
     record = run_record(config, Stopwatch())
     assert record["compute_seconds"] == 2.0 and record["commits"] == ["c"]
+
+
+def test_equal_frames_give_equal_files(tmp_path):
+    """No time and no name of a temporary file, which holds the process's number, in a compressed file's header."""
+    frame = pd.DataFrame({"a": [1, 2], "b": ["x", None]})
+    for name in ("frame.csv", "frame.csv.gz"):
+        write_frame(tmp_path / name, frame)
+        pd.testing.assert_frame_equal(pd.read_csv(tmp_path / name), frame)
+    flags_and_time = (tmp_path / "frame.csv.gz").read_bytes()[3:8]
+    assert flags_and_time == bytes(5)

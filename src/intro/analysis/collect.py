@@ -35,11 +35,16 @@ def collect(config: Config) -> None:
         "grid.csv": grid_rows(grid, resampling),
     }
     for name, frame in frames.items():
-        # a compressed file holds its own name and time unless told not to: equal inputs give equal bytes
-        packing = {"method": "gzip", "mtime": 0} if name.endswith(".gz") else None
-        with whole_file(folder / name) as temporary:
-            frame.to_csv(temporary, index=False, compression=packing)
+        write_frame(folder / name, frame)
     write_json(folder / "run.json", run_record(config, watch))
+
+
+def write_frame(path: Path, frame: pd.DataFrame) -> None:
+    """A CSV, compressed where its name ends so: equal frames give equal bytes."""
+    # a compressed file holds its own name, here a temporary one, and its time unless told not to
+    packing = {"method": "gzip", "filename": "", "mtime": 0} if path.suffix == ".gz" else None
+    with whole_file(path) as temporary, temporary.open("wb") as file:
+        frame.to_csv(file, index=False, compression=packing)
 
 
 def verdicts_of(config: Config, asked: Iterable[tuple[Cell, str]]) -> pd.DataFrame:
