@@ -30,7 +30,7 @@ class Step:
         self.networks = Networks(policy, base, policy if asks else None)
         self.backend = Torch(Update(policy, self.objective), IDLE_ADAMW)
         self.device = next(policy.parameters()).device
-        longest = max(len(r.tokens) + max(len(r.prompt), len(r.posterior_prompt or ())) for r in sample.rationales)
+        longest = max(r.length for r in sample.rationales)
         self.budget = len(sample.rationales) * longest if budget is None else budget
 
     def __call__(self) -> None:

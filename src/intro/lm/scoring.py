@@ -25,6 +25,11 @@ class Rationale:
     posterior_prompt: tuple[int, ...] | None = None
     answer_start: int | None = None  # z[answer_start:] is the forced gold answer (LaTRO)
 
+    @property
+    def length(self) -> int:
+        """Tokens with the longer of its prompts: the passes with and without the answer share a packing."""
+        return len(self.tokens) + max(len(self.prompt), len(self.posterior_prompt or ()))
+
 
 def response_hidden(model: nn.Module, prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]) -> Tensor:
     """Hidden states [N, d] that predict each response token, rationales end to end."""
@@ -53,24 +58,19 @@ def pack(rationales: Sequence[Rationale]) -> tuple[Tensor, Tensor]:
 def microbatches(rationales: Sequence[Rationale], budget: int) -> list[list[int]]:
     """Indices in groups of similar length with at most `budget` tokens each (at least one rationale).
 
-    A rationale counts with the longer of its prompts: the passes with and without the answer share a packing. Attention
-    computes on rows as long as the longest, so that one long rationale takes only some short ones along: see PADDED.
+    Attention computes on rows as long as the longest, so that one long rationale takes only some short ones along: see
+    PADDED.
     """
-
-    def size(i: int) -> int:
-        r = rationales[i]
-        return len(r.tokens) + max(len(r.prompt), len(r.posterior_prompt or ()))
-
     groups: list[list[int]] = []
-    filled = budget
-    for i in sorted(range(len(rationales)), key=size, reverse=True):
-        padded = (len(groups[-1]) + 1) * size(groups[-1][0]) if groups else 0
-        if groups and filled + size(i) <= budget and padded <= PADDED * budget:
+    filled = longest = 0  # of the last group
+    for i in sorted(range(len(rationales)), key=lambda i: rationales[i].length, reverse=True):
+        length = rationales[i].length
+        if groups and filled + length <= budget and (len(groups[-1]) + 1) * longest <= PADDED * budget:
             groups[-1].append(i)
-            filled += size(i)
+            filled += length
         else:
             groups.append([i])
-            filled = size(i)
+            filled = longest = length
     return groups
 
 
