@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
 
 from intro.types import IntroError
 
@@ -278,7 +278,7 @@ class Config(Record):
     seed: int = 0
     results: str = "results"
     figures: str = "figures"
-    reference: str | None = None  # folder below results/reference to compare with, or to publish to
+    reference: Name | None = None  # folder below results/reference to compare with, or to publish to
     data: Data
     models: dict[Name, Model]
     pretraining: Pretraining | None = None  # None: every model is a checkpoint
@@ -291,6 +291,13 @@ class Config(Record):
     posterior: PosteriorCheck = PosteriorCheck()
     verifier: Verifier | None = None
     cost: CostCheck
+
+    @field_validator("scale")
+    @classmethod
+    def _not_the_published_folder(cls, scale: str) -> str:
+        if scale == "reference":
+            raise ValueError("the folder 'reference' holds published runs; choose another name")
+        return scale
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
