@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,126 @@ def test_without_a_sandbox_nothing_runs(monkeypatch: pytest.MonkeyPatch) -> None
 def test_limits(code: str, reason: str) -> None:
     result = run_python(code, timeout_s=20.0)
     assert not result.passed and reason in result.reason
+
+
+@jailed
+def test_a_program_has_no_capabilities() -> None:
+    read = "print([line.split()[1] for line in open('/proc/self/status') if line.startswith('Cap')])"
+    result = run_python(read, timeout_s=20.0)
+    assert result.passed and result.stdout == f"{['0' * 16] * 5}\n"  # CapInh, CapPrm, CapEff, CapBnd, CapAmb
+
+
+LIBC = """
+import ctypes, errno, os
+libc = ctypes.CDLL(None, use_errno=True)
+def refused(done):
+    return done == -1 and ctypes.get_errno() in (errno.EPERM, errno.EACCES, errno.EINVAL)
+"""
+REMOUNT, NEW_USER_AND_MOUNTS = 0x20 | 0x1000 | 0xE, 0x10000000 | 0x20000  # MS_*, CLONE_*
+
+
+@jailed
+@pytest.mark.parametrize("path", ["/", "/proc", "/mnt/program.py", "/tmp"])
+@pytest.mark.parametrize("nested", [False, True])
+def test_no_mount_is_undone(path: str, nested: bool) -> None:
+    """Nested: a user namespace of the program's own, whose capabilities must not reach the sandbox's mounts."""
+    enter = f"if os.fork(): os._exit(os.wait()[1] != 0)\nlibc.unshare({NEW_USER_AND_MOUNTS})\n" if nested else ""
+    undo = f"assert refused(libc.umount2({path!r}.encode(), 2))\n"
+    if path != "/tmp":
+        undo += f"assert refused(libc.mount(None, {path!r}.encode(), None, {REMOUNT}, None))\n"
+    assert run_python(LIBC + enter + undo, timeout_s=20.0).passed
+
+
+@jailed
+@pytest.mark.parametrize("folder", ["/proc/sys", "/proc/irq", "/proc/bus", "/sys", "/etc"])
+def test_nothing_outside_is_writable(folder: str) -> None:
+    """Also for root, who owns the kernel's settings without any capability."""
+    code = f"""
+import os
+for folder, _, names in os.walk({folder!r}):
+    for path in [folder, *(os.path.join(folder, name) for name in names)]:
+        assert os.path.islink(path) or not os.access(path, os.W_OK), path
+"""
+    assert run_python(code, timeout_s=20.0).reason == "passed"
+
+
+@jailed
+def test_the_host_file_behind_the_program_is_read_only() -> None:
+    assert "Read-only file system" in run_python("open('/mnt/program.py', 'a')", timeout_s=20.0).reason
+    assert "Read-only file system" in run_python("open('/proc/self/comm', 'w')", timeout_s=20.0).reason
+
+
+@jailed
+def test_ordinary_programs_still_work() -> None:
+    code = """
+import json, multiprocessing, subprocess, sys, tempfile, threading
+with tempfile.NamedTemporaryFile("w+") as file:
+    json.dump([1, 2], file)
+thread = threading.Thread(target=print, args=("thread",))
+thread.start(); thread.join()
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    assert pool.map(abs, [-1, -2]) == [1, 2]
+assert subprocess.run([sys.executable, "-c", "print(3)"], capture_output=True).stdout == b"3\\n"
+open("/dev/null", "w").write("x")
+"""
+    result = run_python(code, timeout_s=30.0)
+    assert (result.reason, result.stdout) == ("passed", "thread\n")
+
+
+def weaken(monkeypatch: pytest.MonkeyPatch, option: list[str], weaker: list[str]) -> None:
+    """Replace one option of bubblewrap's command."""
+    jail = sandbox._jail
+
+    def weakened(interpreter: Path, program: Path) -> list[str]:
+        command = jail(interpreter, program)
+        starts = [i for i in range(len(command)) if command[i : i + len(option)] == option]
+        return [*command[: starts[-1]], *weaker, *command[starts[-1] + len(option) :]]
+
+    monkeypatch.setattr(sandbox, "_jail", weakened)
+
+
+root = pytest.mark.skipif(os.geteuid() != 0, reason="only root has these rights to lose")
+
+
+@jailed
+@pytest.mark.parametrize(
+    ("option", "weaker", "escape"),
+    [
+        pytest.param(["--cap-drop", "ALL"], [], "use capabilities, .*unmount /tmp, .*remount /,", marks=root),
+        pytest.param(["--remount-ro", "/proc"], [], "write to /proc/sys/kernel/core_pattern", marks=root),
+        (["--ro-bind"], ["--bind"], "write to /mnt/program.py"),  # the last one is the program's
+    ],
+)
+def test_a_sandbox_with_an_escape_is_not_available(
+    monkeypatch: pytest.MonkeyPatch, option: list[str], weaker: list[str], escape: str
+) -> None:
+    weaken(monkeypatch, option, weaker)
+    monkeypatch.setattr(sandbox, "available", sandbox.available.__wrapped__)  # not the cached answer
+    with pytest.raises(IntroError, match=rf"can escape from bubblewrap \(.*{escape}.*\); update .*unsandboxed=True"):
+        run_python("print(1)", timeout_s=20.0)
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        (["true"], "None"),
+        (["echo", "unmount /tmp"], "no sandbox: a program can escape from bubblewrap (unmount /tmp"),
+        (["false"], "no sandbox: bubblewrap does not work here"),
+    ],
+)
+def test_the_availability_check_reads_what_the_escape_prints(
+    monkeypatch: pytest.MonkeyPatch, command: list[str], answer: str
+) -> None:
+    """Also without bubblewrap: a command that prints stands for an escape, one that fails for no sandbox."""
+    monkeypatch.setattr(sandbox.shutil, "which", lambda name: f"/usr/bin/{name}")
+    monkeypatch.setattr(sandbox, "_jail", lambda *_: command)
+    assert str(sandbox.available.__wrapped__()).startswith(answer)
+
+
+def test_the_command_drops_capabilities_and_seals_proc() -> None:
+    command = " ".join(sandbox._jail(Path(sys.executable), Path("/program.py")))
+    assert " --cap-drop ALL " in command
+    assert " --proc /proc --remount-ro /proc " in command
 
 
 @jailed

@@ -66,6 +66,43 @@ finally:
     os._exit(0)
 """
 
+# Tries to leave the sandbox and prints each attempt that succeeds, one per line. The attempts are harmless outside:
+# they change only mounts of the sandbox's own namespace, and files are opened for writing but not written. They are
+# repeated in a nested user namespace, in which a program has all capabilities again.
+ESCAPE = """
+import ctypes, os
+libc = ctypes.CDLL(None)
+NAMESPACES = 0x10000000 | 0x20000 | 0x20000000  # CLONE_NEWUSER, CLONE_NEWNS, CLONE_NEWPID
+WRITABLE = 0x20 | 0x1000 | 2 | 4 | 8  # MS_REMOUNT, MS_BIND; MS_NOSUID, MS_NODEV, MS_NOEXEC may be locked
+def attempt():
+    for path in ("/tmp", "/run"):
+        if libc.umount2(path.encode(), 2) == 0:  # MNT_DETACH
+            print("unmount", path, flush=True)
+    for path in ("/", "/proc", "/mnt/program.py"):
+        if libc.mount(None, path.encode(), None, WRITABLE, None) == 0:
+            print("remount", path, flush=True)
+    if libc.mount(b"proc", b"/mnt", b"proc", 0, None) == 0:
+        print("mount a new /proc", flush=True)
+    for path in ("/mnt/program.py", "/proc/sys/kernel/core_pattern", "/proc/sysrq-trigger", "/proc/mtrr"):
+        try:
+            os.close(os.open(path, os.O_WRONLY))
+        except OSError:
+            continue
+        print("write to", path, flush=True)
+with open("/proc/self/status") as status:
+    if any(line.startswith("CapEff:") and int(line.split()[1], 16) for line in status):
+        print("use capabilities", flush=True)
+if os.fork() == 0:
+    if libc.unshare(NAMESPACES) == 0:
+        if os.fork() == 0:  # the new process namespace begins with a child
+            attempt()
+        else:
+            os.wait()
+else:
+    os.wait()
+    attempt()
+"""
+
 
 @dataclass(frozen=True, slots=True)
 class SandboxResult:
@@ -78,12 +115,19 @@ class SandboxResult:
 
 @cache
 def available() -> str | None:
-    """None where the sandbox works, else one sentence that says why not and what to do."""
+    """None where the sandbox starts and no escape succeeds, else one sentence that says why not and what to do."""
     if shutil.which("bwrap") is None:
         return "no sandbox: bubblewrap (bwrap) is not installed; on Debian `apt-get install bubblewrap`"
-    test = subprocess.run([*_jail(Path(sys.executable), Path("/dev/null")), "true"], capture_output=True, text=True)
+    with tempfile.NamedTemporaryFile("w", prefix="intro-", suffix=".py") as program:
+        program.write(ESCAPE)
+        program.flush()
+        jail = _jail(Path(sys.executable), Path(program.name))
+        test = subprocess.run([*jail, sys.executable, "-I", "/mnt/program.py"], capture_output=True, text=True)
     if test.returncode:
         return f"no sandbox: bubblewrap does not work here ({test.stderr.strip()}); allow user namespaces"
+    if test.stdout:
+        escapes = ", ".join(dict.fromkeys(test.stdout.splitlines()))
+        return f"no sandbox: a program can escape from bubblewrap ({escapes}); update bubblewrap or do not run as root"
     return None
 
 
@@ -160,7 +204,11 @@ ENVIRONMENT = {
 
 
 def _jail(interpreter: Path, program: Path) -> list[str]:
-    """bubblewrap: own namespaces (no network), a read-only root without homes, a private /tmp."""
+    """bubblewrap: own namespaces (no network), no capabilities, read-only root and /proc, no homes, a private /tmp.
+
+    Root keeps all capabilities by default, so its programs could undo every mount. Without capabilities it still owns
+    the kernel settings below /proc/sys, so /proc is read-only too.
+    """
     homes = [str(home) for home in {Path("/home"), Path("/root"), Path.home()} if home.is_dir()]
     hidden = [part for home in homes for part in ("--tmpfs", home)]
     # the interpreter may lie in a hidden home: itself, its environment and the installation behind it come back
@@ -168,9 +216,10 @@ def _jail(interpreter: Path, program: Path) -> list[str]:
     needed = {interpreter.absolute().parent.parent, real.parent.parent}
     shown = [part for path in sorted(needed) if path != Path("/usr") for part in ("--ro-bind", str(path), str(path))]
     return [
-        "bwrap", "--unshare-all", "--die-with-parent", "--new-session", "--ro-bind", "/", "/", *hidden,
-        "--tmpfs", "/tmp", "--tmpfs", "/run", *shown, "--tmpfs", "/mnt",
-        "--proc", "/proc", "--dev", "/dev", "--ro-bind", str(program), "/mnt/program.py", "--chdir", "/tmp",
+        "bwrap", "--unshare-all", "--cap-drop", "ALL", "--die-with-parent", "--new-session",
+        "--ro-bind", "/", "/", *hidden, "--tmpfs", "/tmp", "--tmpfs", "/run", *shown, "--tmpfs", "/mnt",
+        "--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev",
+        "--ro-bind", str(program), "/mnt/program.py", "--chdir", "/tmp",
     ]  # fmt: skip
 
 
