@@ -26,9 +26,11 @@ include: "workflow/rules/report.smk"
 report: "workflow/report/workflow.rst"
 
 
+# The hook runs under Snakemake's lock, before the first job; not in plans and reports, nor with --no-hooks.
 # Snakemake limits jobs per second by a timer per job. Each wakes the scheduler again and again until the end, and a run
 # that is finished waits for them; no option turns the limit off
 onstart:
+    write_settings()
     workflow.scheduler.job_rate_limiter = None
 
 

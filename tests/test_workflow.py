@@ -12,6 +12,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -54,14 +55,17 @@ def evaluated(jobs: dict[str, int], verb: str = "generate") -> int:
     return sum(count for rule, count in jobs.items() if rule.startswith(f"{verb}_"))
 
 
-@pytest.fixture(scope="session")
-def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("tree")
+def copy_tree(folder: Path) -> Path:
     for name in COPIED:
         source = ROOT / name
         ignore = shutil.ignore_patterns("__pycache__", "*.egg-info")
         shutil.copytree(source, folder / name, ignore=ignore) if source.is_dir() else shutil.copy(source, folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return copy_tree(tmp_path_factory.mktemp("tree"))
 
 
 @pytest.fixture(scope="session")
@@ -195,6 +199,65 @@ def test_other_scales_results_are_refused(tree: Path) -> None:
 def test_unknown_config_key_is_one_sentence(tree: Path) -> None:
     text = snakemake(tree, "tiny", "--dry-run", "--config", "learning=3", ok=False)
     assert "unknown key 'learning'" in text and "Traceback" not in text
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    """Every file's content, except Snakemake's own and compiled Python."""
+    found = sorted(p.relative_to(folder) for p in folder.rglob("*") if p.is_file())
+    return {str(p): (folder / p).read_bytes() for p in found if not {".snakemake", "__pycache__"} & set(p.parts)}
+
+
+def test_planning_writes_nothing(tmp_path: Path) -> None:
+    """Neither before the first run nor, with other settings, after one; a run writes the settings."""
+    copy_tree(tmp_path)
+    target, settings = "results/smoke/problems/train.jsonl", tmp_path / "results/smoke/config.yaml"
+    before = files(tmp_path)
+    for option in ("--dry-run", "--lint", "--summary", "--unlock"):
+        snakemake(tmp_path, "smoke", option)
+    snakemake(tmp_path, "smoke", "--report", "report.html", ok=False)  # there is nothing to report on yet
+    assert files(tmp_path) == before and not (tmp_path / "results").exists()
+    snakemake(tmp_path, "smoke", target)
+    before = files(tmp_path)
+    assert yaml.safe_load(settings.read_text())["seed"] == 0
+    for option in ("--dry-run", "--lint", "--summary"):
+        snakemake(tmp_path, "smoke", option, "--config", "seed=1")
+    assert files(tmp_path) == before
+    snakemake(tmp_path, "smoke", target, "--config", "seed=1")
+    assert yaml.safe_load(settings.read_text())["seed"] == 1
+
+
+def test_refused_start_leaves_the_settings_of_running_jobs(tmp_path: Path) -> None:
+    """While one run holds Snakemake's lock, a start with other settings is refused and changes no file."""
+    copy_tree(tmp_path)
+    # a job that waits until the test lets it go on, and reads its settings only then
+    slow, started, proceed = tmp_path / "bin/intro", tmp_path / "started", tmp_path / "proceed"
+    slow.parent.mkdir()
+    slow.write_text(
+        f"#!/bin/sh\ntouch '{started}'\nwhile [ ! -e '{proceed}' ]; do sleep 0.1; done\n"
+        f"exec '{shutil.which('intro', path=ENVIRONMENT['PATH'])}' \"$@\"\n"
+    )
+    slow.chmod(0o755)
+    target = "results/smoke/problems/train.jsonl"
+    first = subprocess.Popen(
+        ["snakemake", target, "--cores", "1", "--configfile", "config/smoke.yaml"],
+        cwd=tmp_path,
+        env={**ENVIRONMENT, "PATH": f"{slow.parent}{os.pathsep}{ENVIRONMENT['PATH']}"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        while not started.exists():
+            assert first.poll() is None, "the first run ended before its job started"
+            time.sleep(0.1)
+        before = files(tmp_path)
+        assert yaml.safe_load(before["results/smoke/config.yaml"])["seed"] == 0
+        assert "cannot be locked" in snakemake(tmp_path, "smoke", target, "--config", "seed=1", ok=False)
+        snakemake(tmp_path, "smoke", "--dry-run", target, "--config", "seed=1")
+        assert files(tmp_path) == before
+    finally:
+        proceed.touch()
+        assert first.wait(timeout=120) == 0
+    assert json.loads((tmp_path / "results/smoke/problems/record.json").read_text())["seed"] == 0
 
 
 @pytest.mark.pipeline

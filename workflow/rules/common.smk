@@ -25,15 +25,21 @@ CONFIG = checked(config)
 RESULTS, PICTURES = str(CONFIG.results_dir), str(CONFIG.figures_dir)
 # the commands read this copy, which holds what `--config` changed; rules depend on the settings they name as params
 SETTINGS = f"{RESULTS}/config.yaml"
-_text = yaml.safe_dump(CONFIG.model_dump(mode="json"), sort_keys=False)
-# planning must not change what jobs that are running read
-if not Path(SETTINGS).exists() or (
-    Path(SETTINGS).read_text() != _text and not workflow.dryrun
-):
+
+
+def write_settings():
+    """Write the settings that jobs read. Only `onstart` may call it: then Snakemake holds its lock.
+
+    Parsing must not write: plans, reports, jobs and starts that Snakemake refuses parse this file too.
+    """
     try:
-        write_text(Path(SETTINGS), _text)
+        write_text(
+            Path(SETTINGS),
+            yaml.safe_dump(CONFIG.model_dump(mode="json"), sort_keys=False),
+        )
     except IntroError as error:
         raise WorkflowError(str(error))
+
 
 RUN = f"{RESULTS}/runs/{{model}}/{{method}}/{{protocol}}/seed{{seed}}"
 
