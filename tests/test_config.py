@@ -68,7 +68,6 @@ MISTAKES: dict[str, tuple[str, Any, str]] = {
     "word for a number": ("training/epochs", "many", "training.epochs"),
     "path for a scale": ("scale", "../tiny", "scale: String should match pattern"),
     "parent folder for a scale": ("scale", "..", "scale: String should match pattern"),
-    "folder of published runs for a scale": ("scale", "reference", "scale: the folder 'reference' holds published"),
     "parent folder for a reference": ("reference", "..", "reference: String should match pattern"),
     "path for a reference": ("reference", "tiny/tables", "reference: String should match pattern"),
     "line break in a reference": ("reference", "tiny\n", "reference: String should match pattern"),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
 
 from intro.types import IntroError
 
@@ -291,13 +291,6 @@ class Config(Record):
     posterior: PosteriorCheck = PosteriorCheck()
     verifier: Verifier | None = None
     cost: CostCheck
-
-    @field_validator("scale")
-    @classmethod
-    def _not_the_published_folder(cls, scale: str) -> str:
-        if scale == "reference":
-            raise ValueError("the folder 'reference' holds published runs; choose another name")
-        return scale
 
     @model_validator(mode="after")
     def _names_exist(self) -> Config:
