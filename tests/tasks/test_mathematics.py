@@ -73,6 +73,71 @@ def test_what_equals_what(answer: str, gold: str, correct: bool) -> None:
     assert compare(answer, gold).correct is correct
 
 
+@pytest.mark.parametrize(
+    ("gold", "answer", "correct"),
+    [
+        # an infinity equals only the infinity of the same sign
+        (r"\infty", "5", False),
+        (r"-\infty", "5", False),
+        (r"\infty", "1.5", False),
+        (r"\infty", "200!", False),
+        ("5", r"\infty", False),
+        ("1.5", r"\infty", False),
+        (r"\infty", r"-\infty", False),
+        (r"-\infty", r"\infty", False),
+        (r"\infty", r"\infty", True),
+        (r"\infty", r"+\infty", True),
+        (r"-\infty", r"-\infty", True),
+        (r"x = \infty", r"\infty", True),
+        (r"\infty", r"\frac{1}{0}", False),
+        (r"\infty - \infty", "5", False),
+        (r"\sum_{n=1}^{\infty} n", "5", False),
+        # values beyond a float
+        ("200!", "7", False),
+        ("200!", "199!", False),
+        ("200!", r"200 \cdot 199!", True),
+        ("10^{400}", "7", False),
+        ("10^{400}", "7.5", False),
+        ("7.5", "10^{400}", False),
+        ("10^{400}", "10^{400} + 1", False),
+        ("10^{400}", "100^{200}", True),
+        (r"1.5 \times 10^{400}", r"15 \times 10^{399}", True),
+        (r"1.5 \times 10^{400}", r"16 \times 10^{399}", False),
+        (r"\sqrt{2} \cdot 10^{400}", "3", False),
+        (r"e^{1000}", r"e \cdot e^{999}", True),
+        # neighbours of large numbers, and small numbers
+        ("2^{40}", "2^{40}-1", False),
+        ("2^{40}", "1099511627775", False),
+        ("2^{40}", "1099511627776", True),
+        ("x = 2^{40}", "2^{40}-1", False),
+        ("9507499300049998500", r"\sum_{k=1}^{99} k^9", True),
+        ("9507499300049998501", r"\sum_{k=1}^{99} k^9", False),
+        (r"\frac{2^{40}}{3}", r"\frac{2^{40}-1}{3}", False),
+        (r"1-\frac{1}{2^{40}}", "1", False),
+        (r"\frac{1}{50!}", r"\frac{1}{52!}", False),
+        # irrational numbers
+        ("10^{15}", r"\sqrt{10^{30}+1}", False),
+        (r"\sqrt{2}", r"\sqrt{2}+10^{-20}", False),
+        (r"\frac{\pi}{50!}", r"\frac{\pi}{52!}", False),
+        ("e^{-50}", "e^{-51}", False),
+        (r"\frac{1}{\sqrt{2}}", r"\frac{\sqrt{2}}{2}", True),
+        (r"1+\sqrt{2}", r"\sqrt{3+2\sqrt{2}}", True),
+        ("2", r"\sqrt{7+4\sqrt{3}} - \sqrt{3}", True),
+        (r"60\ln 2", r"\ln(2^{60})", True),
+        # a decimal on one side allows rounding
+        (r"\sqrt{2}", "1.41421356237", True),
+        (r"\sqrt{2}", "1.41421", False),
+        (r"2^{40}", r"1.0995116278 \times 10^{12}", True),
+        ("602000000000000000000000", r"6.02 \times 10^{23}", True),
+        ("9\\%", "9", True),
+        (r"\frac{9}{100}", "9\\%", True),
+    ],
+)
+def test_exact_values_are_compared_exactly(gold: str, answer: str, correct: bool) -> None:
+    """A tolerance applies only where one side is a decimal, and never to infinity."""
+    assert compare(answer, gold).correct is correct
+
+
 @given(st.integers(-(10**9), 10**9), st.integers(1, 10**4))
 @settings(max_examples=30)
 def test_equal_numbers_in_other_clothes(numerator: int, denominator: int) -> None:

@@ -1,9 +1,9 @@
 """Mathematics answers: where a response states its answer, and whether that equals the gold one.
 
 The answer is looked for in one order, the one that untemplated base models need: the last box; what follows the last
-"answer is"; the last formula or number. Equality is math-verify's. Everything that can go wrong is a reason of a
-verdict, never an exception. Grading happens in worker processes that can be killed: math-verify's own timeouts are
-signals, which fail off the main thread and cancel a caller's alarm.
+"answer is"; the last formula or number. Equality is math-verify's, but exact numbers are compared exactly. Everything
+that can go wrong is a reason of a verdict, never an exception. Grading happens in worker processes that can be killed:
+math-verify's own timeouts are signals, which fail off the main thread and cancel a caller's alarm.
 """
 
 from __future__ import annotations
@@ -16,17 +16,22 @@ from collections.abc import Sequence
 from concurrent.futures import TimeoutError
 from fractions import Fraction
 from functools import cache, lru_cache
+from typing import TYPE_CHECKING
 
 from pebble import ProcessExpired, ProcessPool
 
 from intro.devices import workers
 from intro.types import Verdict
 
+if TYPE_CHECKING:
+    from sympy import Expr
+
 DEADLINE_S = 5.0  # for one response
 CHUNK = 64  # responses that travel to a worker together
 
 LONGEST_ANSWER = 500  # characters; nothing that a benchmark asks for is longer
 LARGEST_EXPONENT = 1_000  # of numbers, and of what a factorial is taken of: beyond it sympy does not come back
+EXACT_DIGITS = 3_000  # the most digits that tell two irrational numbers apart
 TAIL = 20_000  # characters of a response that are searched, from its end
 
 _NUMBER = r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d))(?:[eE][-+]?\d+)?"
@@ -164,9 +169,7 @@ def compare(answer: str, gold: str) -> Verdict:
         theirs, ours = _parsed(_bare(answer)), _parsed(gold)
         if not theirs or not ours:
             return Verdict(False, short, "not understood")
-        from math_verify import verify
-
-        equal = verify(list(ours), list(theirs), timeout_seconds=None) or _close(theirs[0], ours[0])
+        equal = _equal(theirs, ours)
     except (Exception, RecursionError) as error:  # sympy raises many kinds on odd input
         return Verdict(False, short, f"not understood ({type(error).__name__})")
     return Verdict(equal, short, "correct" if equal else "wrong answer")
@@ -243,12 +246,54 @@ def _parsed(text: str) -> tuple:
     return tuple(parse(wrapped, parsing_timeout=None))
 
 
+def _equal(theirs: tuple, ours: tuple) -> bool:
+    """Whether two readings are equal: exactly for exact numbers, else by math-verify's rules and `_close`."""
+    if _is_exact(theirs[0]) and _is_exact(ours[0]):  # math-verify rounds differences to 15 decimals
+        return _equal_exactly(theirs[0].doit(), ours[0].doit())
+    from math_verify import verify
+
+    return verify(list(ours), list(theirs), timeout_seconds=None) or _close(theirs[0], ours[0])
+
+
+def _is_number(a: object) -> bool:
+    """Whether it is a sympy number without symbols, sums, integrals, limits or percent signs."""
+    from sympy import Expr, Limit, UnevaluatedExpr, nan, zoo
+    from sympy.concrete.expr_with_limits import ExprWithLimits
+
+    return isinstance(a, Expr) and a.is_number and not a.has(ExprWithLimits, Limit, UnevaluatedExpr, nan, zoo)
+
+
+def _is_exact(a: object) -> bool:
+    """Whether it is a number without decimals; infinity is one."""
+    from sympy import Float
+
+    return _is_number(a) and not a.has(Float)  # type: ignore[attr-defined]
+
+
+def _equal_exactly(a: Expr, b: Expr) -> bool:
+    """Equality of two exact numbers; irrational ones are equal when `EXACT_DIGITS` digits do not separate them.
+
+    An infinity equals only the infinity of the same sign. Sympy's floats have no largest exponent: nothing overflows.
+    """
+    from sympy import oo
+
+    if a.has(oo, -oo) or b.has(oo, -oo):
+        return a == b and a in (oo, -oo)
+    if a == b or (a.is_Rational and b.is_Rational):
+        return a == b
+    parts = (a - b).evalf(2, maxn=EXACT_DIGITS).as_real_imag()
+    return all(part.is_Number and (part == 0 or part._prec == 1) for part in parts)  # precision 1: no digit is certain
+
+
 def _close(a: object, b: object) -> bool:
     """Equal to nine digits where one is a decimal, such as 2.314814814815 x 10^-3 and 1/432."""
-    if getattr(a, "is_Rational", False) and getattr(b, "is_Rational", False):
-        return False  # two exact numbers differ or they do not
-    try:
-        x, y = complex(a), complex(b)  # type: ignore[arg-type]
-    except (TypeError, ValueError, OverflowError):
+    if not (getattr(a, "is_number", False) and getattr(b, "is_number", False)):
         return False
-    return abs(x - y) <= 1e-9 * abs(y)
+    # doit evaluates what `_equal` left to math-verify: sums, integrals, limits and percent signs
+    a, b = a.doit(), b.doit()  # type: ignore[attr-defined]
+    if _is_exact(a) and _is_exact(b):
+        return _equal_exactly(a, b)
+    if not (_is_number(a) and _is_number(b)):
+        return False
+    x, y = a.evalf(), b.evalf()  # type: ignore[attr-defined]
+    return bool(x.is_finite and y.is_finite and abs(x - y) <= 1e-9 * abs(y))
