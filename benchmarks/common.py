@@ -10,10 +10,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from intro.provenance import to_csv, write_text
+from intro.infra.provenance import to_csv, write_text
 
 WIDTH = 80
-# columns of `intro.evaluation.timing.machine`
+# columns of `intro.cost.measure.timing.machine`
 MACHINE = "processor cores gpu system python torch transformers threads commit date".split()
 
 

@@ -15,14 +15,15 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from common import parser, report
 from torch import nn
-from updates import OBJECTIVES, SHAPES, model_of, sample_of
 
-from intro.evaluation.step import Step
-from intro.evaluation.timing import interleaved, machine, median_interval, paired, peak_bytes
-from intro.lm import kernels, softmax
+from common import parser, report
+from intro.cost.measure.step import Step
+from intro.cost.measure.timing import interleaved, machine, median_interval, paired, peak_bytes
+from intro.model import softmax
+from intro.model.kernels import launch as kernels
 from intro.objectives import forward_passes
+from updates import OBJECTIVES, SHAPES, model_of, sample_of
 
 Row = dict[str, Any]
 COLUMNS = "what shape tokens ratio low high seconds tokens_per_s tflops of_ceiling gb_per_s peak_gib".split()

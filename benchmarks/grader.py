@@ -14,9 +14,8 @@ from collections.abc import Callable
 from importlib.metadata import version
 
 from common import parser, report
-
-from intro.provenance import commit
-from intro.tasks.mathematics import grade_all
+from intro.infra.provenance import commit
+from intro.tasks.graders.mathematics import grade_all
 
 Pair = tuple[str, str]  # a response and the gold answer
 Forms = tuple[str, tuple[str, ...]]  # a gold answer, and what is answered: right, in another form, or wrong

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 from common import parser, report
-
 from intro.config import load
 
 # the records that the jobs of a rule write beside their results, below the run's folder or that of its figures

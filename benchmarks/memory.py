@@ -10,11 +10,10 @@ import copy
 from functools import partial
 
 from common import needs_trl, parser, report
+from intro.cost.measure.step import Step
+from intro.cost.measure.timing import machine, peak_bytes
+from intro.model import chunked_loss as chunks
 from updates import OBJECTIVES, cross_entropy_step, model_of, naive_intro, sample_of, trl_grpo, trl_sdft
-
-from intro.evaluation.step import Step
-from intro.evaluation.timing import machine, peak_bytes
-from intro.lm import chunks
 
 VOCABULARIES = (8192, 32_768, 151_936)
 

@@ -15,9 +15,8 @@ from pathlib import Path
 from statistics import median
 
 from common import parser, report
-
 from intro.config import load
-from intro.evaluation.timing import interleaved, machine
+from intro.cost.measure.timing import interleaved, machine
 
 TOOLS = Path(sys.executable).parent
 ENVIRONMENT = os.environ | {"PATH": f"{TOOLS}{os.pathsep}{os.environ['PATH']}"}  # Snakemake's jobs call `intro` by name

@@ -12,12 +12,13 @@ from itertools import cycle
 from statistics import median
 
 import torch
-from common import parser, report
 
+from common import parser, report
 from intro.config import Config, load
-from intro.evaluation.timing import interleaved, machine, paired
+from intro.cost.measure.timing import interleaved, machine, paired
+from intro.pretraining import train as pretrain
 from intro.tasks.registry import load_source
-from intro.training import pretrain, stages
+from intro.training import run as stages
 
 OURS, TORCHS = "fp32, by shape", "torch's, bf16"
 BATCHES = 50

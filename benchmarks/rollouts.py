@@ -17,16 +17,16 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
-from common import parser, report
 from torch import Generator, Tensor, nn
 from transformers import GenerationConfig
-from updates import SHAPES, model_of
 
-from intro.evaluation.timing import interleaved, machine, median_interval, paired
-from intro.lm.decoder import Decoder, Shape
-from intro.lm.engine import Engine, Sampling
-from intro.lm.engines import TransformersEngine
-from intro.lm.text import Text
+from common import parser, report
+from intro.cost.measure.timing import interleaved, machine, median_interval, paired
+from intro.model.tokenizer import Text
+from intro.rollout.api import TransformersEngine
+from intro.rollout.decoder import Decoder, Shape
+from intro.rollout.native import Engine, Sampling
+from updates import SHAPES, model_of
 
 GROUP, PAD = 4, 0
 LENGTHS = {"tiny": (32, 96)}  # of prompt and response; of the others:

@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from common import parser, report
-from updates import OBJECTIVES, model_of, sample_of
-
-from intro.evaluation.step import Step
-from intro.evaluation.timing import interleaved, machine, median_interval, paired, peak_bytes
+from intro.cost.measure.step import Step
+from intro.cost.measure.timing import interleaved, machine, median_interval, paired, peak_bytes
 from intro.objectives import build
+from updates import OBJECTIVES, model_of, sample_of
 
 N_GRID = (1, 2, 5, 10, 20, 40)  # of the paper's Table 3
 BUDGET = 18_000  # tokens of a micro-batch: all of a sample, prompts included, at every length
@@ -139,19 +138,19 @@ def as_rank(given: argparse.Namespace) -> None:
     import torch
 
     from intro.config import Hardware
-    from intro.evaluation.step import IDLE_ADAMW
-    from intro.training.backend import connect
-    from intro.training.launch import leave
-    from intro.training.rollouts import Sample
+    from intro.cost.measure.step import IDLE_ADAMW
+    from intro.training.backends.base import build_backend
+    from intro.training.launch import exit_rank
+    from intro.training.samples import Sample
     from intro.training.update import Networks, Update, backward, parts_of, score
 
     torch.set_num_threads(1)
     gpus = given.rank if given.device != "cpu" else 0
     hardware = Hardware(gpus=gpus, processes=given.rank, zero=2)
     model, objective = model_of("small", device="cpu"), OBJECTIVES["intro"]
-    backend = connect(Update(model, objective), IDLE_ADAMW, hardware)
+    backend = build_backend(Update(model, objective), IDLE_ADAMW, hardware)
     whole, networks = sample_of(4, 4, 16, 128, model.config.vocab_size, given.seed), Networks(model, model, model)
-    mine = backend.ranks.share(range(4))
+    mine = backend.ranks.shard(range(4))
     part = Sample(
         [r for p in mine for r in whole.rationales[4 * p : 4 * p + 4]],
         whole.rewards[list(mine)], whole.truncated[list(mine)], whole.tokens, None,
@@ -166,7 +165,7 @@ def as_rank(given: argparse.Namespace) -> None:
     seconds, peak = interleaved({"step": step}, 5, warmup=2)["step"], peak_bytes(step, given.device)
     if backend.ranks.first:
         given.out.write_text(f"{median_interval(seconds).median} {peak}")
-    leave()
+    exit_rank()
 
 
 def main() -> None:

@@ -13,12 +13,11 @@ import copy
 from functools import partial
 
 from common import parser, report
-from updates import OBJECTIVES, cross_entropy_step, model_of, sample_of
-
-from intro.evaluation.step import Step
-from intro.evaluation.timing import interleaved, machine, median_interval, paired
-from intro.lm import chunks
+from intro.cost.measure.step import Step
+from intro.cost.measure.timing import interleaved, machine, median_interval, paired
+from intro.model import chunked_loss as chunks
 from intro.objectives import forward_passes
+from updates import OBJECTIVES, cross_entropy_step, model_of, sample_of
 
 
 def in_chunks(mib: int, step: Step) -> None:

@@ -12,9 +12,9 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 from transformers import AutoModelForCausalLM, Qwen2Config
 
-from intro.lm.scoring import Rationale, head_of, pack, response_hidden
+from intro.model.scoring import Rationale, head_of, pack, response_hidden
 from intro.objectives import Objective, build
-from intro.training.rollouts import Sample
+from intro.training.samples import Sample
 
 # published: hidden, MLP, layers, heads, KV heads, vocabulary, tied head
 SHAPES = {

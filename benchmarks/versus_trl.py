@@ -18,20 +18,20 @@ from statistics import median
 from typing import Any
 
 import torch
-from common import needs_trl, parser, report
 from transformers import PreTrainedTokenizerFast, PrinterCallback, TrainerCallback
 from transformers.utils import logging
 
+from common import needs_trl, parser, report
 from intro.config import TinyModel, Training
-from intro.evaluation.timing import installed, interleaved, machine, paired
-from intro.lm.engine import Response, Sampling
-from intro.lm.load import load_model
-from intro.lm.text import Text
+from intro.cost.measure.timing import installed, interleaved, machine, paired
+from intro.model.load import load_model
+from intro.model.tokenizer import Text
 from intro.objectives import build
-from intro.tasks.world import World
+from intro.pretraining.train import build_model
+from intro.rollout.native import Response, Sampling
+from intro.tasks.tiny_world.world import World
 from intro.training.loop import Run, Trainer
-from intro.training.pretrain import build_model
-from intro.training.rollouts import Prompter
+from intro.training.samples import Prompter
 from intro.types import Problem, Verdict
 
 PROMPTS, GROUP, LENGTH, CONTEXT = 8, 4, 64, 256

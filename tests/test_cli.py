@@ -168,7 +168,9 @@ def command(*arguments: object) -> str:
 
 def test_starting_imports_nothing_heavy() -> None:
     """The ground floor, which the workflow reads as well, waits for none of these."""
-    assert not imported("import intro.cli, intro.config, intro.plan, intro.provenance, intro.seeds, intro.types")
+    assert not imported(
+        "import intro.cli, intro.config, intro.experiments, intro.infra.provenance, intro.infra.seeds, intro.types"
+    )
 
 
 def test_help_reads_no_config_and_draws_no_boxes() -> None:
@@ -192,5 +194,6 @@ def test_evaluation_with_the_own_engine_imports_torch_and_not_transformers(toy_c
 
 def test_tables_and_report_import_neither_statistics_nor_drawing(tmp_path: Path) -> None:
     """scipy.stats takes as long as all the rest of a table; the report shows figures that others drew."""
-    code = "import intro.analysis.tables, intro.analysis.collect, intro.analysis.compare, intro.analysis.report"
+    modules = ("tables.build", "data.collect", "compare.run", "report.build")
+    code = "import " + ", ".join(f"intro.analysis.{name}" for name in modules)
     assert imported(code) == {"pandas", "numpy"}

@@ -10,7 +10,8 @@ import pytest
 import yaml
 from pydantic_core import PydanticUndefined
 
-from intro import config, plan
+from intro import config
+from intro import experiments as plan
 from intro.config import Config, Record, load, parse, read
 from intro.types import IntroError
 from toy import mapping

@@ -129,7 +129,7 @@ def test_snakemake(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
 def machine(monkeypatch: pytest.MonkeyPatch, gpus: int, gigabytes: float = 80, build: str | None = "12.8") -> None:
     monkeypatch.setattr(doctor, "gpu_bytes", lambda: [gigabytes * 1e9] * gpus)
     monkeypatch.setattr(doctor, "torch_build", lambda: build)
-    monkeypatch.setattr(doctor.devices, "present", lambda: [str(i) for i in range(gpus)])
+    monkeypatch.setattr(doctor.devices, "visible_gpus", lambda: [str(i) for i in range(gpus)])
 
 
 def test_gpus(tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -233,7 +233,7 @@ def test_engine_of_the_judge_is_looked_for_in_its_own_environment(tmp_path: Path
 
 
 def test_sandbox(tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    from intro.tasks import sandbox
+    from intro.tasks.graders import sandbox
 
     assert doctor.sandbox(tiny) is None
     monkeypatch.setattr(sandbox, "available", lambda: None)

@@ -8,10 +8,10 @@ import pytest
 
 from intro import rehearsal
 from intro.config import Config, load, parse, read
-from intro.lm.text import Text
-from intro.rehearsal import mirror_rows, write_props
-from intro.tasks.collections import COLLECTIONS
-from intro.tasks.hub import Hub
+from intro.model.tokenizer import Text
+from intro.rehearsal import mirror_rows, write_fixtures
+from intro.tasks.published.collections import COLLECTIONS
+from intro.tasks.published.hub import Hub
 from intro.types import IntroError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,7 +30,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
         patch.delenv("INTRO_DATA_DIR", raising=False)
         patch.delenv("INTRO_BENCHMARK_ROWS", raising=False)
         patch.setattr(rehearsal, "PRETRAINING", rehearsal.PRETRAINING.model_copy(update={"steps": 2}))
-        write_props(config)
+        write_fixtures(config)
     return config
 
 
@@ -74,4 +74,4 @@ def test_other_configs_are_refused(tmp_path: Path) -> None:
     """Nothing is written below the folders of a real config."""
     for name in ("tiny", "paper"):
         with pytest.raises(IntroError, match="expected a config whose data has a mirror"):
-            write_props(load(ROOT / "config" / f"{name}.yaml"))
+            write_fixtures(load(ROOT / "config" / f"{name}.yaml"))

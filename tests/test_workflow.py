@@ -92,7 +92,7 @@ def test_workflow_is_lint_clean(tree: Path) -> None:
 @pytest.mark.parametrize("config", ["tiny", "reference", "smoke", "paper", "llama", "rehearsal"])
 def test_every_config_plans_its_whole_dag(tree: Path, config: str) -> None:
     """Each config has a training job per cell that it asks for; asking again for less would lose table rows."""
-    from intro import plan
+    from intro import experiments as plan
     from intro.config import load
 
     wanted = load(tree / "config" / f"{config}.yaml")
@@ -279,9 +279,9 @@ def test_smoke_run_makes_every_table_and_figure(smoke: Path) -> None:
 @pytest.mark.pipeline
 def test_tables_of_their_own_runs_are_those_of_all_runs(smoke: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A table is made from the runs that it shows; what `collect` gathered from all of them gives the same text."""
-    from intro import plan
-    from intro.analysis import tables
-    from intro.analysis.inputs import Inputs
+    from intro import experiments as plan
+    from intro.analysis.data.inputs import Inputs
+    from intro.analysis.tables import build as tables
     from intro.config import load
 
     monkeypatch.chdir(smoke)

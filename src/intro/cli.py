@@ -56,21 +56,21 @@ def _keep_memory() -> None:
 
 def _record(path: Path, watch, config, files: list[Path]) -> None:
     """Provenance of a derived result: tables, figures and comparisons come from the files that `collect` made."""
-    from intro.provenance import write_json
+    from intro.infra.provenance import write_json
 
     record = watch.record(settings=config.model_dump(mode="json"), seed=config.seed)
     write_json(path, record | {"files": [str(file) for file in files]})
 
 
 def _hardware(config, model: str):
-    from intro.plan import check_model
+    from intro.experiments import check_model
 
     check_model(config, model)
     return config.models[model].hardware
 
 
 def _cell(model: str, method: str, protocol: str, seed: int):
-    from intro.plan import Cell
+    from intro.experiments import Cell
 
     return Cell(model, method, protocol, seed)
 
@@ -97,7 +97,7 @@ def pretrain(
     """Train a tiny base model and save it as a Hugging Face folder."""
     loaded = _load(config)
     _threads(threads)
-    from intro.training.stages import pretrain_base
+    from intro.training.run import pretrain_base
 
     pretrain_base(loaded, model, seed)
 
@@ -110,7 +110,7 @@ def fetch(
 ) -> None:
     """Get a published model. From the Hub, from INTRO_MODELS_DIR, or from a folder."""
     loaded = _load(config)
-    from intro.lm.published import fetch_judge, fetch_model
+    from intro.model.fetch import fetch_judge, fetch_model
 
     if verifier == (model is not None):
         raise IntroError("intro fetch: expected either --model NAME or --verifier; see `intro fetch --help`")
@@ -123,7 +123,7 @@ def sweep(model: ModelOption, method: MethodOption, config: ConfigOption = DEFAU
     loaded = _load(config)
     _threads(threads)
     from intro.training.launch import launch
-    from intro.training.stages import sweep
+    from intro.training.run import sweep
 
     launch(loaded, model, lambda: sweep(loaded, model, method))
 
@@ -149,7 +149,7 @@ def train(
     loaded = _load(config)
     _threads(threads)
     from intro.training.launch import launch
-    from intro.training.stages import train_cell
+    from intro.training.run import train_cell
 
     launch(loaded, model, lambda: train_cell(loaded, _cell(model, method, protocol, seed)))
 
@@ -167,10 +167,10 @@ def generate(
     """Answer every problem of some suites with one checkpoint."""
     loaded = _load(config)
     _threads(threads)
-    from intro.devices import taken
     from intro.evaluation.generate import generate
+    from intro.infra.gpus import reserve_gpus
 
-    with taken(min(1, _hardware(loaded, model).gpus)):
+    with reserve_gpus(min(1, _hardware(loaded, model).gpus)):
         generate(loaded, _cell(model, method, protocol, seed), suites)
 
 
@@ -200,17 +200,17 @@ def judge(
 ) -> None:
     """Let the judge model read the correct responses behind Figure 6."""
     loaded = _load(config)
-    from intro.devices import taken
     from intro.evaluation.judge import judge
+    from intro.infra.gpus import reserve_gpus
 
-    with taken(loaded.verifier.hardware.gpus if loaded.verifier else 0):
+    with reserve_gpus(loaded.verifier.hardware.gpus if loaded.verifier else 0):
         judge(loaded, _cell(model, method, protocol, seed), suite)
 
 
 @app.command()
 def gate(config: ConfigOption = DEFAULT) -> None:
     """Base models beside the paper's base rows: tables/main_base."""
-    from intro.analysis.gate import gate
+    from intro.analysis.compare.base_check import gate
 
     table = next(file for file in gate(_load(config)) if file.suffix == ".md")
     typer.echo(table.read_text(), nl=False)
@@ -219,7 +219,7 @@ def gate(config: ConfigOption = DEFAULT) -> None:
 @app.command()
 def collect(config: ConfigOption = DEFAULT) -> None:
     """Gather verdicts, scores, curves, metrics and grid into files."""
-    from intro.analysis.collect import collect
+    from intro.analysis.data.collect import collect
 
     collect(_load(config))
 
@@ -239,10 +239,10 @@ def cost(config: ConfigOption = DEFAULT, threads: ThreadsOption = 1) -> None:
     """Measure updates: passes, FLOPs, seconds and peak memory."""
     loaded = _load(config)
     _threads(threads)
-    from intro.devices import taken
-    from intro.evaluation.cost import cost_check
+    from intro.cost.measure.updates import cost_check
+    from intro.infra.gpus import reserve_gpus
 
-    with taken(min(1, _hardware(loaded, loaded.cost.model).gpus)):
+    with reserve_gpus(min(1, _hardware(loaded, loaded.cost.model).gpus)):
         cost_check(loaded)
 
 
@@ -250,10 +250,10 @@ def cost(config: ConfigOption = DEFAULT, threads: ThreadsOption = 1) -> None:
 def theory(config: ConfigOption = DEFAULT) -> None:
     """Prove Proposition 2.1 and its neighbours with sympy."""
     loaded = _load(config)
-    from intro.provenance import Stopwatch
+    from intro.infra.provenance import Provenance
     from intro.theory import write
 
-    watch, folder = Stopwatch(), loaded.results_dir / "theory"
+    watch, folder = Provenance(), loaded.results_dir / "theory"
     write(folder)
     _record(folder / "record.json", watch, loaded, [folder / "identities.json", folder / "identities.md"])
 
@@ -262,11 +262,11 @@ def theory(config: ConfigOption = DEFAULT) -> None:
 def table(names: list[str], config: ConfigOption = DEFAULT) -> None:
     """Lay out tables: main, main_tuned, ood, ablation_n, controls."""
     loaded = _load(config)
-    from intro.analysis.tables import table
-    from intro.provenance import Stopwatch
+    from intro.analysis.tables.build import table
+    from intro.infra.provenance import Provenance
 
     for name in names:
-        watch = Stopwatch()
+        watch = Provenance()
         files = table(loaded, name)
         _record(files[0].with_suffix(".record.json"), watch, loaded, files)
 
@@ -276,9 +276,9 @@ def figure(names: list[str], config: ConfigOption = DEFAULT) -> None:
     """Draw figures by name, or `all`."""
     loaded = _load(config)
     from intro.analysis.figures import FIGURES, figure
-    from intro.provenance import Stopwatch
+    from intro.infra.provenance import Provenance
 
-    watch = Stopwatch()
+    watch = Provenance()
     files = [file for name in (FIGURES if names == ["all"] else names) for file in figure(loaded, name)]
     _record(loaded.figures_dir / "record.json", watch, loaded, files)
 
@@ -287,10 +287,10 @@ def figure(names: list[str], config: ConfigOption = DEFAULT) -> None:
 def compare(config: ConfigOption = DEFAULT) -> None:
     """Set reported, reference and this run side by side. Audits the reported tables and judges the claims."""
     loaded = _load(config)
-    from intro.analysis.compare import run
-    from intro.provenance import Stopwatch
+    from intro.analysis.compare.run import run
+    from intro.infra.provenance import Provenance
 
-    watch = Stopwatch()
+    watch = Provenance()
     files = run(loaded)
     _record(loaded.results_dir / "compare" / "record.json", watch, loaded, files)
 
@@ -299,10 +299,10 @@ def compare(config: ConfigOption = DEFAULT) -> None:
 def report(config: ConfigOption = DEFAULT) -> None:
     """Write report.html: all of it on one page."""
     loaded = _load(config)
-    from intro.analysis.report import report
-    from intro.provenance import Stopwatch
+    from intro.analysis.report.build import report
+    from intro.infra.provenance import Provenance
 
-    watch = Stopwatch()
+    watch = Provenance()
     _record(loaded.results_dir / "report.record.json", watch, loaded, [report(loaded)])
 
 
@@ -317,7 +317,7 @@ def trace(
 ) -> None:
     """Walk from a table cell to its origins. As in `intro trace main qwen3-m intro chain-4`."""
     loaded = _load(config)
-    from intro.analysis.trace import trace
+    from intro.analysis.report.trace import trace
 
     typer.echo(trace(loaded, table, model, method, benchmark, protocol))
 
@@ -326,7 +326,7 @@ def trace(
 def summary(config: ConfigOption = DEFAULT) -> None:
     """Print where the results are, and the scoreboard of claims."""
     loaded = _load(config)
-    from intro.analysis.summary import summary
+    from intro.analysis.report.summary import summary
 
     typer.echo(summary(loaded))
 
@@ -335,7 +335,7 @@ def summary(config: ConfigOption = DEFAULT) -> None:
 def publish(config: ConfigOption = DEFAULT) -> None:
     """Copy a run's small files below results/reference. Tables and records there, figures below figures/reference."""
     loaded = _load(config)
-    from intro.analysis.publish import publish
+    from intro.analysis.report.publish import publish
 
     publish(loaded)
 
@@ -343,7 +343,7 @@ def publish(config: ConfigOption = DEFAULT) -> None:
 @app.command()
 def readme(config: ConfigOption = DEFAULT) -> None:
     """Fill the README's comparison table from this run."""
-    from intro.analysis.readme import fill
+    from intro.analysis.report.readme import fill
 
     fill(_load(config))
 
@@ -353,9 +353,9 @@ def rehearse(config: ConfigOption = Path("config/rehearsal.yaml")) -> None:
     """Write toy checkpoints and a few rows of every benchmark."""
     loaded = _load(config)
     _threads(os.cpu_count() or 1)
-    from intro.rehearsal import write_props
+    from intro.rehearsal import write_fixtures
 
-    for folder in write_props(loaded):
+    for folder in write_fixtures(loaded):
         typer.echo(folder)
 
 
@@ -379,8 +379,8 @@ def plan(
 ) -> None:
     """Estimate GPU-hours, memory, disk and price of a config."""
     loaded = _load(config)
-    from intro.planning import assumptions as assume
-    from intro.planning.report import plan
+    from intro.cost.estimate import assumptions as assume
+    from intro.cost.estimate.report import plan
 
     name = accelerator or assume.default_accelerator(loaded)
     chip = assume.accelerator(name, tflops=tflops, bandwidth=bandwidth, memory=memory, price=price)

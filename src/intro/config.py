@@ -43,7 +43,7 @@ class TinyWorld(Record):
 
 
 class Hub(Record):
-    """Published benchmarks, by the names that tasks/collections.py gives them."""
+    """Published benchmarks, by the names that tasks/published/collections.py gives them."""
 
     source: Literal["hub"]
     train: Literal["math-3-to-5", "math-3-to-5-contaminated"] = "math-3-to-5"

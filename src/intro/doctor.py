@@ -19,9 +19,10 @@ from threading import Event, Thread
 from typing import Literal
 from urllib.parse import urlsplit
 
-from intro import devices, plan
+from intro import experiments as plan
 from intro.config import Checkpoint, Config, Hub
-from intro.provenance import ROOT
+from intro.infra import gpus as devices
+from intro.infra.provenance import ROOT
 from intro.types import install
 
 WIDTH = 80
@@ -154,7 +155,7 @@ def gpus(config: Config) -> Check:
     wanted = gpus_wanted(config)
     if wanted == 0:
         return Check("ok", "GPUs", "this config runs on the CPU")
-    build, sizes, there = torch_build(), gpu_bytes(), devices.present()
+    build, sizes, there = torch_build(), gpu_bytes(), devices.visible_gpus()
     if build is None:
         mend = "install torch from the index of your CUDA version"
         return Check("FAIL", "GPUs", f"torch is a CPU build, {wanted} GPUs wanted, {len(there)} here", mend)
@@ -167,8 +168,8 @@ def gpus(config: Config) -> Check:
 
 def planner(config: Config, memory_gb: float | None = None):
     """The config's plan on its default accelerator, with this machine's memory where that is known."""
-    from intro.planning.assumptions import accelerator, assumptions, default_accelerator
-    from intro.planning.estimate import Planner
+    from intro.cost.estimate.assumptions import accelerator, assumptions, default_accelerator
+    from intro.cost.estimate.work import Planner
 
     return Planner(config, accelerator(default_accelerator(config), memory=memory_gb), assumptions(config))
 
@@ -177,7 +178,7 @@ def gpu_memory(config: Config) -> Check | None:
     """The plan's peaks against the memory that is there."""
     if gpus_wanted(config) == 0 or not (sizes := gpu_bytes()):
         return None
-    from intro.planning.fit import judge_trouble, model_plan
+    from intro.cost.estimate.fit import judge_trouble, model_plan
 
     planned = planner(config, min(sizes) / 1e9)
     over = [name for name in config.models if model_plan(planned, name).trouble]
@@ -198,8 +199,8 @@ def available_bytes() -> tuple[float, float] | None:
 
 def memory_wanted(config: Config) -> float:
     """Bytes of the host that one command needs at most: a copy of the weights per process, and what is offloaded."""
-    from intro.planning.fit import model_plan
-    from intro.planning.memory import width_of
+    from intro.cost.estimate.fit import model_plan
+    from intro.cost.estimate.memory import width_of
 
     planned, most = planner(config), 0.0
     for name, model in config.models.items():
@@ -225,7 +226,7 @@ def memory(config: Config) -> Check:
 
 def disk(config: Config) -> Check:
     """Free space where the results go against the plan's."""
-    from intro.planning.targets import targets, total
+    from intro.cost.estimate.targets import targets, total
 
     folder = next(f for f in (config.results_dir.absolute(), *config.results_dir.absolute().parents) if f.is_dir())
     free, cost = shutil.disk_usage(folder).free, total(targets(planner(config)))
@@ -292,7 +293,7 @@ def graders(config: Config) -> dict[str, str]:
     """Published benchmark to the name of its grader; none for the tiny world."""
     if not isinstance(config.data, Hub):
         return {}
-    from intro.tasks.collections import collection
+    from intro.tasks.published.collections import collection
 
     return {name: collection(name).grader for name in config.data.benchmarks}
 
@@ -300,7 +301,7 @@ def graders(config: Config) -> dict[str, str]:
 def sandbox(config: Config) -> Check | None:
     if not any("program" in grader for grader in graders(config).values()):
         return None
-    from intro.tasks.sandbox import available
+    from intro.tasks.graders.sandbox import available
 
     missing = available()
     if missing is None:
@@ -370,7 +371,7 @@ def reachable(seconds: float = PATIENCE_S) -> bool:
 
 def sets_wanted(config: Config) -> list[str]:
     """Names of the published sets that a config reads."""
-    from intro.tasks.hub import TRAINING_SETS
+    from intro.tasks.published.hub import TRAINING_SETS
 
     return [*config.data.benchmarks, *TRAINING_SETS]
 
@@ -379,8 +380,8 @@ def mirror(config: Config) -> Check | None:
     """The folder with the rows of every set, where the config or INTRO_DATA_DIR names one."""
     if not isinstance(config.data, Hub):
         return None
-    from intro.tasks.collections import collection
-    from intro.tasks.fetch import in_mirror, mirror_folder
+    from intro.tasks.published.collections import collection
+    from intro.tasks.published.fetch import in_mirror, mirror_folder
 
     folder = mirror_folder(config.data.mirror)
     if folder is None:
@@ -399,8 +400,8 @@ def hub(config: Config) -> Check | None:
     """The Hub, where data come from it: what reads it, whether it answers, and a token for gated sets."""
     if not isinstance(config.data, Hub):
         return None
-    from intro.tasks.collections import collection
-    from intro.tasks.fetch import TOKEN_VARIABLE, mirror_folder
+    from intro.tasks.published.collections import collection
+    from intro.tasks.published.fetch import TOKEN_VARIABLE, mirror_folder
 
     if mirror_folder(config.data.mirror) is not None:
         return None

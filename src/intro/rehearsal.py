@@ -18,7 +18,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from intro.config import Checkpoint, Config, Hub, Pretraining
-from intro.provenance import whole_folder
+from intro.infra.provenance import atomic_folder
 from intro.tasks.store import write_jsonl
 from intro.types import IntroError
 
@@ -34,7 +34,7 @@ SIZES = {"hidden_size": 64, "intermediate_size": 192, "num_hidden_layers": 2, "n
 REAL = ("humaneval", "ifeval")  # sets whose real rows may stand in for the written ones
 
 
-def write_props(config: Config) -> list[Path]:
+def write_fixtures(config: Config) -> list[Path]:
     """Make the mirror and the checkpoints that a rehearsal's config names; return their folders."""
     checkpoints = {m.checkpoint: m for m in config.models.values() if isinstance(m, Checkpoint)}
     local = all(name.startswith((".", "/")) for name in checkpoints)
@@ -44,7 +44,7 @@ def write_props(config: Config) -> list[Path]:
             f"local folders, as config/rehearsal.yaml; '{config.scale}' is none, and nothing was written"
         )
     mirror = Path(config.data.mirror)
-    with whole_folder(mirror) as folder:
+    with atomic_folder(mirror) as folder:
         for name, rows in mirror_rows(config.seed).items():
             write_jsonl(folder / f"{name}.jsonl", rows)
         for name in REAL:
@@ -53,7 +53,7 @@ def write_props(config: Config) -> list[Path]:
                 shutil.copy(real, folder / real.name)
     tokenizer = train_tokenizer(config)
     for seed, (checkpoint, model) in enumerate(checkpoints.items()):
-        with whole_folder(Path(checkpoint)) as folder:
+        with atomic_folder(Path(checkpoint)) as folder:
             write_checkpoint(
                 folder, "qwen3" if "qwen3" in model.stands_for.lower() else "qwen2", tokenizer, config, seed
             )
@@ -235,7 +235,7 @@ def write_checkpoint(folder: Path, architecture: str, tokenizer: Tokenizer, conf
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-    from intro.training.pretrain import pretrain
+    from intro.pretraining.train import pretrain
 
     torch.manual_seed(seed)
     end = tokenizer.token_to_id(END)

@@ -112,7 +112,7 @@ class Credit:
 
 
 @dataclass(frozen=True, slots=True)
-class Scored:
+class LossBatch:
     """A micro-batch after its passes: N response positions of R rationales, packed end to end."""
 
     tokens: Tensor  # [N] the rationales' own tokens z_t

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import jobs
 import pytest
+
+import jobs
 
 
 def job(folder: Path, times: str, seconds: float, record: str, work: float) -> None:

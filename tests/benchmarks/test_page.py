@@ -7,8 +7,7 @@ from pathlib import Path
 
 import common
 import page
-
-from intro.evaluation.timing import machine
+from intro.cost.measure.timing import machine
 
 
 def test_page_is_in_sync_with_the_csvs() -> None:

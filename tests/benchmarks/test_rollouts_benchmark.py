@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-import rollouts
 import torch
 
+import rollouts
 from toy import random_model
 
 

@@ -7,8 +7,9 @@ import sys
 from importlib.util import find_spec
 from pathlib import Path
 
-import common
 import pytest
+
+import common
 import versus_trl
 
 BENCHMARK = Path(__file__).resolve().parents[2] / "benchmarks" / "versus_trl.py"

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 import toy
-from intro import plan
-from intro.analysis.collect import verdicts_of
+from intro import experiments as plan
+from intro.analysis.data.collect import verdicts_of
 from intro.config import Config, Verifier, parse
 from intro.evaluation import judge as judging
 from intro.evaluation.judge import accepted, in_template, judge, question
-from intro.lm.published import fetch_judge
-from intro.plan import Cell, base_folder, suite_file
+from intro.experiments import Cell, base_folder, suite_file
+from intro.model.fetch import fetch_judge
 from intro.tasks.store import GENERATION_KEYS, GRADE_KEYS, read_jsonl, read_problems, write_jsonl
 from intro.types import IntroError, Problem
 

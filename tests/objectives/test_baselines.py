@@ -8,14 +8,14 @@ from math import log as ln
 
 import pytest
 import torch
+
 from hand import GENERATOR, log, outcomes, random_batch, scored
-
-from intro.lm.head import token_logprobs
+from intro.model.logprobs import token_logprobs
 from intro.objectives import OBJECTIVES, build, rationale_weights
-from intro.types import Scored, Signal
+from intro.types import LossBatch, Signal
 
 
-def value(name: str, batch: Scored, weights: list[float], **options):
+def value(name: str, batch: LossBatch, weights: list[float], **options):
     return build(name, **options).loss(batch, torch.tensor(weights, dtype=torch.float64), GENERATOR)
 
 

@@ -6,9 +6,9 @@ from math import log as ln
 
 import pytest
 import torch
-from hand import log, outcomes, random_batch, scored
 
-from intro.lm.head import intro_loss
+from hand import log, outcomes, random_batch, scored
+from intro.model.logprobs import intro_loss
 from intro.objectives import Posterior, build
 from intro.types import Signal
 

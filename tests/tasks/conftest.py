@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from worlds import make_world
 
-from intro.tasks.families import FAMILIES
-from intro.tasks.world import World
+from intro.tasks.tiny_world.families import FAMILIES
+from intro.tasks.tiny_world.world import World
 from intro.types import Problem
+from worlds import make_world
 
 
 @pytest.fixture(scope="session")

@@ -10,13 +10,13 @@ from itertools import product
 
 import pytest
 import torch
-from enumerated import VOCABULARY, World, is_correct, network
 from torch import Tensor
 
-from intro.lm import head as lm_head_module
-from intro.lm.head import intro_loss
+from enumerated import VOCABULARY, World, is_correct, network
+from intro.model import logprobs as lm_head_module
+from intro.model.logprobs import intro_loss
+from intro.objectives.base import rationale_weights
 from intro.objectives.intro import Intro
-from intro.objectives.protocol import rationale_weights
 
 CLOSE = {"rtol": 0, "atol": 1e-6}
 

@@ -13,16 +13,15 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
-from test_deepspeed import LACKS
 
 import toy
 from intro.config import Config, load
-from intro.lm.load import load_model
-from intro.plan import Cell
+from intro.experiments import Cell
+from intro.model.load import load_model
 from intro.training import launch
 from intro.types import IntroError
+from needs import needs_deepspeed
 
-needs_deepspeed = pytest.mark.skipif(bool(LACKS), reason=f"DeepSpeed on a CPU needs {' and '.join(LACKS)}, not found")
 # a launcher of one rank that needs neither torch nor DeepSpeed: `python -c RANKS module arguments`
 RANKS = """
 import os, runpy, sys
@@ -132,11 +131,11 @@ def test_a_rank_s_sentence_becomes_the_command_s() -> None:
 def test_only_the_first_rank_to_complain_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Ranks that fail because another one did add nothing."""
     monkeypatch.setenv(launch.COMPLAINT, str(tmp_path / "complaint"))
-    launch.complain("first")
-    launch.complain("second")
+    launch.report_error("first")
+    launch.report_error("second")
     assert (tmp_path / "complaint").read_text() == "first"
     monkeypatch.delenv(launch.COMPLAINT)
-    launch.complain("to nobody")
+    launch.report_error("to nobody")
 
 
 def test_ending_the_command_ends_its_ranks(tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ import torch
 
 import toy
 from intro.config import Config, Hardware, parse
-from intro.lm.engine import Sampling
-from intro.lm.load import load_model
+from intro.experiments import base_folder
+from intro.model.load import load_model
 from intro.objectives import build
-from intro.plan import base_folder
+from intro.rollout.native import Sampling
 from intro.tasks.registry import load_source
 from intro.training.checkpoint import Scratch
 from intro.training.loop import PLAIN, Run, Trainer
-from intro.training.rollouts import Prompter
+from intro.training.samples import Prompter
 from intro.types import IntroError
 
 STEPS = 4

@@ -8,10 +8,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from intro.lm.scoring import Rationale, logprob_pass
+from intro.model.scoring import Rationale, logprob_pass
 from intro.objectives import build
-from intro.training.backend import AdamW, Torch
-from intro.training.rollouts import Sample
+from intro.training.backends.base import AdamW, Torch
+from intro.training.samples import Sample
 from intro.training.update import Networks, Update, backward, outcomes_of, parts_of, score
 from toy import disturb, gradients, random_model, random_tokens
 
@@ -154,7 +154,7 @@ def test_frozen_posterior_uses_its_own_network_and_head(networks: Networks) -> N
 def test_chunks_of_rows_give_the_same_gradient(name: str, networks: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a large vocabulary makes of a micro-batch: three positions at a time, the head's gradient added up."""
     whole, loss, _ = update(name, networks, HUGE)
-    monkeypatch.setattr("intro.lm.chunks.rows_per_chunk", lambda vocabulary: 3)
+    monkeypatch.setattr("intro.model.chunked_loss.rows_per_chunk", lambda vocabulary: 3)
     chunked, same, _ = update(name, networks, HUGE)
     assert same == pytest.approx(loss)
     for a, b in zip(chunked, whole, strict=True):

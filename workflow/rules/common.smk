@@ -1,4 +1,4 @@
-"""Paths, settings and helpers that all rules share. What there is to run comes from `intro.plan`."""
+"""Paths, settings and helpers that all rules share. What there is to run comes from `intro.experiments`."""
 
 import re
 from pathlib import Path
@@ -7,8 +7,8 @@ import yaml
 from snakemake.exceptions import WorkflowError
 
 from intro import config as intro_config
-from intro import plan
-from intro.provenance import training_code, write_text
+from intro import experiments as plan
+from intro.infra.provenance import training_code, write_text
 from intro.training.selection import learning_rate
 from intro.types import IntroError
 
@@ -239,14 +239,14 @@ FETCHED = plan.published(CONFIG)
 # what generates, from a checkpoint's folder to responses
 ENGINE_CODE = sources(
     *(
-        f"lm/{name}.py"
-        for name in "cache decoder engine engines graphs load published sampling slots snapshot softmax text".split()
+        name
+        for name in ("rollout/*.py", "model/*.py", "model/kernels/*.py")
     ),
-    "seeds.py",
+    "infra/seeds.py",
 )
 # a run's own objective is added by `objective_file`
 TRAINING_CODE = [
     name
     for name in training_code()
-    if not name.startswith("objectives/") or name == "objectives/protocol.py"
+    if not name.startswith("objectives/") or name == "objectives/base.py"
 ]

@@ -9,7 +9,7 @@ rule table_main_base:
     input:
         grades=suite_files("grades.jsonl", plan.gate(CONFIG)),
         reported="workflow/reported/reported.csv",
-        code=sources("analysis/*.py"),
+        code=sources("analysis/**/*.py"),
     output:
         expand(f"{RESULTS}/tables/main_base.{{ending}}", ending=["csv", "md"]),
     log:
@@ -49,7 +49,7 @@ rule compare:
                 f"{CONFIG.reference}/tables/*.csv"
             )
         ),
-        code=sources("analysis/*.py"),
+        code=sources("analysis/**/*.py"),
     output:
         COMPARISON,
     log:

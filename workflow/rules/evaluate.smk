@@ -42,7 +42,7 @@ for suites, cells in plan.bundles(CONFIG).items():
                 f"{RUN}/{{suite}}/generations.jsonl", suite=suites, allow_missing=True
             ),
             problems=suite_problems(*suites),
-            code=sources("tasks/*.py", "evaluation/grade.py"),
+            code=sources("tasks/**/*.py", "evaluation/grade.py"),
         output:
             grades=expand(
                 f"{RUN}/{{suite}}/grades.jsonl", suite=suites, allow_missing=True
@@ -104,7 +104,7 @@ rule collect_results:
         metrics=run_files("metrics.csv", TRAINED),
         grid=VALIDATED,
         protocol=f"{RESULTS}/protocol.json",
-        code=sources("analysis/collect.py", "analysis/stats.py"),
+        code=sources("analysis/data/collect.py", "analysis/stats/intervals.py"),
     output:
         expand(
             f"{RESULTS}/{{name}}",
@@ -134,7 +134,7 @@ rule check_posterior:
             str(plan.base_folder(CONFIG, model)) for model in CONFIG.posterior.models
         ],
         problems=f"{RESULTS}/problems/validation.jsonl",
-        code=sources("lm/*.py", "evaluation/posterior.py"),
+        code=sources("model/**/*.py", "rollout/*.py", "evaluation/posterior.py"),
     output:
         kl=f"{RESULTS}/posterior.csv",
     log:
@@ -159,13 +159,14 @@ rule measure_cost:
         model=str(plan.base_folder(CONFIG, CONFIG.cost.model)),
         problems=f"{RESULTS}/problems/train.jsonl",
         code=sources(
-            "lm/*.py",
+            "model/**/*.py",
+            "rollout/*.py",
             "objectives/*.py",
             "training/update.py",
-            "training/backend.py",
-            "evaluation/cost.py",
-            "evaluation/step.py",
-            "evaluation/timing.py",
+            "training/backends/base.py",
+            "cost/measure/updates.py",
+            "cost/measure/step.py",
+            "cost/measure/timing.py",
         ),
     output:
         cost=f"{RESULTS}/cost.csv",

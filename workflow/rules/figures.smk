@@ -12,7 +12,7 @@ rule figures:
             ],
         ),
         expand(f"{RESULTS}/{{name}}.csv", name=["posterior", "cost", "claims"]),
-        code=sources("analysis/*.py", "analysis/figures/*.py"),
+        code=sources("analysis/**/*.py"),
     output:
         [
             report(

@@ -1,7 +1,7 @@
 rule pretrain_base:
     input:
         corpus=f"{RESULTS}/problems/corpus.jsonl",
-        code=sources("training/pretrain.py", "lm/load.py"),
+        code=sources("pretraining/train.py", "model/load.py"),
     output:
         model=directory(f"{RESULTS}/models/{{model}}/seed{{seed}}"),
     log:

@@ -6,7 +6,7 @@ rule report:
         THEORY,
         f"{RESULTS}/run.json",
         captions=sorted(str(p) for p in Path("workflow/report").glob("*.rst")),
-        code=sources("analysis/*.py"),
+        code=sources("analysis/**/*.py"),
     output:
         report(
             f"{RESULTS}/report.html", caption="../report/page.rst", category="Report"

@@ -9,7 +9,7 @@ for table in plan.tables(CONFIG):
         input:
             grades=suite_files("grades.jsonl", plan.behind(CONFIG, table)),
             metrics=run_files("metrics.csv", trained_behind(table)),
-            code=sources("analysis/*.py"),
+            code=sources("analysis/**/*.py"),
         output:
             report(
                 f"{RESULTS}/tables/{table}.csv",

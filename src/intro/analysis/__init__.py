@@ -1,0 +1,1 @@
+"""From result files to tables, figures, claims and the report. Never imports torch."""

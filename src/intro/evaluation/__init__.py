@@ -1,0 +1,1 @@
+"""Generation and grading of benchmark responses, the judge model, the posterior's divergence."""

@@ -8,23 +8,23 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from intro.config import Config
-from intro.lm.engine import Sampling
-from intro.lm.published import serve
-from intro.lm.text import Text, render
-from intro.plan import Cell, check_evaluation, problems_file, suite_file
-from intro.provenance import Stopwatch, weights_digest, write_json
-from intro.seeds import generator_for
+from intro.experiments import Cell, check_evaluation, problems_file, suite_file
+from intro.infra.provenance import Provenance, weights_digest, write_json
+from intro.infra.seeds import generator_for
+from intro.model.fetch import serve
+from intro.model.tokenizer import Text, render
+from intro.rollout.native import Sampling
 from intro.tasks.store import GENERATION_KEYS, read_problems, write_jsonl
 
 if TYPE_CHECKING:
-    from intro.lm.engines import RolloutEngine
+    from intro.rollout.api import RolloutEngine
 
 
 def generate(config: Config, cell: Cell, suites: Sequence[str]) -> None:
     """Load a checkpoint once and answer suites with it: each one's generations.jsonl and its record."""
     for suite in suites:
         check_evaluation(config, cell, suite)
-    watch, settings = Stopwatch(), config.evaluation
+    watch, settings = Provenance(), config.evaluation
     folder = cell.weights(config)
     text = Text.from_folder(folder)
     engine = serve(config.models[cell.model].hardware, folder, text, settings.batch)
@@ -42,7 +42,7 @@ def generate(config: Config, cell: Cell, suites: Sequence[str]) -> None:
             weights_hash=weights_hash,
         )
         write_json(out.with_name("generations.record.json"), record)
-        watch = Stopwatch()  # loading counts as the first suite's
+        watch = Provenance()  # loading counts as the first suite's
 
 
 def answers(config: Config, cell: Cell, suite: str, text: Text, engine: RolloutEngine) -> list[dict[str, Any]]:

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from intro.config import Config
-from intro.plan import Cell, check_evaluation, problems_file, suite_file
-from intro.provenance import Stopwatch, write_json
+from intro.experiments import Cell, check_evaluation, problems_file, suite_file
+from intro.infra.provenance import Provenance, write_json
 from intro.tasks.registry import TaskSource, load_source
 from intro.tasks.store import AGAIN, GENERATION_KEYS, GRADE_KEYS, read_jsonl, read_problems, write_jsonl
 from intro.types import IntroError
@@ -21,7 +21,7 @@ def grade(config: Config, cell: Cell, suites: Sequence[str]) -> None:
         check_evaluation(config, cell, suite)
     source = load_source(config.data, config.prompts, config.seed)
     for suite in suites:
-        watch = Stopwatch()
+        watch = Provenance()
         file = suite_file(config, cell, suite, "generations.jsonl")
         lines = graded(config, suite, file, source)
         write_jsonl(suite_file(config, cell, suite, "grades.jsonl"), lines)

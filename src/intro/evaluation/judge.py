@@ -7,11 +7,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from intro.config import Config, Verifier
-from intro.lm.engine import Sampling
-from intro.lm.published import serve
-from intro.lm.text import Text
-from intro.plan import Cell, check_evaluation, judge_folder, problems_file, suite_file
-from intro.provenance import Stopwatch, write_json
+from intro.experiments import Cell, check_evaluation, judge_folder, problems_file, suite_file
+from intro.infra.provenance import Provenance, write_json
+from intro.model.fetch import serve
+from intro.model.tokenizer import Text
+from intro.rollout.native import Sampling
 from intro.tasks.store import AGAIN, GENERATION_KEYS, GRADE_KEYS, JUDGED_KEYS, read_jsonl, read_problems, write_jsonl
 from intro.types import IntroError, Problem
 
@@ -21,7 +21,7 @@ def judge(config: Config, cell: Cell, suite: str) -> None:
     check_evaluation(config, cell, suite)
     if config.verifier is None:
         raise IntroError("verifier: this config names no judge model; config/README.md says what the key needs")
-    watch, verifier, folder = Stopwatch(), config.verifier, judge_folder(config)
+    watch, verifier, folder = Provenance(), config.verifier, judge_folder(config)
     file = suite_file(config, cell, suite, "generations.jsonl")
     texts = {
         (line["problem"], line["sample"]): line["text"]

@@ -17,15 +17,15 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from intro.config import Config
-from intro.lm.decoder import Decoder
-from intro.lm.engine import Engine, Sampling
-from intro.lm.head import log_distribution
-from intro.lm.load import load_model
-from intro.lm.scoring import Rationale, head_of, logprob_pass, response_hidden
-from intro.lm.text import Text, render
-from intro.plan import base_folder, problems_file
-from intro.provenance import Stopwatch, to_csv, write_json, write_text
-from intro.seeds import generator_for
+from intro.experiments import base_folder, problems_file
+from intro.infra.provenance import Provenance, to_csv, write_json, write_text
+from intro.infra.seeds import generator_for
+from intro.model.load import load_model
+from intro.model.logprobs import log_distribution
+from intro.model.scoring import Rationale, head_of, logprob_pass, response_hidden
+from intro.model.tokenizer import Text, render
+from intro.rollout.decoder import Decoder
+from intro.rollout.native import Engine, Sampling
 from intro.tasks.registry import TaskSource, load_source
 from intro.tasks.store import read_problems
 from intro.types import Problem
@@ -126,7 +126,7 @@ def by_enumeration(subject: Subject, problem: Problem, floor: float, max_tokens:
 
 def posterior_check(config: Config) -> None:
     """Write posterior.csv: both estimates per validation problem and base model."""
-    watch, settings = Stopwatch(), config.posterior
+    watch, settings = Provenance(), config.posterior
     source = load_source(config.data, config.prompts, config.seed)
     problems = read_problems(problems_file(config, "validation"))
     small = [p for p in problems if p.benchmark == settings.enumerate_benchmark][: settings.enumerated]

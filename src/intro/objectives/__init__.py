@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
+from intro.objectives.base import Objective, Posterior, forward_passes, rationale_weights
 from intro.objectives.gpg import Gpg
 from intro.objectives.grpo import Grpo
 from intro.objectives.intro import Intro
 from intro.objectives.latro import Latro
-from intro.objectives.protocol import Objective, Posterior, forward_passes, rationale_weights
 from intro.objectives.raft import RaftPlusPlus
 from intro.objectives.sft import Sft
 

@@ -11,9 +11,9 @@ from typing import ClassVar
 
 from torch import Generator, Tensor
 
-from intro.lm.head import token_logprobs
-from intro.objectives.protocol import Normalisation, group_advantage
-from intro.types import Credit, Loss, Outcomes, Scored, Signal
+from intro.model.logprobs import token_logprobs
+from intro.objectives.base import Normalisation, group_advantage
+from intro.types import Credit, Loss, LossBatch, Outcomes, Signal
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,6 @@ class Gpg:
         mixed = (rewards != rewards[:, :1]).any(dim=1, keepdim=True)  # [P, 1]
         return Credit(mixed.expand_as(rewards), group_advantage(rewards))
 
-    def loss(self, batch: Scored, weights: Tensor, generator: Generator) -> Loss:
+    def loss(self, batch: LossBatch, weights: Tensor, generator: Generator) -> Loss:
         logp = token_logprobs(batch.policy_hidden, batch.lm_head, batch.tokens)  # [N]
         return Loss(-(weights * batch.advantage[batch.rationale] * logp).sum())

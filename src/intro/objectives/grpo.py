@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from intro.lm.head import token_logprobs
-from intro.objectives.protocol import Normalisation, clipped_ratio, group_advantage
-from intro.types import Credit, Loss, Outcomes, Scored, Signal
+from intro.model.logprobs import token_logprobs
+from intro.objectives.base import Normalisation, clipped_ratio, group_advantage
+from intro.types import Credit, Loss, LossBatch, Outcomes, Signal
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Grpo:
         # groups of equal rewards stay: they have A = 0 but feel the KL penalty, and count in the mean
         return Credit(torch.ones_like(outcomes.truncated), group_advantage(rewards) / spread)
 
-    def loss(self, batch: Scored, weights: Tensor, generator: Generator) -> Loss:
+    def loss(self, batch: LossBatch, weights: Tensor, generator: Generator) -> Loss:
         logp = token_logprobs(batch.policy_hidden, batch.lm_head, batch.tokens)  # [N]
         advantage = batch.advantage[batch.rationale]  # [N]
         per_token, held = clipped_ratio(logp, batch.old_logprobs, advantage, self.ratio_clip)

@@ -15,9 +15,9 @@ from typing import ClassVar, Literal
 
 from torch import Generator, Tensor
 
-from intro.lm.head import OwnToken, intro_loss
-from intro.objectives.protocol import Normalisation, Posterior, correct_and_complete
-from intro.types import Credit, Loss, Outcomes, Scored, Signal
+from intro.model.logprobs import OwnToken, intro_loss
+from intro.objectives.base import Normalisation, Posterior, correct_and_complete
+from intro.types import Credit, Loss, LossBatch, Outcomes, Signal
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Intro:
         # Algorithm 1: drop the rationales whose answer is wrong; there is no advantage
         return Credit(correct_and_complete(outcomes), outcomes.rewards)
 
-    def loss(self, batch: Scored, weights: Tensor, generator: Generator) -> Loss:
+    def loss(self, batch: LossBatch, weights: Tensor, generator: Generator) -> Loss:
         result = intro_loss(  # Eq. 7
             batch.policy_hidden,
             batch.posterior_hidden,

@@ -12,9 +12,9 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from intro.lm.head import token_logprobs
-from intro.objectives.protocol import Normalisation
-from intro.types import Credit, Loss, Outcomes, Scored, Signal
+from intro.model.logprobs import token_logprobs
+from intro.objectives.base import Normalisation
+from intro.types import Credit, Loss, LossBatch, Outcomes, Signal
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Latro:
         baseline = others if group > 1 else torch.zeros_like(reward)
         return Credit(torch.ones_like(outcomes.truncated), reward - baseline)
 
-    def loss(self, batch: Scored, weights: Tensor, generator: Generator) -> Loss:
+    def loss(self, batch: LossBatch, weights: Tensor, generator: Generator) -> Loss:
         logp = token_logprobs(batch.policy_hidden, batch.lm_head, batch.tokens)  # [N]
         advantage = batch.advantage[batch.rationale]  # [N]
         answer = torch.full_like(advantage, self.answer_weight)

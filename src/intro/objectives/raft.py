@@ -10,9 +10,9 @@ from typing import ClassVar
 
 from torch import Generator, Tensor
 
-from intro.lm.head import token_logprobs
-from intro.objectives.protocol import Normalisation, clipped_ratio, correct_and_complete
-from intro.types import Credit, Loss, Outcomes, Scored, Signal
+from intro.model.logprobs import token_logprobs
+from intro.objectives.base import Normalisation, clipped_ratio, correct_and_complete
+from intro.types import Credit, Loss, LossBatch, Outcomes, Signal
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class RaftPlusPlus:
     def credit(self, outcomes: Outcomes) -> Credit:
         return Credit(correct_and_complete(outcomes), outcomes.rewards.clamp(min=0))
 
-    def loss(self, batch: Scored, weights: Tensor, generator: Generator) -> Loss:
+    def loss(self, batch: LossBatch, weights: Tensor, generator: Generator) -> Loss:
         logp = token_logprobs(batch.policy_hidden, batch.lm_head, batch.tokens)  # [N]
         advantage = batch.advantage[batch.rationale]  # [N]
         per_token, held = clipped_ratio(logp, batch.old_logprobs, advantage, self.ratio_clip)

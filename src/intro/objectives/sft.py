@@ -8,9 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Generator, Tensor
 
-from intro.lm.head import token_logprobs
-from intro.objectives.protocol import Normalisation
-from intro.types import Credit, Loss, Outcomes, Scored, Signal
+from intro.model.logprobs import token_logprobs
+from intro.objectives.base import Normalisation
+from intro.types import Credit, Loss, LossBatch, Outcomes, Signal
 
 
 @dataclass(frozen=True)
@@ -22,6 +22,6 @@ class Sft:
     def credit(self, outcomes: Outcomes) -> Credit:
         return Credit(torch.ones_like(outcomes.truncated), torch.ones_like(outcomes.rewards))
 
-    def loss(self, batch: Scored, weights: Tensor, generator: Generator) -> Loss:
+    def loss(self, batch: LossBatch, weights: Tensor, generator: Generator) -> Loss:
         logp = token_logprobs(batch.policy_hidden, batch.lm_head, batch.tokens)  # [N]
         return Loss(-(weights * logp).sum())

@@ -1,1 +1,1 @@
-"""Problems, corpora and judges. `registry.load_source` is the way in."""
+"""Problems, corpora and graders. `registry.load_source` opens the configured source."""

@@ -6,15 +6,15 @@ from dataclasses import asdict
 from typing import Any
 
 from intro.config import Config
-from intro.plan import problems_file
-from intro.provenance import Stopwatch, file_digest, write_json
+from intro.experiments import problems_file
+from intro.infra.provenance import Provenance, file_digest, write_json
 from intro.tasks.registry import load_source
 from intro.tasks.store import write_jsonl, write_problems
 
 
 def prepare(config: Config) -> None:
     """Write problems/{benchmark, train, validation}.jsonl, their record and, for pretraining, corpus.jsonl."""
-    watch = Stopwatch()
+    watch = Provenance()
     source = load_source(config.data, config.prompts, config.seed)
     splits = {name: source.problems(name) for name in config.data.benchmarks}
     splits |= {"train": source.train(), "validation": source.validation()}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from intro.tasks.world import World
+from intro.tasks.tiny_world.world import World
 from intro.types import IntroError, Problem, Verdict
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def _tiny_world(data: Data, prompts: Mapping[str, str], seed: int) -> TaskSource
 
 
 def _hub(data: Data, prompts: Mapping[str, str], seed: int) -> TaskSource:
-    from intro.tasks.hub import Hub  # here: its graders take a tenth of a second to import
+    from intro.tasks.published.hub import Hub  # here: its graders take a tenth of a second to import
 
     return Hub(data, seed)
 

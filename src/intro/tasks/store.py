@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from intro.provenance import whole_file
+from intro.infra.provenance import atomic_file
 from intro.types import IntroError, Problem
 
 CHUNK = 1 << 20  # bytes, about, that are parsed at a time
@@ -23,7 +23,7 @@ AGAIN = "delete it and run `intro {}` for it again"  # the remedy for a damaged 
 
 
 def write_jsonl(path: Path, records: Iterable[dict[str, Any]]) -> None:
-    with whole_file(path) as temporary, temporary.open("w") as file:
+    with atomic_file(path) as temporary, temporary.open("w") as file:
         for record in records:
             file.write(json.dumps(record, ensure_ascii=False) + "\n")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from intro import provenance
+from intro.infra import provenance
 from intro.theory.catalogue import identities
 from intro.theory.registry import Identity
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import torch
 
-from intro.provenance import whole_file
-from intro.training.ranks import ALONE, Ranks
+from intro.infra.provenance import atomic_file
+from intro.training.distributed import ALONE, Ranks
 from intro.types import IntroError
 
 ENGINE = "engine-"  # how the folder of an engine's own checkpoint begins
@@ -49,7 +49,7 @@ class Scratch:
     def save(self, state: dict[str, Any]) -> None:
         if not self.ranks.first:
             return
-        with whole_file(self.file) as temporary:
+        with atomic_file(self.file) as temporary:
             torch.save(state, temporary)
         for folder in self.folder.glob(f"{ENGINE}*"):  # only now: the old state.pt named an older one
             if folder.name != state.get("engine"):

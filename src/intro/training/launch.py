@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from intro.config import Config
-from intro.devices import taken
-from intro.plan import check_model
+from intro.experiments import check_model
+from intro.infra.gpus import reserve_gpus
 from intro.types import IntroError, sentence_of
 
 COMPLAINT = "INTRO_COMPLAINT"  # file for the sentence of the first rank that fails
@@ -32,14 +32,14 @@ def launch(config: Config, model: str, work: Callable[[], None]) -> None:
         work_as_rank(work)
         return
     several = hardware.processes > 1
-    with taken(0 if launcher and several else hardware.gpus):  # a launcher of one's own knows which GPUs are its
+    with reserve_gpus(0 if launcher and several else hardware.gpus):  # a launcher of one's own knows which GPUs are its
         if several:
             torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone"]
             torchrun += ["--nproc-per-node", str(hardware.processes), "--module"]
             start([*(launcher or torchrun), "intro.cli", *sys.argv[1:]])
             return
         work()
-    leave()
+    exit_rank()
 
 
 def work_as_rank(work: Callable[[], None]) -> None:
@@ -47,9 +47,9 @@ def work_as_rank(work: Callable[[], None]) -> None:
         work()
     except Exception as error:
         if said := sentence_of(error):
-            complain(said)
+            report_error(said)
         raise
-    leave()
+    exit_rank()
 
 
 def start(command: list[str]) -> None:
@@ -80,7 +80,7 @@ def start(command: list[str]) -> None:
             sys.exit(code if code > 0 else 128 - code)
 
 
-def complain(sentence: str) -> None:
+def report_error(sentence: str) -> None:
     """Leave the sentence where the process that launched this one looks; the first rank's stands."""
     if not (path := os.environ.get(COMPLAINT)):
         return
@@ -92,7 +92,7 @@ def complain(sentence: str) -> None:
         file.write(sentence)
 
 
-def leave() -> None:
+def exit_rank() -> None:
     """End a rank. DeepSpeed's threads sometimes abort an interpreter that shuts down after a good run."""
     from torch import distributed
 

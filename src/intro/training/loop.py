@@ -17,16 +17,16 @@ import torch
 from torch import nn
 
 from intro.config import Hardware, Training
-from intro.lm.engine import Sampling, on_device
-from intro.lm.engines import RolloutEngine, open_engine
+from intro.infra.seeds import generator_for, seed_of
 from intro.objectives import Objective, Posterior, forward_passes
-from intro.seeds import generator_for, seed_of
-from intro.training.backend import AdamW, connect
+from intro.rollout.api import RolloutEngine, open_engine
+from intro.rollout.native import Sampling, on_device
+from intro.training.backends.base import AdamW, build_backend
 from intro.training.checkpoint import Scratch
-from intro.training.evals import kl_to_base, measure, posterior_accuracy
-from intro.training.prompts import prompts_of, steps_of
-from intro.training.records import Tally
-from intro.training.rollouts import Prompter, Sample, gold_sample, own_sample
+from intro.training.measure import kl_to_base, measure, posterior_accuracy
+from intro.training.metrics import MetricAccumulator
+from intro.training.samples import Prompter, Sample, gold_sample, own_sample
+from intro.training.schedule import prompts_of, steps_of
 from intro.training.update import Networks, Update, backward, parts_of, score
 from intro.types import IntroError, Problem, Signal
 
@@ -79,7 +79,7 @@ class Trainer:
             policy.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
             policy.train()  # transformers recomputes in this mode only; these models have no dropout
         self.adamw = AdamW.of(run.settings, run.lr, run.steps * run.objective.updates_per_rollout)
-        self.backend = connect(Update(policy, run.objective), self.adamw, hardware)
+        self.backend = build_backend(Update(policy, run.objective), self.adamw, hardware)
         self.ranks, policy = self.backend.ranks, self.backend.replica
         self.networks = Networks(policy, base, self._posterior_network(policy, base))
         self.engine = self._engine(policy)
@@ -123,7 +123,7 @@ class Trainer:
         with self._timed("score"):
             passes = score(sample, objective, self.networks, budget)
             parts = parts_of(sample, passes, objective, self.networks, budget, self.ranks)
-        tally, norms, kept, trained, rate = Tally(), [], 0, 0, self.adamw.rate(self.updates)
+        tally, norms, kept, trained, rate = MetricAccumulator(), [], 0, 0, self.adamw.rate(self.updates)
         with self._timed("update"):
             for part in parts:
                 if part.kept:  # else there is nothing to learn from, and the schedule goes on
@@ -132,20 +132,20 @@ class Trainer:
                 self.updates += 1
                 kept += part.kept
                 trained += part.tokens
-            self._follow()
+            self._update_ema()
         self.done += 1
-        row = {"step": self.done, "learning_rate": rate, **self._together(sample, tally, kept)}
+        row = {"step": self.done, "learning_rate": rate, **self._reduce_metrics(sample, tally, kept)}
         return row | {
             "trained_tokens": trained,
             "gradient_norm": sum(norms) / len(norms) if norms else 0.0,
             "forward_passes": forward_passes(objective),
         }
 
-    def _together(self, sample: Sample, tally: Tally, kept: int) -> dict[str, Any]:
+    def _reduce_metrics(self, sample: Sample, tally: MetricAccumulator, kept: int) -> dict[str, Any]:
         """A row's means over the samples and micro-batches of all ranks."""
         parts = self.ranks.gather((sample.rewards, sample.truncated, sample.tokens, sample.entropy, tally))
         rewards, truncated, tokens, entropy, tallies = zip(*parts, strict=True)
-        correct, whole = torch.cat(rewards), Tally()
+        correct, whole = torch.cat(rewards), MetricAccumulator()
         for part in tallies:
             whole.merge(part)
         return {
@@ -160,7 +160,7 @@ class Trainer:
     def _sample(self, generator: torch.Generator) -> Sample:
         settings = self.run.settings
         chosen = prompts_of(self.run.seed, self.done, len(self.problems), settings.prompts_per_step)
-        problems = [self.problems[i] for i in self.ranks.share(chosen)]
+        problems = [self.problems[i] for i in self.ranks.shard(chosen)]
         if Signal.GOLD_RATIONALE in self.run.objective.needs:
             return gold_sample(problems, self.prompter)
         with self._timed("rollout"):
@@ -174,7 +174,7 @@ class Trainer:
                 generator,
             )
 
-    def _follow(self) -> None:
+    def _update_ema(self) -> None:
         """Move an averaged posterior a step towards the policy."""
         posterior = self.networks.posterior
         if posterior is None or posterior is self.networks.policy or posterior is self.networks.base:

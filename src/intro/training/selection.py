@@ -7,10 +7,10 @@ from collections import defaultdict
 from statistics import fmean
 
 from intro.config import Config
-from intro.plan import grid_file, sweeps
-from intro.provenance import Stopwatch, write_json
+from intro.experiments import grid_file, sweeps
+from intro.infra.provenance import Provenance, write_json
 from intro.tasks.store import GRID_KEYS, read_jsonl
-from intro.training.prompts import steps_of
+from intro.training.schedule import steps_of
 from intro.types import IntroError
 
 
@@ -33,7 +33,7 @@ def choose(values: dict[tuple[str, str, float], float]) -> tuple[float, dict[str
 
 def select(config: Config) -> None:
     """Write protocol.json from the grid's validation verdicts, or with the one rate of a config without a grid."""
-    watch = Stopwatch()
+    watch = Provenance()
     verdicts: dict[tuple[str, str, float], list[int]] = defaultdict(list)
     files = {f"{model}/{method}": grid_file(config, model, method) for model, method in sweeps(config)}
     for file in files.values():

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Generator, Tensor, nn
 
-from intro.lm.chunks import loss_by_rows
-from intro.lm.scoring import Rationale, head_of, logprob_pass, microbatches, pack, response_hidden
+from intro.model.chunked_loss import loss_by_rows
+from intro.model.scoring import Rationale, head_of, logprob_pass, microbatches, pack, response_hidden
 from intro.objectives import Objective, rationale_weights
-from intro.training.ranks import ALONE, Ranks
-from intro.training.records import Tally
-from intro.types import Loss, Outcomes, Scored, Signal
+from intro.training.distributed import ALONE, Ranks
+from intro.training.metrics import MetricAccumulator
+from intro.types import Loss, LossBatch, Outcomes, Signal
 
 if TYPE_CHECKING:
-    from intro.training.backend import Backend
-    from intro.training.rollouts import Sample
+    from intro.training.backends.base import Backend
+    from intro.training.samples import Sample
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,24 +32,24 @@ class Networks:
 
 
 @dataclass(frozen=True, slots=True)
-class Passes:
+class PrecomputedLogprobs:
     """Log-probs that some objectives need before their loss, per rationale [|z|]; None where not asked for."""
 
     logprobs: list[Tensor] | None
     reference: list[Tensor] | None
 
 
-def score(sample: Sample, objective: Objective, networks: Networks, budget: int) -> Passes:
+def score(sample: Sample, objective: Objective, networks: Networks, budget: int) -> PrecomputedLogprobs:
     """The passes without gradient that `objective.needs` names, on all of the step's rationales."""
     logprobs = reference = None
     if Signal.LOGPROBS in objective.needs:
         logprobs = logprob_pass(networks.policy, sample.rationales, budget)
     if Signal.REFERENCE in objective.needs:
         reference = logprob_pass(networks.base, sample.rationales, budget)
-    return Passes(logprobs, reference)
+    return PrecomputedLogprobs(logprobs, reference)
 
 
-def outcomes_of(sample: Sample, passes: Passes, ranks: Ranks = ALONE) -> Outcomes:
+def outcomes_of(sample: Sample, passes: PrecomputedLogprobs, ranks: Ranks = ALONE) -> Outcomes:
     """Sequence sums [P, G] of the passes; a forced answer is kept apart from the rationale before it.
 
     P counts the prompts of all ranks, in the step's order.
@@ -66,7 +66,7 @@ def outcomes_of(sample: Sample, passes: Passes, ranks: Ranks = ALONE) -> Outcome
         return whole(torch.stack(sums).view(shape).cpu() if sums else torch.empty(shape))
 
     def whole(rows: Tensor) -> Tensor:
-        return torch.stack(ranks.weave(list(rows.unbind())))
+        return torch.stack(ranks.gather_in_order(list(rows.unbind())))
 
     forced = any(ranks.gather(any(r.answer_start is not None for r in sample.rationales)))
     return Outcomes(
@@ -92,7 +92,12 @@ class Part:
 
 
 def parts_of(
-    sample: Sample, passes: Passes, objective: Objective, networks: Networks, budget: int, ranks: Ranks = ALONE
+    sample: Sample,
+    passes: PrecomputedLogprobs,
+    objective: Objective,
+    networks: Networks,
+    budget: int,
+    ranks: Ranks = ALONE,
 ) -> list[Part]:
     """Split the step's prompts into `updates_per_rollout` parts; each sample is used once.
 
@@ -102,7 +107,7 @@ def parts_of(
     credit = objective.credit(outcomes_of(sample, passes, ranks))
     prompts, group = credit.keep.shape
     mine = [len(r.tokens) for r in sample.rationales]
-    lengths = torch.tensor(ranks.weave([mine[i : i + group] for i in range(0, len(mine), group)]))  # [P, G]
+    lengths = torch.tensor(ranks.gather_in_order([mine[i : i + group] for i in range(0, len(mine), group)]))  # [P, G]
     parts = []
     for number, rows in enumerate(torch.arange(prompts).chunk(objective.updates_per_rollout)):
         kept = torch.zeros_like(credit.keep)
@@ -203,7 +208,7 @@ class Update(nn.Module):
             def part(values: Tensor | None) -> Tensor | None:
                 return None if values is None else values[rows]
 
-            scored = Scored(
+            scored = LossBatch(
                 tokens=tokens[rows],
                 rationale=owner[rows],
                 advantage=advantage,
@@ -220,9 +225,9 @@ class Update(nn.Module):
         return loss_by_rows(loss_of, hidden, head)
 
 
-def backward(part: Part, backend: Backend, networks: Networks, budget: int, generator: Generator) -> Tally:
+def backward(part: Part, backend: Backend, networks: Networks, budget: int, generator: Generator) -> MetricAccumulator:
     """Accumulate the part's gradient over micro-batches. Nothing rescales the loss: the weights are global."""
-    tally, total = Tally(), 0.0
+    tally, total = MetricAccumulator(), 0.0
     groups = microbatches(part.rationales, budget)
     count = backend.ranks.max(len(groups))
     for i in range(count):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from intro.analysis import style
+from intro.analysis.data.inputs import Inputs
 from intro.analysis.figures import (
     ablation,
     conditioning,
@@ -14,11 +14,11 @@ from intro.analysis.figures import (
     length,
     overview,
     posterior,
+    style,
     training,
 )
-from intro.analysis.inputs import Inputs
 from intro.config import Config
-from intro.plan import FIGURES
+from intro.experiments import FIGURES
 from intro.types import IntroError
 
 DRAW = {

@@ -9,13 +9,13 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
-from intro.analysis import estimates, style
-from intro.analysis.figures import lines
-from intro.analysis.frames import BASE
-from intro.analysis.inputs import Inputs, under
-from intro.analysis.stats import Interval
-from intro.analysis.tables import final_entropy
-from intro.plan import methods_by_n
+from intro.analysis.data.inputs import Inputs, under
+from intro.analysis.data.results import BASE
+from intro.analysis.figures import lines, style
+from intro.analysis.stats import cells as estimates
+from intro.analysis.stats.intervals import Interval
+from intro.analysis.tables.build import final_entropy
+from intro.experiments import methods_by_n
 
 
 def draw_average(inputs: Inputs) -> Figure:

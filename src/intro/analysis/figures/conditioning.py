@@ -5,10 +5,11 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from intro.analysis import estimates, palette, style
-from intro.analysis.frames import BASE
-from intro.analysis.inputs import Inputs
-from intro.analysis.tables import PAPER, benchmarks
+from intro.analysis.data.inputs import Inputs
+from intro.analysis.data.results import BASE
+from intro.analysis.figures import palette, style
+from intro.analysis.stats import cells as estimates
+from intro.analysis.tables.build import PAPER, benchmarks
 
 WITHOUT, GIVEN = palette.METHODS["base"], palette.OKABE_ITO["green"]
 

@@ -7,8 +7,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from intro.analysis import style
-from intro.analysis.inputs import Inputs
+from intro.analysis.data.inputs import Inputs
+from intro.analysis.figures import style
 
 
 def draw(inputs: Inputs) -> Figure:

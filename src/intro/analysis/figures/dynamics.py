@@ -6,9 +6,8 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from intro.analysis import style
-from intro.analysis.figures import lines
-from intro.analysis.inputs import Inputs, under
+from intro.analysis.data.inputs import Inputs, under
+from intro.analysis.figures import lines, style
 
 PANELS = {
     "accuracy": "accuracy of rollouts, %",

@@ -8,9 +8,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-from intro.analysis import style
-from intro.analysis.frames import BASE
-from intro.analysis.inputs import Inputs
+from intro.analysis.data.inputs import Inputs
+from intro.analysis.data.results import BASE
+from intro.analysis.figures import style
 
 
 def draw(inputs: Inputs) -> Figure:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from intro.analysis import estimates, style
-from intro.analysis.inputs import Inputs
+from intro.analysis.data.inputs import Inputs
+from intro.analysis.figures import style
+from intro.analysis.stats import cells as estimates
 
 COMPARED = ("base", "grpo", "intro")
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
-from intro.analysis import estimates, style
+from intro.analysis.figures import style
+from intro.analysis.stats import cells as estimates
 
 MANY = 6  # seeds that a band shows better than a line each; the interval of three leaves any axis
 NOISY = 12  # logged steps above which a quantity of one batch is read better as a running mean over WINDOW of them

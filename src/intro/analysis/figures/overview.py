@@ -9,10 +9,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from intro.analysis import estimates, palette, style
-from intro.analysis.frames import BASE
-from intro.analysis.inputs import Inputs
-from intro.analysis.verdicts import ANY, SHARED_RATE
+from intro.analysis.claims.judge import ANY, SHARED_RATE
+from intro.analysis.data.inputs import Inputs
+from intro.analysis.data.results import BASE
+from intro.analysis.figures import palette, style
+from intro.analysis.stats import cells as estimates
 
 SIGNS = {
     "reproduced": "✓",

@@ -8,8 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import gaussian_kde
 
-from intro.analysis import palette, style
-from intro.analysis.inputs import Inputs
+from intro.analysis.data.inputs import Inputs
+from intro.analysis.figures import palette, style
 
 HEAVY = 15  # a largest value this many medians away needs a logarithmic axis
 NAMES = {"enumeration": "every rationale\nenumerated", "bayes": "Bayes over\nsampled rationales"}

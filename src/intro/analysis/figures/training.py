@@ -8,9 +8,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy.stats import binomtest
 
-from intro.analysis import style
-from intro.analysis.figures import lines
-from intro.analysis.inputs import Inputs, under
+from intro.analysis.data.inputs import Inputs, under
+from intro.analysis.figures import lines, style
 
 COMPARED = ("grpo", "intro")
 SUBSETS = {"train": "training questions", "all": "test questions"}

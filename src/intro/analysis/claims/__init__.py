@@ -1,0 +1,1 @@
+"""The paper's claims, what they estimate, and their verdicts."""

@@ -1,0 +1,1 @@
+"""Reported values beside the reference's and this run's; the audit of the reported tables."""

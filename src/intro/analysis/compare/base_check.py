@@ -1,0 +1,53 @@
+"""The gate: base models beside the paper's base rows, from their grades alone, before anyone pays for training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from intro import experiments as plan
+from intro.analysis.claims.judge import SHARED_RATE
+from intro.analysis.compare import agreement
+from intro.analysis.compare.run import REPORTED
+from intro.analysis.data.collect import verdicts_of
+from intro.analysis.data.results import BASE, results_of
+from intro.analysis.tables.build import PAPER
+from intro.analysis.tables.typeset import bracket, number
+from intro.config import Config
+from intro.infra import provenance
+
+FLAGS = {agreement.Agreement.WITHIN: "", agreement.Agreement.OUTSIDE: " **outside**"}
+
+
+def gate(config: Config, reported: Path = REPORTED) -> list[Path]:
+    """Write tables/main_base.csv (a row per cell) and .md (a row per model); return their paths."""
+    results = results_of(config, verdicts_of(config, plan.gate(config))).under(SHARED_RATE)
+    paper, reference = agreement.read_reported(reported / "reported.csv"), agreement.read_reference(config)
+    frame = agreement.table_frame(results, paper, reference, "main")
+    frame = frame[frame.method == BASE].drop(columns="table")
+    texts = {"csv": frame.round(4).to_csv(index=False), "md": markdown(config, frame)}
+    folder = config.results_dir / "tables"
+    for suffix, text in texts.items():
+        provenance.write_text(folder / f"main_base.{suffix}", text)
+    return [folder / f"main_base.{suffix}" for suffix in texts]
+
+
+def markdown(config: Config, frame: pd.DataFrame) -> str:
+    """One row per model: our value with its interval, the paper's below it, and a word where they do not fit."""
+    columns = list(dict.fromkeys(frame.benchmark))
+    heads = [PAPER.get(config.data.benchmarks[c].stands_for, c) if c in config.data.benchmarks else c for c in columns]
+    lines = ["| Model | " + " | ".join(heads) + " |", "|:--|" + "--:|" * len(heads)]
+    for model, rows in frame.groupby("model", sort=False):
+        cells = [
+            f"{number(r.ours)} {bracket(r.ci_low, r.ci_high)}<br>{number(r.reported)}{FLAGS.get(r.agreement, '')}"
+            for r in rows.itertuples()
+        ]
+        lines.append("| " + " | ".join([f"**{model}**", *cells]) + " |")
+    outside = int((frame.agreement == agreement.Agreement.OUTSIDE).sum())
+    compared = int(frame.agreement.isin(list(FLAGS)).sum())
+    note = (
+        f"Base models: ours with the 95 % interval over problems, the paper's value below. {outside} of {compared} "
+        "comparable cells lie outside; training on a base that differs compares other things than the paper did."
+    )
+    return "\n".join([*lines, "", f"*{note}*", ""])

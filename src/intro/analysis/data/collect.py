@@ -1,0 +1,130 @@
+"""Gather what the runs left behind into one file each; everything downstream reads only these."""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from intro.analysis.stats.intervals import Resampling, within_model
+from intro.config import Config
+from intro.experiments import Cell, evaluations, grid_file, judged, method_of, suite_file, trained, validated
+from intro.infra.provenance import Provenance, atomic_file, write_json
+from intro.tasks.store import AGAIN, GRID_KEYS, JUDGED_KEYS, read_jsonl
+
+KEPT = ("benchmark", "problem", "sample", "correct", "tokens", "truncated", "verified")  # of GRADE_KEYS
+
+
+def collect(config: Config) -> None:
+    """Write verdicts.csv.gz, scores.csv, curves.csv, metrics.csv, grid.csv, grid_verdicts.csv.gz and run.json."""
+    watch, folder = Provenance(), config.results_dir
+    resampling = Resampling(config.evaluation.resamples, config.seed)
+    verdicts = verdicts_of(config, evaluations(config))
+    grid = read_grid(config)
+    cells = trained(config)
+    frames = {
+        "verdicts.csv.gz": verdicts,
+        "scores.csv": score_rows(config, verdicts, resampling),
+        "curves.csv": stack(cell.folder(config) / "curves.csv" for cell in cells),
+        "metrics.csv": stack(cell.folder(config) / "metrics.csv" for cell in cells),
+        "grid_verdicts.csv.gz": grid,
+        "grid.csv": grid_rows(grid, resampling),
+    }
+    for name, frame in frames.items():
+        write_frame(folder / name, frame)
+    write_json(folder / "run.json", run_record(config, watch))
+
+
+def write_frame(path: Path, frame: pd.DataFrame) -> None:
+    """A CSV, compressed where its name ends so: equal frames give equal bytes."""
+    # a compressed file holds its own name, here a temporary one, and its time unless told not to
+    packing = {"method": "gzip", "filename": "", "mtime": 0} if path.suffix == ".gz" else None
+    with atomic_file(path) as temporary, temporary.open("wb") as file:
+        frame.to_csv(file, index=False, compression=packing)
+
+
+def verdicts_of(config: Config, asked: Iterable[tuple[Cell, str]]) -> pd.DataFrame:
+    """One row per graded response; what a judge model read replaces what the grader could not verify."""
+    judges, columns = set(judged(config)), defaultdict(list)
+    for cell, suite in asked:
+        graded = read_jsonl(suite_file(config, cell, suite, "grades.jsonl"), KEPT, AGAIN.format("grade"))
+        if (cell, suite) in judges:
+            lines = read_jsonl(suite_file(config, cell, suite, "judged.jsonl"), JUDGED_KEYS, AGAIN.format("judge"))
+            read = {(line["problem"], line["sample"]): line["verified"] for line in lines}
+            for line in graded:
+                line["verified"] = read.get((line["problem"], line["sample"]), line["verified"])
+        for name, value in _names(config, cell, suite).items():
+            columns[name] += [value] * len(graded)
+        for key in KEPT:
+            columns[key] += [line[key] for line in graded]
+    return pd.DataFrame(columns)
+
+
+def _names(config: Config, cell: Cell, suite: str) -> dict[str, Any]:
+    return {
+        **{"suite": suite, "model": cell.model, "method": cell.method, "protocol": cell.protocol},
+        "pretrain_seed": cell.pretraining_seed(config),
+        "train_seed": 0 if cell.method == "base" else cell.seed,
+        "n": None if cell.method == "base" else getattr(method_of(config, cell.method), "n", None),
+    }
+
+
+def score_rows(config: Config, verdicts: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
+    """One row per run and benchmark: percent correct with its problem-level interval, length and cut-off share."""
+    keys = ["suite", "model", "method", "protocol", "pretrain_seed", "train_seed", "n", "benchmark"]
+    rows = []
+    for key, group in verdicts.groupby(keys, dropna=False, sort=False):
+        values = 100.0 * group.groupby("problem", sort=False).correct.mean().to_numpy()
+        interval = within_model([values[:, None]], resampling).interval()
+        named = dict(zip(keys, key, strict=True))
+        rows.append({
+            **named, "stands_for": config.models[named["model"]].stands_for, "value": interval.value,
+            "ci_low": interval.low, "ci_high": interval.high, "problems": len(values), "k": group["sample"].nunique(),
+            "mean_tokens": group.tokens.mean(), "truncated_share": group.truncated.mean(),
+        })  # fmt: skip
+    order = ["model", "stands_for", *keys[2:], "value", "ci_low", "ci_high", "problems", "k", "mean_tokens"]
+    return pd.DataFrame(rows)[[*order, "truncated_share", "suite"]].round(4)
+
+
+def read_grid(config: Config) -> pd.DataFrame:
+    """Validation verdicts of every method at every rate of the grid and of the base model, one row per problem."""
+    files = [grid_file(config, *pair) for pair in validated(config)]
+    lines = [line for f in files for line in read_jsonl(f, GRID_KEYS, "run `intro sweep` for it again")]
+    return pd.DataFrame(lines, columns=list(GRID_KEYS))
+
+
+def grid_rows(grid: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
+    """Validation accuracy in percent with its problem-level interval, per model, method and rate (base: none)."""
+    keys, rows = ["model", "method", "lr", "train_seed"], []
+    ends = ["value", "ci_low", "ci_high", "mean_tokens"]
+    for key, group in grid.groupby(keys, sort=False, dropna=False):
+        interval = within_model([100.0 * group.correct.to_numpy(dtype=float)[:, None]], resampling).interval()
+        numbers = (interval.value, interval.low, interval.high, group.tokens.mean())
+        rows.append(dict(zip([*keys, *ends, "problems"], [*key, *numbers, len(group)], strict=True)))
+    # not the rates: rounded like the percentages, a small one would become zero
+    return pd.DataFrame(rows, columns=[*keys, *ends, "problems"]).round(dict.fromkeys(ends, 4))
+
+
+def stack(files: Iterable[Path]) -> pd.DataFrame:
+    """The rows of CSV files of one kind."""
+    return pd.concat([pd.read_csv(file) for file in files], ignore_index=True)
+
+
+def run_record(config: Config, watch: Provenance) -> dict[str, Any]:
+    """Provenance of the whole run: what computed how long, summed over the records beside the results."""
+    folder = config.results_dir
+    files = [file.relative_to(folder) for file in folder.rglob("*record.json")]
+    # hidden: states in .scratch, and what another command is just writing
+    shown = [file for file in files if not any(part.startswith(".") for part in file.parts)]
+    records = [json.loads((folder / file).read_text()) for file in shown]
+    return watch.record(
+        settings=config.model_dump(mode="json"),
+        seed=config.seed,
+        compute_seconds=round(sum(r.get("wall_seconds", 0.0) for r in records), 1),
+        commits=sorted({r["commit"] for r in records if "commit" in r}),
+        runs=len(trained(config)),
+    )

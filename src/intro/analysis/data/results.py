@@ -1,0 +1,171 @@
+"""The result files of a run as frames, and cells of problem-level values to estimate from."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from intro.analysis.stats.intervals import Array, Resampling
+from intro.config import Config
+from intro.types import IntroError
+
+BASE = "base"  # method and protocol of an untrained model
+RUN = ["pretrain_seed", "train_seed"]
+PROBLEM = ["benchmark", "problem"]
+CELL = ["suite", "model", "method", "protocol"]
+VALUES = ["correct", "verified_correct", "tokens"]  # percent, percent, tokens; means over a problem's samples
+
+# file -> the columns that are read here; files may hold more
+FILES: dict[str, list[str]] = {
+    "verdicts.csv.gz": [*CELL, *RUN, *PROBLEM, "correct", "tokens"],
+    "curves.csv": ["model", "method", "protocol", "train_seed", "step", "subset", "value", "mean_tokens"],
+    "grid_verdicts.csv.gz": ["model", "method", "lr", "train_seed", "problem", "correct", "tokens"],
+    "posterior.csv": ["model", "estimate", "problem", "kl"],
+    "cost.csv": ["method", "forward_passes"],
+}
+
+CellKey = tuple[str, str, str, str]  # suite, model, method, protocol
+
+
+def read_results(folder: Path, name: str) -> pd.DataFrame:
+    """A result file, or an empty frame with its columns where nothing was run. Raises on missing columns."""
+    path, columns = folder / name, FILES[name]
+    if not path.exists():
+        return pd.DataFrame(columns=columns)
+    frame = pd.read_csv(path, dtype={"problem": str, "n": str})  # n may be "infinite"
+    if missing := [column for column in columns if column not in frame]:
+        raise IntroError(f"{path}: expected column {', '.join(missing)}, not found; make this file again")
+    return frame
+
+
+# ---------------------------------------------------------------- cells
+
+
+def cells_of(verdicts: pd.DataFrame) -> dict[CellKey, pd.DataFrame]:
+    """Per cell the mean over each problem's samples: [(benchmark, problem), (value, run)], value one of VALUES.
+
+    Runs of other cells and problems that a run did not answer are nan. So is a whole value of a cell where one of
+    its answers has none: what is unknown goes with the outcome (only correct rationales are verified).
+    """
+    if verdicts.empty:
+        return {}
+    frame = verdicts.copy()
+    # a base model has no training seed: one stand-in number keeps its rows in the groups
+    frame[RUN] = frame[RUN].apply(pd.to_numeric).fillna(-1).astype(int)
+    correct = pd.to_numeric(frame["correct"])
+    verified = pd.to_numeric(frame["verified"]) if "verified" in frame else pd.Series(np.nan, index=frame.index)
+    # a wrong response counts as wrong whether or not a verifier looked at it
+    frame["verified_correct"] = 100.0 * verified.where(correct > 0, 0.0)
+    frame["correct"] = 100.0 * correct
+    means = frame.groupby([*CELL, *PROBLEM, *RUN])[VALUES].mean(skipna=False)
+    unknown = means.isna().groupby(level=CELL).transform("any")
+    # all cells at once: a pivot for each would take longer than reading them
+    wide = means.mask(unknown).unstack(RUN)
+    return {key: part.droplevel(CELL) for key, part in wide.groupby(level=CELL)}
+
+
+def difference(a: pd.DataFrame, b: pd.DataFrame) -> pd.DataFrame:
+    """a - b on their common problems, run by run; b is averaged per pretraining seed where runs do not match."""
+    if not set(a.columns) <= set(b.columns):
+        per_pretraining = b.T.groupby(level=RUN[0]).mean().T
+        runs = [run for run in a.columns if run[0] in per_pretraining.columns]
+        a = a[runs]
+        b = pd.DataFrame({run: per_pretraining[run[0]] for run in runs}, index=b.index)
+    common = a.index.intersection(b.index)
+    return a.loc[common] - b.loc[common, list(a.columns)]
+
+
+def by_benchmark(frame: pd.DataFrame) -> dict[str, Array]:
+    """One array [problems, runs] per benchmark, in order of name."""
+    codes, names = pd.factorize(frame.index.get_level_values("benchmark"), sort=True)
+    values = frame.to_numpy(dtype=float)
+    return {name: values[codes == code] for code, name in enumerate(names)}
+
+
+def strata(frame: pd.DataFrame, benchmarks: Sequence[str] | None = None) -> list[Array]:
+    """The arrays of `by_benchmark`; only of `benchmarks` where given."""
+    return [values for name, values in by_benchmark(frame).items() if benchmarks is None or name in benchmarks]
+
+
+def _answered(values: pd.DataFrame) -> pd.DataFrame | None:
+    """A cell's own runs and the problems that all of them answered: others cannot be compared between runs."""
+    there = values.notna().to_numpy()
+    runs = there.any(axis=0)
+    frame = values.loc[there[:, runs].all(axis=1), runs]
+    return None if frame.empty else frame
+
+
+@dataclass(frozen=True, slots=True)
+class Results:
+    """What a run left behind, seen under one protocol. Cells answer None where nothing was run."""
+
+    config: Config
+    cells: dict[CellKey, pd.DataFrame]
+    curves: pd.DataFrame
+    grid: pd.DataFrame
+    posterior: pd.DataFrame
+    cost: pd.DataFrame
+    resampling: Resampling
+    protocol: str = ""
+    cache: dict[tuple[str, ...], pd.DataFrame | None] = field(default_factory=dict, init=False, repr=False)
+
+    def under(self, protocol: str) -> Results:
+        return replace(self, protocol=protocol)
+
+    def at_rate(self, lr: float) -> Results:
+        """The grid's validation problems at one learning rate, as if they were the main suite."""
+        rows = self.grid[(self.grid["lr"] == lr) | (self.grid["method"] == BASE)].drop(columns="lr")
+        base = rows["method"] == BASE
+        rows = rows.assign(
+            suite="main",
+            protocol=base.map({True: BASE, False: self.protocol}),
+            pretrain_seed=0,
+            benchmark="validation",
+        )
+        return replace(self, cells=cells_of(rows))
+
+    def values(self, suite: str, model: str, method: str, column: str = "correct") -> pd.DataFrame | None:
+        """Problem-level values [(benchmark, problem), runs], or None where the cell is absent or incomplete."""
+        key = (suite, model, method, column)
+        if key not in self.cache:
+            cell = self.cells.get((suite, model, method, BASE if method == BASE else self.protocol))
+            self.cache[key] = None if cell is None else _answered(cell[column])
+        return self.cache[key]
+
+    def paired(self, suite: str, model: str, a: str, b: str, column: str = "correct") -> pd.DataFrame | None:
+        """Problem-by-problem difference of two methods of one model, or None where either is absent."""
+        left, right = self.values(suite, model, a, column), self.values(suite, model, b, column)
+        if left is None or right is None:
+            return None
+        frame = difference(left, right)
+        return None if frame.empty or not len(frame.columns) else frame
+
+    @property
+    def hard(self) -> list[str]:
+        """Benchmarks of this scale that stand for the paper's hard ones."""
+        benchmarks = self.config.data.benchmarks
+        return [name for name, b in benchmarks.items() if b.stands_for in self.config.evaluation.hard]
+
+
+def results_of(config: Config, verdicts: pd.DataFrame) -> Results:
+    """Some runs' verdicts, and nothing else of what a run leaves behind."""
+    nothing, resampling = pd.DataFrame(), Resampling(config.evaluation.resamples, config.seed)
+    return Results(config, cells_of(verdicts), nothing, nothing, nothing, nothing, resampling)
+
+
+def load_results(config: Config) -> Results:
+    """Everything below results/{scale}; missing files are empty frames."""
+    folder = config.results_dir
+    return Results(
+        config=config,
+        cells=cells_of(read_results(folder, "verdicts.csv.gz")),
+        curves=read_results(folder, "curves.csv"),
+        grid=read_results(folder, "grid_verdicts.csv.gz"),
+        posterior=read_results(folder, "posterior.csv"),
+        cost=read_results(folder, "cost.csv"),
+        resampling=Resampling(config.evaluation.resamples, config.seed),
+    )

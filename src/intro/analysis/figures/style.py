@@ -1,0 +1,181 @@
+"""How every figure of the project looks: one type, one colour per method, deterministic files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+from matplotlib.colors import to_hex, to_rgb
+from matplotlib.figure import Figure
+
+from intro.analysis.figures.palette import METHODS
+from intro.infra import provenance
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from intro.config import Config
+
+INK, SOFT, FAINT = "#222222", "#6b6b6b", "#e4e4e4"
+KEY_PAD = 22  # points between axes and title that leave room for a key
+WIDTH = 7.0  # inches: the text width of a two-column page
+
+RC: Any = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib, so every machine draws the same glyphs
+    "font.size": 8,
+    "axes.titlesize": 8.5,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.titlepad": 7,
+    "axes.labelsize": 8,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": SOFT,
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "grid.color": FAINT,
+    "grid.linewidth": 0.7,
+    "text.color": INK,
+    "xtick.labelsize": 7.5,
+    "ytick.labelsize": 7.5,
+    "xtick.color": SOFT,
+    "ytick.color": SOFT,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.major.size": 3,
+    "ytick.major.size": 0,
+    "lines.linewidth": 1.7,
+    "lines.solid_capstyle": "round",
+    "lines.markersize": 4.5,
+    "legend.frameon": False,
+    "legend.fontsize": 7.5,
+    "legend.handlelength": 1.4,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "figure.dpi": 100,
+    "savefig.dpi": 160,
+    "pdf.fonttype": 42,
+    "svg.hashsalt": "intro",
+}
+
+
+@contextmanager
+def applied() -> Iterator[None]:
+    """Draw inside this: matplotlib's defaults first, so that no personal matplotlibrc leaks in."""
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(RC)
+        yield
+
+
+def blank(
+    columns: int = 1, rows: int = 1, height: float = 2.6, width: float = WIDTH, **axes: Any
+) -> tuple[Figure, Any]:
+    """A figure and its axes (always a 2-d array), without pyplot's global state."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, figure.subplots(rows, columns, squeeze=False, **axes)
+
+
+def nothing(reason: str) -> Figure:
+    """What stands in for a figure whose inputs this config does not make."""
+    figure, axes = blank(height=1.1)
+    axes[0, 0].axis("off")
+    axes[0, 0].text(0.5, 0.5, reason, ha="center", va="center", color=SOFT, style="italic")
+    return figure
+
+
+# ---------------------------------------------------------------- colours and words
+
+
+def colour(config: Config, method: str) -> str:
+    """The method's own colour; a variant takes a tint of the family that its objective names."""
+    if method in METHODS:
+        return METHODS[method]
+    known = config.all_methods.get(method)
+    family = METHODS.get(known.objective if known else "base", INK)
+    variants = [m for m, spec in config.all_methods.items() if known and spec.objective == known.objective]
+    others = [m for m in variants if m not in METHODS]
+    return tint(family, 0.2 + 0.5 * others.index(method) / max(len(others) - 1, 1)) if others else family
+
+
+def tint(colour: str, amount: float) -> str:
+    """Towards white by `amount` in 0..1."""
+    red, green, blue = (c + (1 - c) * amount for c in to_rgb(colour))
+    return to_hex((red, green, blue))
+
+
+def shade(colour: str, amount: float) -> str:
+    """Towards black by `amount` in 0..1."""
+    red, green, blue = (c * (1 - amount) for c in to_rgb(colour))
+    return to_hex((red, green, blue))
+
+
+def ramp(count: int, colour: str = METHODS["intro"]) -> list[str]:
+    """`count` ordered steps of one hue, light to dark: for a grid of n."""
+    places = [i / max(count - 1, 1) for i in range(count)]
+    return [tint(colour, 0.5 - p) if p < 0.5 else shade(colour, 0.9 * (p - 0.5)) for p in places]
+
+
+def label(config: Config, method: str) -> str:
+    if method == "base":
+        return "Base"
+    return config.all_methods[method].label if method in config.all_methods else method
+
+
+def stands_for(config: Config, model: str) -> str:
+    return config.models[model].stands_for if model in config.models else model
+
+
+# ---------------------------------------------------------------- direct labels
+
+
+def spread(places: list[float], gap: float) -> list[float]:
+    """Move label heights apart until neighbours are `gap` apart, keeping their order and their mean."""
+    order = sorted(range(len(places)), key=places.__getitem__)
+    moved = [places[i] for i in order]
+    for _ in range(200):
+        clash = [(i, gap - (b - a)) for i, (a, b) in enumerate(pairwise(moved)) if b - a < gap - 1e-9]
+        for i, lack in clash:
+            moved[i] -= lack / 2
+            moved[i + 1] += lack / 2
+        if not clash:
+            break
+    return [height for _, height in sorted(zip(order, moved, strict=True))]
+
+
+def end_labels(axes: Axes, ends: list[tuple[float, str, str]], gap: float = 0.075) -> None:
+    """Name lines beside the right edge instead of in a legend: `ends` holds (y, text, colour)."""
+    low, high = axes.get_ylim()
+    heights = spread([y for y, _, _ in ends], gap * (high - low))
+    for (_, text, ink), height in zip(ends, heights, strict=True):
+        axes.annotate(
+            text, (1, height), xytext=(4, 0), xycoords=("axes fraction", "data"), textcoords="offset points",
+            color=ink, fontsize=7.5, fontweight="bold", va="center", annotation_clip=False,
+        )  # fmt: skip
+
+
+def key(axes: Axes, words: list[tuple[str, str]]) -> None:
+    """Coloured words (text, colour) in one line above the axes; call after a title with `pad=KEY_PAD`."""
+    x = 0.0
+    for text, ink in words:
+        axes.annotate(f"● {text}", (0, 1), (x, 5), xycoords="axes fraction", textcoords="offset points", color=ink,
+                      fontsize=7.5, fontweight="bold")  # fmt: skip
+        x += 7.5 * (1.95 + 0.72 * len(text))
+
+
+# ---------------------------------------------------------------- files
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write `path`.pdf and `path`.png without dates or version marks, renamed in last."""
+    bare = {"pdf": {"CreationDate": None, "Producer": None, "Creator": None}, "png": {"Software": None}}
+    for suffix, metadata in bare.items():
+        with provenance.atomic_file(path.with_name(f"{path.name}.{suffix}")) as temporary:
+            figure.savefig(temporary, format=suffix, metadata=metadata)

@@ -1,0 +1,1 @@
+"""The HTML report and the terminal summary; tracing and publishing results."""

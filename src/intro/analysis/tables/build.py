@@ -1,0 +1,156 @@
+"""Tables 1-3 of the paper and the controls, each as csv (numbers), md (to read) and tex (to include)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from intro import experiments as plan
+from intro.analysis.claims.judge import SHARED_RATE
+from intro.analysis.data.inputs import Behind, Inputs, under
+from intro.analysis.data.results import BASE, Results, by_benchmark
+from intro.analysis.stats import cells as estimates
+from intro.analysis.stats import intervals as stats
+from intro.analysis.tables import typeset
+from intro.config import Config
+from intro.experiments import methods_by_n
+from intro.infra import provenance
+from intro.types import IntroError
+
+# The paper's columns in the paper's order, by the name of the benchmark that one stands for.
+PAPER = {
+    "math500": "MATH500",
+    "minerva_math": "Minerva Math",
+    "olympiadbench": "OlympiadBench",
+    "college_math": "College Math",
+    "amc23": "AMC23",
+    "aime25": "AIME25",
+    "livecodebench": "LiveCodeBench",
+    "bigcodebench": "BigCodeBench",
+    "gpqa": "GPQA",
+    "humaneval": "HumanEval",
+    "ifeval": "IFEval",
+}
+
+
+def table(config: Config, name: str, inputs: Inputs | None = None) -> list[Path]:
+    """Write results/{scale}/tables/{name}.csv, .md and .tex. Raises IntroError when the config has no such table.
+
+    Without `inputs` it is made from the runs that it shows, whether or not others exist.
+    """
+    if name not in plan.tables(config):
+        raise IntroError(f"there is no table '{name}' in this config; it has {', '.join(plan.tables(config))}")
+    inputs = inputs or Behind(config, name)
+    if name == "ablation_n":
+        frame = ablation_n(inputs)
+        model, methods = config.ablation_n.model, list(methods_by_n(config).values())
+        texts = typeset.ablation_n(config, frame, _spread(inputs.results, "main", model, methods))
+    else:
+        layout = plan.layouts(config)[name]
+        frame = scores_table(inputs, layout)
+        texts = typeset.scores_table(frame, _columns(config, layout), _note(inputs, layout))
+    folder = config.results_dir / "tables"
+    written = {"csv": frame.round(4).to_csv(index=False), **texts}
+    for suffix, text in written.items():
+        provenance.write_text(folder / f"{name}.{suffix}", text)
+    return [folder / f"{name}.{suffix}" for suffix in written]
+
+
+# ---------------------------------------------------------------- scores
+
+
+def benchmarks(config: Config, suite: str) -> list[str]:
+    """A suite's benchmarks in the order of the paper's columns; unknown ones keep their place at the end."""
+    order = {name: place for place, name in enumerate(PAPER)}
+    listed = config.evaluation.suites[suite].benchmarks
+    return sorted(listed, key=lambda b: order.get(config.data.benchmarks[b].stands_for, len(order)))
+
+
+def scores_table(inputs: Inputs, layout: plan.Layout) -> pd.DataFrame:
+    """One row per model and method: a column per benchmark, average, improvement over base, interval of the average."""
+    config, columns = inputs.config, benchmarks(inputs.config, layout.suite)
+    results = inputs.results.under(layout.protocol)
+    rows = []
+    for model in layout.models:
+        base = float(np.mean(means(results, layout.suite, model, BASE, columns)))
+        for method in layout.methods:
+            values = means(results, layout.suite, model, method, columns)
+            average = float(np.mean(values))
+            row: dict[str, Any] = {"model": model, "stands_for": config.models[model].stands_for, "method": method}
+            row |= dict(zip(columns, values, strict=True)) | {"average": average}
+            if _improves(layout):
+                row["improvement_pct"] = 100 * (average / base - 1) if base > 0 and method != BASE else np.nan
+            interval = estimates.accuracy(results, model, method, layout.suite)
+            rows.append(row | {"average_ci_low": interval.low, "average_ci_high": interval.high})
+    return pd.DataFrame(rows)
+
+
+def means(results: Results, suite: str, model: str, method: str, columns: list[str]) -> list[float]:
+    """Percent correct per benchmark, over problems and training seeds; nan where nothing was run.
+
+    An average over them is then nan, too: the rest would not be comparable.
+    """
+    values = results.values(suite, model, method)
+    found = {} if values is None else by_benchmark(values)
+    return [float(found[name].mean(axis=0).mean()) if name in found else np.nan for name in columns]
+
+
+def _improves(layout: plan.Layout) -> bool:
+    """Table 1 and its likes print the improvement over the base model; Table 2 does not."""
+    return layout.suite == "main"
+
+
+def _columns(config: Config, layout: plan.Layout) -> typeset.Columns:
+    heads = {}
+    for name in benchmarks(config, layout.suite):
+        spec = config.data.benchmarks[name]
+        paper = PAPER.get(spec.stands_for, spec.stands_for)
+        k = f" (avg@{spec.samples})" if spec.samples > 1 else ""
+        heads[name] = (paper + k, "") if name == spec.stands_for else (name + k, paper)
+    labels = {BASE: "Base", **{name: method.label for name, method in config.all_methods.items()}}
+    return typeset.Columns(heads, labels, _improves(layout))
+
+
+def _note(inputs: Inputs, layout: plan.Layout) -> str:
+    spread = _spread(inputs.results.under(layout.protocol), layout.suite, layout.models[0], layout.methods)
+    rate = (
+        "each method at its own best learning rate on validation"
+        if layout.protocol == "tuned"
+        else "one learning rate for all"
+    )
+    gain = " Improvement is relative to the base model's average." if _improves(layout) else ""
+    bold = "Bold: best of its block."
+    return f"Accuracy in percent, {rate}. Brackets: 95 % interval of the average ({spread}).{gain} {bold}"
+
+
+def _spread(results: Results, suite: str, model: str, methods: list[str]) -> str:
+    """What the intervals of a table rest on."""
+    cells = [results.values(suite, model, method) for method in methods if method != BASE]
+    seeds = max((len(cell.columns) for cell in cells if cell is not None), default=0)
+    if seeds < stats.ENOUGH:
+        runs = "a single training run each" if seeds < 2 else f"mean of {seeds} training runs"
+        return f"problems only: {runs}"
+    return f"problems and {seeds} training runs"
+
+
+# ---------------------------------------------------------------- n
+
+
+def ablation_n(inputs: Inputs) -> pd.DataFrame:
+    """Average accuracy and the entropy that training ends with, per number of candidates n."""
+    model, metrics = inputs.config.ablation_n.model, under(inputs.metrics, SHARED_RATE)
+    rows = []
+    for n, method in methods_by_n(inputs.config).items():
+        average = estimates.accuracy(inputs.results, model, method)
+        trained = metrics[(metrics.model == model) & (metrics.method == method)]
+        rows.append((n, average.value, average.low, average.high, final_entropy(trained)))
+    return pd.DataFrame(rows, columns=["n", "average", "ci_low", "ci_high", "policy_entropy"])
+
+
+def final_entropy(metrics: pd.DataFrame) -> float:
+    """Mean entropy (nats per token) over the last quarter of training steps, over seeds."""
+    late = metrics[metrics.step > 0.75 * metrics.step.max()]
+    return float(late.entropy.mean())

@@ -1,0 +1,1 @@
+"""What work costs: estimated before a run, measured on an update."""

@@ -1,0 +1,1 @@
+"""The time, FLOPs and memory of one update, measured."""

@@ -1,0 +1,46 @@
+"""One update without its optimizer's step, to be timed: everything between rollouts and AdamW, for any objective."""
+
+from __future__ import annotations
+
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from intro.infra.seeds import generator_for
+from intro.objectives import Objective
+from intro.rollout.native import on_device
+from intro.training.backends.base import AdamW, Torch
+from intro.training.samples import Sample
+from intro.training.update import Networks, Update, backward, parts_of, score
+from intro.types import Signal
+
+IDLE_ADAMW = AdamW(lr=0.0, updates=1, betas=(0.9, 0.95), weight_decay=0.0, gradient_clip=1.0, warmup=0.0)  # no step
+
+
+class Step:
+    """The passes that an objective needs on given rationales, its loss and the gradient, which is dropped.
+
+    budget: tokens of a micro-batch; None: all rationales in one.
+    """
+
+    def __init__(
+        self, objective: Objective, sample: Sample, policy: nn.Module, base: nn.Module, budget: int | None = None
+    ) -> None:
+        self.objective, self.sample = objective, sample
+        asks = Signal.POSTERIOR in objective.needs
+        self.networks = Networks(policy, base, policy if asks else None)
+        self.backend = Torch(Update(policy, self.objective), IDLE_ADAMW)
+        self.device = next(policy.parameters()).device
+        longest = max(r.length for r in sample.rationales)
+        self.budget = len(sample.rationales) * longest if budget is None else budget
+
+    def __call__(self) -> None:
+        passes = score(self.sample, self.objective, self.networks, self.budget)
+        generator = on_device(generator_for("cost"), self.device)
+        for part in parts_of(self.sample, passes, self.objective, self.networks, self.budget):
+            backward(part, self.backend, self.networks, self.budget, generator)
+        self.networks.policy.zero_grad(set_to_none=True)
+
+    def flops(self) -> int:
+        with FlopCounterMode(display=False) as counter:
+            self()
+        return counter.get_total_flops()

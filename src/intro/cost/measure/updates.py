@@ -1,0 +1,72 @@
+"""What one update costs: passes, FLOPs, seconds and peak memory of SFT, GRPO and InTRO on the same tokens."""
+
+from __future__ import annotations
+
+import copy
+from statistics import median
+
+import torch
+
+from intro.config import Config
+from intro.cost.measure.step import Step
+from intro.cost.measure.timing import interleaved, paired, peak_bytes
+from intro.experiments import base_folder, problems_file
+from intro.infra.provenance import Provenance, to_csv, write_json, write_text
+from intro.model.load import load_model
+from intro.model.scoring import Rationale
+from intro.model.tokenizer import Text
+from intro.objectives import build, forward_passes
+from intro.tasks.registry import load_source
+from intro.tasks.store import read_problems
+from intro.training.distributed import device_of
+from intro.training.samples import Prompter, Sample
+
+COLUMNS = (
+    "method forward_passes backward_passes tokens flops seconds_median ratio_median ratio_low ratio_high "
+    "peak_bytes runs"
+).split()
+YARDSTICK = "sft"
+
+
+def fixed_sample(config: Config, prompter: Prompter, tokens: int) -> Sample:
+    """Gold rationales of about `tokens` tokens in all, each with its prompt with and without the answer."""
+    rationales: list[Rationale] = []
+    for problem in read_problems(problems_file(config, "train")):
+        if sum(len(r.tokens) for r in rationales) >= tokens:
+            break
+        z = (*prompter.text.encode(problem.rationale), prompter.text.stop[0])
+        given = prompter.named("posterior", problem)
+        rationales.append(Rationale(prompter.question(problem), z, len(rationales), given))
+    shape = (len(rationales), 1)
+    lengths = [len(r.tokens) for r in rationales]
+    complete = torch.zeros(shape, dtype=torch.bool)
+    return Sample(rationales, torch.ones(shape), complete, sum(lengths), None)
+
+
+def cost_check(config: Config) -> None:
+    """Write cost.csv. Runs are interleaved, and ratios are taken within a round: the machine's speed drifts."""
+    watch, settings = Provenance(), config.cost
+    folder = base_folder(config, settings.model)
+    source = load_source(config.data, config.prompts, config.seed)
+    sample = fixed_sample(config, Prompter(Text.from_folder(folder), config.prompts, source), settings.tokens)
+    hardware = config.models[settings.model].hardware
+    device = device_of(hardware)
+    policy = load_model(folder, hardware.dtype, device)
+    base = copy.deepcopy(policy)
+    entries = {name: config.methods[name] for name in settings.methods}
+    updates = {n: Step(build(e.objective, **e.options()), sample, policy, base) for n, e in entries.items()}
+    seconds = interleaved(updates, settings.runs, device=device)
+    ratios = paired(seconds, YARDSTICK, config.evaluation.resamples)
+    tokens = sum(len(r.tokens) for r in sample.rationales)
+    rows = []
+    for name, update in updates.items():
+        ratio = ratios[name]
+        rows.append({
+            "method": name, "forward_passes": forward_passes(update.objective), "backward_passes": 1, "tokens": tokens,
+            "flops": update.flops(), "seconds_median": median(seconds[name]), "ratio_median": ratio.median,
+            "ratio_low": ratio.low, "ratio_high": ratio.high, "peak_bytes": peak_bytes(update, device),
+            "runs": settings.runs,
+        })  # fmt: skip
+    write_text(config.results_dir / "cost.csv", to_csv(COLUMNS, rows))
+    record = watch.record(settings=settings.model_dump(), seed=config.seed, inputs={"model": folder})
+    write_json(config.results_dir / "cost.record.json", record)

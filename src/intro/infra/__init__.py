@@ -1,0 +1,1 @@
+"""Ground floor: provenance, whole files, named seeds, GPUs."""

@@ -1,0 +1,49 @@
+"""The command `fetch` and what serves a model: checkpoints of the config as folders, and engines over them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from intro.config import Checkpoint, Config, Serving, Verifier
+from intro.experiments import base_folder, check_model, judge_folder
+from intro.infra.provenance import Provenance, write_json
+from intro.types import IntroError
+
+if TYPE_CHECKING:
+    from intro.model.tokenizer import Text
+    from intro.rollout.api import RolloutEngine
+
+
+def fetch_model(config: Config, name: str) -> None:
+    """Make models/{name} from its checkpoint, with a record of what was got."""
+    check_model(config, name)
+    model = config.models[name]
+    if not isinstance(model, Checkpoint):
+        raise IntroError(f"model '{name}' is pretrained here, not fetched; `intro pretrain --model {name}` makes it")
+    _fetch(model, base_folder(config, name))
+
+
+def fetch_judge(config: Config) -> None:
+    """Make verifier/ from the judge model's checkpoint."""
+    if config.verifier is None:
+        raise IntroError("verifier: this config names no judge model, so there is none to fetch")
+    _fetch(config.verifier, judge_folder(config))
+
+
+def _fetch(model: Checkpoint | Verifier, folder: Path) -> None:
+    from intro.model.checkpoints import fetch
+
+    watch = Provenance()
+    got = fetch(model.checkpoint, model.revision, folder)
+    record = watch.record(settings=model.model_dump(include={"checkpoint", "revision"}), seed=None, **got)
+    write_json(folder / "record.json", record)
+
+
+def serve(serving: Serving, folder: Path, text: Text, batch: int, gpus: int = 1) -> RolloutEngine:
+    """The configured engine over a model folder, on the CPU or on `gpus` of the visible GPUs."""
+    from intro.rollout.api import open_engine
+
+    device = "cuda" if serving.gpus else "cpu"
+    # nothing else is on the GPU: most of what the weights leave may hold keys and values
+    return open_engine(serving.engine, folder, text, batch, serving.dtype, device, gpus=gpus, memory=0.8)

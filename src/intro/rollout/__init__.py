@@ -1,0 +1,1 @@
+"""Generation: the engines, and the decoder and cache of the native one."""

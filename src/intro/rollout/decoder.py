@@ -1,0 +1,267 @@
+"""A Qwen2, Qwen3 or Llama decoder over tensors named as Hugging Face names them: the inference half of the model.
+
+It shares the live model's parameters, so rollouts see the current policy; or it reads a saved folder without importing
+transformers, which is half of a short process's time. It computes in the weights' own dtype on their device.
+`tests/rollout/test_native.py` and `tests/rollout/test_decoder.py` hold it to the logits and greedy tokens of
+`AutoModelForCausalLM`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from intro.model.checkpoints import weight_files
+from intro.model.softmax import logits_of
+from intro.rollout.kv_cache import Cache
+from intro.types import IntroError
+
+FAMILIES = ("qwen2", "qwen3", "llama")
+SCALED_ROPES = ("linear", "llama3", "yarn")  # whose frequencies do not change with the length of the text
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """The sizes that a decoder needs, from a Hugging Face config.json as published or as transformers 5 writes it."""
+
+    layers: int
+    heads: int
+    kv_heads: int
+    head_dim: int
+    epsilon: float  # of RMSNorm
+    rope_theta: float
+    context: int
+    frequencies: tuple[float, ...] | None = None  # [head_dim / 2] of a scaled rope; None: powers of rope_theta
+    rope_scale: float = 1.0  # factor on cos and sin
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], where: str) -> Shape:
+        """Raises IntroError when this decoder would compute something else than the model does."""
+        if config.get("model_type") not in FAMILIES:
+            found = config.get("model_type")
+            raise IntroError(f"{where}: expected a model of type {' or '.join(FAMILIES)}, found {found!r}")
+        # published files say use_sliding_window, those of transformers 5 name every layer's kind as well
+        kinds = config.get("layer_types") or ["sliding_attention"] * bool(config.get("use_sliding_window"))
+        if set(kinds) - {"full_attention"}:
+            raise IntroError(f"{where}: use_sliding_window is on; this decoder attends to the whole context only")
+        if (act := config.get("hidden_act", "silu")) != "silu":
+            raise IntroError(f"{where}: hidden_act {act!r} is not supported by this decoder, only silu")
+        heads = config["num_attention_heads"]
+        # old: rope_theta at the top and rope_scaling, often null, beside it; transformers 5: both in rope_parameters
+        rope = {"rope_theta": config.get("rope_theta", 10_000.0), **(config.get("rope_scaling") or {})}
+        rope |= config.get("rope_parameters") or {}
+        kind = rope.get("rope_type", rope.get("type", "default"))
+        if kind not in ("default", *SCALED_ROPES):
+            known = ", ".join(("default", *SCALED_ROPES))
+            raise IntroError(f"{where}: rope_type {kind!r} is not supported by this decoder, only {known}")
+        head_dim = config.get("head_dim") or config["hidden_size"] // heads
+        scaled = (None, 1.0) if kind == "default" else _scaled_rope({**config, "head_dim": head_dim}, kind)
+        return cls(
+            layers=config["num_hidden_layers"],
+            heads=heads,
+            kv_heads=config.get("num_key_value_heads") or heads,
+            head_dim=head_dim,
+            epsilon=config["rms_norm_eps"],
+            rope_theta=rope["rope_theta"],
+            context=config["max_position_embeddings"],
+            frequencies=scaled[0],
+            rope_scale=scaled[1],
+        )
+
+    @property
+    def cached(self) -> int:
+        """Numbers that the cache holds per token: keys and values of all layers."""
+        return 2 * self.layers * self.kv_heads * self.head_dim
+
+
+def _scaled_rope(config: Mapping[str, Any], kind: str) -> tuple[tuple[float, ...], float]:
+    """Inverse frequencies and the factor on cos and sin, as transformers computes them from the same config."""
+    from transformers import AutoConfig
+    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
+
+    frequencies, scale = ROPE_INIT_FUNCTIONS[kind](AutoConfig.for_model(**config))
+    return tuple(frequencies.tolist()), scale
+
+
+Linear = tuple[Tensor, Tensor | None]  # weight and bias
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """One layer's weights. q, k and v are one matrix, so that q and k are normalised and rotated together; gate and up,
+    most of a layer, stay as they are: one matrix was not faster, and a live model's would have to be copied."""
+
+    norm: Tensor
+    qkv: Linear
+    head_norm: Tensor | None  # [heads + kv_heads, head_dim], of q and k: Qwen3 only
+    o: Linear
+    mlp_norm: Tensor
+    gate: Linear
+    up: Linear
+    down: Linear
+
+    @classmethod
+    def of(cls, shape: Shape, weights: Mapping[str, Tensor], prefix: str) -> Layer:
+        """The layer below `prefix`. Raises KeyError when a weight is missing."""
+
+        def linear(name: str) -> Linear:
+            return weights[f"{prefix}{name}_proj.weight"], weights.get(f"{prefix}{name}_proj.bias")
+
+        matrices, biases = zip(*(linear(f"self_attn.{name}") for name in "qkv"), strict=True)
+        norms = [weights.get(f"{prefix}self_attn.{name}_norm.weight") for name in "qk"]
+        of_heads = [n.expand(h, -1) for n, h in zip(norms, (shape.heads, shape.kv_heads), strict=True) if n is not None]
+        return cls(
+            norm=weights[f"{prefix}input_layernorm.weight"],
+            qkv=(torch.cat(matrices), None if biases[0] is None else torch.cat(biases)),
+            head_norm=torch.cat(of_heads) if of_heads else None,
+            o=linear("self_attn.o"),
+            mlp_norm=weights[f"{prefix}post_attention_layernorm.weight"],
+            gate=linear("mlp.gate"),
+            up=linear("mlp.up"),
+            down=linear("mlp.down"),
+        )
+
+
+class Decoder:
+    """Prefill and decode; a row's cache index is its absolute position, so no left padding.
+
+    Weights are shared with a live model, but for q, k and v, which are copied into one matrix (7 % of Qwen2.5-1.5B's
+    layers): call `refresh` after the model has changed.
+    """
+
+    def __init__(self, shape: Shape, weights: Mapping[str, Tensor], live: bool = False) -> None:
+        self.shape = shape
+        self.embedding = weights["model.embed_tokens.weight"]
+        self.lm_head = weights.get("lm_head.weight", self.embedding)  # tied when absent
+        self.norm = weights["model.norm.weight"]
+        self.weights = weights if live else None  # what the copies are made of, if that changes
+        self.layers = self._layers(weights)
+        self._angles = self.embedding.new_empty(0, 2 * shape.head_dim)
+
+    @classmethod
+    def from_model(cls, model: torch.nn.Module) -> Decoder:
+        """Share the parameters of a transformers model."""
+        weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
+        return cls(Shape.of(model.config.to_dict(), type(model).__name__), weights, live=True)
+
+    @classmethod
+    def from_folder(cls, folder: str | Path, dtype: str | None = None, device: str | torch.device = "cpu") -> Decoder:
+        """Read a Hugging Face folder, its weights in one file or several; dtype None keeps theirs.
+
+        Raises IntroError when it is not such a folder.
+        """
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        folder = Path(folder)
+        files = weight_files(folder)
+        to = None if dtype is None else getattr(torch, dtype)
+        try:
+            shape = Shape.of(json.loads((folder / "config.json").read_text()), str(folder))
+            weights: dict[str, Tensor] = {}
+            for file in files:
+                weights |= {name: t.to(device, to or t.dtype) for name, t in load_file(file).items()}
+            return cls(shape, weights)
+        except (SafetensorError, ValueError, KeyError) as error:
+            raise IntroError(f"{folder}: the model folder is damaged ({error}); delete it and make it again") from None
+
+    def _layers(self, weights: Mapping[str, Tensor]) -> list[Layer]:
+        return [Layer.of(self.shape, weights, f"model.layers.{i}.") for i in range(self.shape.layers)]
+
+    def refresh(self) -> None:
+        """Follow a live model whose weights have changed. Nothing moves: graphs that were captured follow too."""
+        if self.weights is not None:
+            for i, layer in enumerate(self.layers):
+                now = Layer.of(self.shape, self.weights, f"model.layers.{i}.")
+                for kept, new in zip((*layer.qkv, layer.head_norm), (*now.qkv, now.head_norm), strict=True):
+                    if kept is not None:
+                        kept.copy_(new)
+
+    def prefill(self, tokens: Tensor, last: Tensor, cache: Cache, rows: slice, source: Tensor) -> Tensor:
+        """Hidden states [R, d] at the last tokens of prompts, whose keys and values are stored in R rows of the cache.
+
+        tokens: [P, L], padded on the right. last: [P], the index of each prompt's last token. source: [R], the prompt
+        of each row: rows that share one get copies.
+        """
+        length = tokens.shape[1]
+
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            q, k, v = (t.transpose(1, 2) for t in (q, k, v))  # [P, heads, L, head_dim]
+            cache.fill(layer, rows, k[source], v[source])
+            a = F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+            return a.transpose(1, 2).flatten(2)
+
+        positions = torch.arange(length, device=tokens.device)
+        hidden = self._forward(tokens, positions, cache.length, attend)
+        return self._norm(hidden[torch.arange(len(tokens), device=tokens.device), last], self.norm)[source]
+
+    def step(self, tokens: Tensor, at: Tensor, cache: Cache, length: int) -> Tensor:
+        """Hidden states [B, d] of one token [B] at position at [B] of each of the cache's first B rows.
+
+        Its keys and values are stored; positions below `length` may be read, and `at` must lie there.
+        """
+        places = cache.places(at)
+        unread = torch.arange(length, device=at.device) > at[:, None]
+        bias = torch.zeros_like(unread, dtype=self.embedding.dtype).masked_fill_(unread, -torch.inf)[:, None, None]
+
+        def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+            cache.put(layer, places, k, v)
+            keys, values = (part[layer][: len(q), :, :length] for part in (cache.keys, cache.values))
+            # queries that share a KV head attend as one query's positions: no repeat of k, v
+            shared = q.view(len(q), self.shape.kv_heads, -1, self.shape.head_dim)
+            return F.scaled_dot_product_attention(shared, keys, values, attn_mask=bias).reshape(len(q), -1)
+
+        return self._norm(self._forward(tokens, at, cache.length, attend), self.norm)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """[B, V] of hidden states [B, d], in the precision that the losses have."""
+        return logits_of(hidden, self.lm_head)
+
+    def _forward(self, tokens: Tensor, positions: Tensor, room: int, attend: Callable[..., Tensor]) -> Tensor:
+        """The layers over tokens [...] at integer positions below `room`, of one shape up to broadcasting.
+
+        attend(layer, q, k, v) takes [..., heads, head_dim] and returns [..., heads * head_dim].
+        """
+        rope = F.embedding(positions, self._rope(room)).unsqueeze(-2).chunk(2, dim=-1)
+        x = F.embedding(tokens, self.embedding)
+        for i, layer in enumerate(self.layers):
+            a = attend(i, *self._project(layer, self._norm(x, layer.norm), *rope))
+            x = x + F.linear(a, *layer.o)
+            h = self._norm(x, layer.mlp_norm)
+            x = x + F.linear(F.silu(F.linear(h, *layer.gate)).mul_(F.linear(h, *layer.up)), *layer.down)
+        return x
+
+    def _project(self, layer: Layer, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
+        """q, k, v as [..., heads, head_dim] of normalised input x [..., d]; q and k rotated together."""
+        heads, kv, dim = self.shape.heads, self.shape.kv_heads, self.shape.head_dim
+        qk, v = F.linear(x, *layer.qkv).unflatten(-1, (-1, dim)).split((heads + kv, kv), dim=-2)
+        if layer.head_norm is not None:
+            qk = F.rms_norm(qk, (dim,), eps=self.shape.epsilon) * layer.head_norm
+        qk = torch.addcmul(qk * cos, qk.roll(dim // 2, -1), sin)
+        return *qk.split((heads, kv), dim=-2), v
+
+    def _rope(self, length: int) -> Tensor:
+        """cos and sin, side by side, of positions [length at least, 2 * head_dim]; the table grows as needed.
+
+        The first half of sin is negative: a rotation is x * cos + (x with its halves swapped) * sin.
+        """
+        if len(self._angles) < length:
+            device = self.embedding.device
+            half = torch.arange(0, self.shape.head_dim, 2, device=device).float()
+            frequency = self.shape.rope_theta ** (-half / self.shape.head_dim)
+            if self.shape.frequencies is not None:
+                frequency = torch.tensor(self.shape.frequencies, device=device)
+            angle = torch.outer(torch.arange(length, device=device).float(), frequency)
+            cos, sin = angle.cos(), angle.sin()
+            self._angles = (torch.cat([cos, cos, -sin, sin], dim=-1) * self.shape.rope_scale).to(self.embedding.dtype)
+        return self._angles
+
+    def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
+        return F.rms_norm(x, weight.shape, weight, self.shape.epsilon)

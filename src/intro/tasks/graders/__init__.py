@@ -1,0 +1,1 @@
+"""Graders of responses: mathematics, programs, multiple choice, instructions."""

@@ -1,0 +1,68 @@
+"""Multiple choice (GPQA) as lm-evaluation-harness has it: zero-shot, the letter after a chain of thought.
+
+No question, option or other text of the benchmark leaves this module: a verdict holds a letter.
+"""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Sequence
+
+from intro.tasks.published.collections import LETTERS
+from intro.types import IntroError, Problem, Verdict, install
+
+# of lm-eval's task gpqa_diamond_cot_zeroshot, version 2.2
+STRICT = r"(?<=The answer is )(.*)(?=.)"
+FLEXIBLE = r"(\([A-Z]\))"
+
+
+def grade_all(pairs: Sequence[tuple[str, Problem]]) -> list[Verdict]:
+    """Verdicts on (response, problem) pairs.
+
+    The letter is what follows the first "The answer is " where that is one of the four; else what the flexible filter
+    finds: the last letter in parentheses, an option repeated word for word, a letter after a colon.
+    """
+    return [
+        _verdict(_letter(strict) or _letter(flexible), problem)
+        for (strict, flexible), (_, problem) in zip(extract_all(pairs), pairs, strict=True)
+    ]
+
+
+def _verdict(letter: str | None, problem: Problem) -> Verdict:
+    if letter is None:
+        return Verdict(False, None, "no answer")
+    correct = letter == _letter(problem.answer)
+    return Verdict(correct, letter, "correct" if correct else "wrong answer")
+
+
+def scores_all(pairs: Sequence[tuple[str, Problem]]) -> list[dict[str, bool]]:
+    """lm-eval's two metrics of each response: exact match after its filter strict-match, and after flexible-extract."""
+    return [
+        {"strict": _plain(strict) == _plain(problem.answer), "flexible": _plain(flexible) == _plain(problem.answer)}
+        for (strict, flexible), (_, problem) in zip(extract_all(pairs), pairs, strict=True)
+    ]
+
+
+def extract_all(pairs: Sequence[tuple[str, Problem]]) -> list[tuple[str, str]]:
+    """What lm-eval's filters (strict-match, flexible-extract) leave of each response; "[invalid]" for nothing."""
+    try:
+        from lm_eval.filters.extraction import MultiChoiceRegexFilter, RegexFilter
+    except ImportError as error:
+        raise IntroError(
+            f"GPQA is graded with lm-eval's filters, and '{error.name}' is not installed: {install('eval')}"
+        ) from error
+    texts = [[text] for text, _ in pairs]
+    documents = [{"choices": problem.extra["options"]} for _, problem in pairs]
+    flexible = MultiChoiceRegexFilter(FLEXIBLE, group_select=-1, ignore_case=True, ignore_punctuation=True)
+    both = (RegexFilter(STRICT).apply(texts, documents), flexible.apply(texts, documents))
+    return [(strict[0], loose[0]) for strict, loose in zip(*both, strict=True)]
+
+
+def _letter(text: str) -> str | None:
+    plain = _plain(text).strip().upper()
+    return plain if len(plain) == 1 and plain in LETTERS else None
+
+
+def _plain(text: str) -> str:
+    """As lm-eval's exact_match compares: no case, no ASCII punctuation."""
+    return text.lower().translate(str.maketrans("", "", string.punctuation))

@@ -1,0 +1,1 @@
+"""Published benchmarks and training sets, from the Hub or from a mirror."""

@@ -1,0 +1,112 @@
+"""Rows of a published set, from a mirror folder or from the Hub. Code that a set brings along is never run."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from intro.tasks.published.collections import Collection
+from intro.tasks.store import read_jsonl
+from intro.types import IntroError, install
+
+MIRROR_VARIABLE = "INTRO_DATA_DIR"
+TOKEN_VARIABLE = "HF_TOKEN"
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """Rows in their published order. `where` is for the person at the keyboard."""
+
+    rows: list[dict[str, Any]]
+    revision: str | None  # commit; None for a mirror
+    origin: str  # "Hub" or "mirror"
+    where: str
+
+
+def mirror_folder(configured: str | None) -> Path | None:
+    """The mirror of the environment, else the configured one, else none."""
+    folder = os.environ.get(MIRROR_VARIABLE) or configured
+    return Path(folder) if folder else None
+
+
+def in_mirror(collection: Collection, mirror: Path) -> Path:
+    return mirror / f"{collection.name}.jsonl"
+
+
+def fetch(collection: Collection, mirror: Path | None, revision: str | None) -> Fetched:
+    """Rows from the mirror when there is one, else from the Hub at `revision` (None: the newest).
+
+    Raises IntroError when they cannot be read.
+    """
+    if mirror:
+        file = in_mirror(collection, mirror)
+        remedy = f"a mirror holds the rows of {collection.hub_id}, {collection.split}, one a line (docs/data.md)"
+        return Fetched(read_jsonl(file, (), remedy), None, "mirror", str(file))
+    try:
+        rows, commit = download(collection, revision)
+    except Exception as error:  # datasets and huggingface_hub raise many kinds
+        raise _sentence(collection, revision, error) from None
+    return Fetched(rows, commit, "Hub", f"Hub: {collection.hub_id}, revision {commit}")
+
+
+def download(collection: Collection, revision: str | None) -> tuple[list[dict[str, Any]], str | None]:
+    """Rows and the commit that they are from. Nothing else in the project asks the network for data."""
+    from datasets import load_dataset
+    from huggingface_hub import HfApi, hf_hub_download
+
+    hub_id, token = collection.hub_id, os.environ.get(TOKEN_VARIABLE)
+    # asked first, so that all parts are of one commit; a known commit needs no question, and so no network when cached
+    commit = revision or HfApi(token=token).dataset_info(hub_id).sha
+    if collection.files:
+        files = [
+            hf_hub_download(hub_id, file, repo_type="dataset", revision=commit, token=token)
+            for file in collection.files
+        ]
+        return [json.loads(line) for file in files for line in Path(file).open() if line.strip()], commit
+    parts = [
+        load_dataset(hub_id, config, split=collection.split, revision=commit, token=token)
+        for config in collection.configs
+    ]
+    return [dict(row) for part in parts for row in part], commit
+
+
+OFFLINE = {"ConnectionError", "OfflineModeIsEnabled", "LocalEntryNotFoundError", "TransportError", "TimeoutError"}
+UNKNOWN = {"RepositoryNotFoundError", "DatasetNotFoundError"}
+
+
+def _sentence(collection: Collection, revision: str | None, error: BaseException) -> IntroError:
+    """What went wrong and what to do about it. Kinds are told by name: the libraries move their classes about."""
+    kinds = {cls.__name__ for e in _chain(error) for cls in type(e).__mro__}
+    status = {getattr(getattr(e, "response", None), "status_code", None) for e in _chain(error)}
+    what, mirror = f"{collection.name} ({collection.hub_id})", f"set {MIRROR_VARIABLE} to a mirror (docs/data.md)"
+    page = collection.page or f"https://huggingface.co/datasets/{collection.hub_id}"
+    if "GatedRepoError" in kinds or (collection.page and (kinds & UNKNOWN or status & {401, 403})):
+        return IntroError(
+            f"{what}: the set is gated and the Hub refused it; accept its conditions on {page}, put a token of that "
+            f"account into {TOKEN_VARIABLE}, or {mirror}"
+        )
+    if kinds & UNKNOWN or status & {401, 403}:
+        return IntroError(
+            f"{what}: the Hub has no such set for this account; look at {page}, put a token into {TOKEN_VARIABLE} if "
+            f"it is private, or {mirror}"
+        )
+    if isinstance(error, ImportError):
+        need = f"rows from the Hub need '{error.name}', which is not installed"
+        return IntroError(f"{what}: {need}; {install('eval')}, or {mirror}")
+    if kinds & OFFLINE:
+        return IntroError(f"{what}: the Hub cannot be reached; connect to the network, or {mirror}")
+    said = (" ".join(str(error).split()) or "no reason given")[:300]
+    return IntroError(
+        f"{what}: could not be fetched at revision {revision or 'newest'} ({type(error).__name__}: {said}); "
+        f"try again, or {mirror}"
+    )
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__

@@ -1,0 +1,83 @@
+"""What was fetched first is what must be fetched again: a file of hashes, one entry per published set.
+
+An entry that is not there yet is written and trusted; rows that differ from an entry are an error.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from intro.infra.provenance import digest, write_json
+from intro.types import IntroError
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Which rows a set had, and where they came from: the Hub or a mirror."""
+
+    hub_id: str
+    configs: tuple[str, ...]
+    split: str
+    revision: str | None  # commit; None for a mirror, which does not say
+    rows: int
+    sha256: str
+    origin: str
+
+
+def rows_hash(rows: Iterable[Mapping[str, Any]]) -> str:
+    """sha256 over the rows in order, each as JSON with sorted keys, one a line."""
+    hash_ = hashlib.sha256()
+    for i, row in enumerate(rows):
+        line = json.dumps(row, sort_keys=True, ensure_ascii=False, default=str)
+        hash_.update(("\n" + line if i else line).encode(errors="surrogatepass"))
+    return hash_.hexdigest()
+
+
+def read_lock(path: Path) -> dict[str, Entry]:
+    """Entries by collection; none when there is no file. Raises IntroError when it is not a lock."""
+    try:
+        held = json.loads(path.read_text())
+        return {name: Entry(**{**entry, "configs": tuple(entry["configs"])}) for name, entry in held.items()}
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        names = ", ".join(f.name for f in fields(Entry))
+        raise IntroError(
+            f"{path}: expected a JSON object of collections, each with {names}, found something else; "
+            "restore the file, or delete it to trust what is fetched next"
+        ) from None
+
+
+def hold(path: Path, name: str, entry: Entry, where: str) -> Entry:
+    """The entry that stands in the lock, after `entry` was held against it or written to it.
+
+    `where` says where the rows were read. Raises IntroError when they are not the rows of the lock.
+    """
+    # beside the lock it would be a stray file in a folder under version control
+    with FileLock(Path(tempfile.gettempdir()) / f"intro-{digest(str(path.resolve()))}.lock"):
+        entries = read_lock(path)
+        if name not in entries:
+            entries[name] = entry
+            held = {key: asdict(entries[key]) for key in sorted(entries)}
+            write_json(path, held)
+            return entry
+    trusted = entries[name]
+    if trusted.sha256 != entry.sha256:
+        raise IntroError(
+            f"{name}: expected the {trusted.rows} rows with sha256 {trusted.sha256} that {path} remembers "
+            f"({_origin(trusted)}), found {entry.rows} rows with sha256 {entry.sha256} ({where}); "
+            f"if these are the ones you want, delete the entry '{name}' from {path}"
+        )
+    return trusted
+
+
+def _origin(entry: Entry) -> str:
+    return f"{entry.origin}: {entry.hub_id}, revision {entry.revision or 'unknown'}"

@@ -1,0 +1,1 @@
+"""The tiny world: an arithmetic language with problems, a corpus and exact grading."""

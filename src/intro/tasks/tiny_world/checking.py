@@ -1,0 +1,65 @@
+"""Judging a response: the answer by exact match, the rationale by following it step by step."""
+
+from __future__ import annotations
+
+from intro.tasks.tiny_world.families import Family, Words
+from intro.tasks.tiny_world.language import ANSWER, CHECK, END, SO, SPECIALS, WAIT
+from intro.types import Verdict
+
+
+def _words(text: str) -> list[str]:
+    return [word for word in text.split() if word not in SPECIALS]
+
+
+def grade(text: str, answer: str) -> Verdict:
+    """Compare what follows the last `answer` with the gold answer, word by word. Never raises."""
+    words = _words(text)
+    if ANSWER not in words:
+        return Verdict(False, None, "no answer")
+    last = len(words) - 1 - words[::-1].index(ANSWER)
+    extracted = " ".join(words[last + 1 :])
+    if not extracted:
+        return Verdict(False, None, "no answer")
+    correct = extracted == " ".join(answer.split())
+    return Verdict(correct, extracted, "correct" if correct else "wrong answer")
+
+
+def _statements(text: str) -> list[Words]:
+    statements: list[list[str]] = [[]]
+    for word in _words(text):
+        if word == END:
+            statements.append([])
+        else:
+            statements[-1].append(word)
+    return [tuple(statement) for statement in statements]
+
+
+def verify(text: str, family: Family, question: str) -> bool:
+    """Whether the rationale carries out the question, step by step, with no false statement anywhere.
+
+    Each operation must appear once, in order, on the value that the step before it left, and the last statement
+    must give the last value as the answer; an answer without its steps fails. `so` may restate what is left to
+    do, `check` and `wait` may repeat a fact that stands already. A false fact fails the rationale even when a
+    `wait` takes it back: verifying asks for a proof, and the grader already forgives what was corrected.
+    """
+    value, operations = family.parse(question)
+    done, established = 0, set[Words]()
+    *steps, last = _statements(text)
+    for statement in steps:
+        head, rest = (statement[0], statement[1:]) if statement else ("", ())
+        if head == SO:
+            if done == len(operations) or rest != family.remainder(value, operations[done:]):
+                return False
+        elif head in (CHECK, WAIT):
+            if rest not in established:
+                return False
+        else:
+            if done == len(operations):
+                return False
+            operation = operations[done]
+            left, value = family.left(value, operation), family.apply(value, operation)
+            if statement != (*left, "=", *value):
+                return False
+            established.add(statement)
+            done += 1
+    return done == len(operations) and last == (ANSWER, *value)

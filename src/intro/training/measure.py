@@ -1,0 +1,91 @@
+"""What is measured while training: fixed subsets for the curves, the posterior's own accuracy, KL to the base.
+
+Nothing selects on any of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from intro.infra.seeds import generator_for
+from intro.model.chunked_loss import map_rows
+from intro.model.logprobs import log_distribution
+from intro.model.scoring import Rationale, head_of, microbatches, response_hidden
+from intro.objectives import Posterior
+from intro.rollout.api import RolloutEngine
+from intro.rollout.native import Sampling
+from intro.training.distributed import ALONE, Ranks
+from intro.training.samples import Prompter, grade_responses
+from intro.training.update import Networks
+from intro.types import Graded, Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """Accuracy in percent, mean response length in tokens, entropy in nats per token, and the rationales."""
+
+    value: float
+    mean_tokens: float
+    entropy: float
+    graded: list[Graded]
+    rationales: list[Rationale]
+
+
+def measure(
+    problems: Sequence[Problem],
+    prompts: Sequence[tuple[int, ...]],
+    prompter: Prompter,
+    engine: RolloutEngine,
+    sampling: Sampling,
+    seed: int,
+    ranks: Ranks = ALONE,
+) -> Measured:
+    """Generate one response per prompt and grade it, each rank its share; the result is the same on all."""
+    mine = engine.generate(ranks.shard(prompts), sampling, generator_for("measure", seed, *ranks.name))
+    graded = ranks.gather_in_order(grade_responses(mine, ranks.shard(problems), prompter.text, prompter.source))
+    responses = ranks.gather_in_order(mine)
+    count = sum(len(r.tokens) for r in responses)
+    return Measured(
+        value=100 * sum(g.verdict.correct for g in graded) / len(graded),
+        mean_tokens=count / len(graded),
+        entropy=sum(r.entropy * len(r.tokens) for r in responses) / count,
+        graded=graded,
+        rationales=[Rationale(p, r.tokens, i) for i, (p, r) in enumerate(zip(prompts, responses, strict=True))],
+    )
+
+
+@torch.no_grad()
+def kl_to_base(networks: Networks, rationales: Sequence[Rationale], budget: int, ranks: Ranks = ALONE) -> float:
+    """Mean over positions of KL(policy || base) of the next-token distributions, in nats."""
+    rationales = ranks.shard(rationales)
+    total, count = 0.0, 0
+    for group in microbatches(rationales, budget):
+        prompts, tokens = zip(*((rationales[i].prompt, rationales[i].tokens) for i in group), strict=True)
+        policy, base = (response_hidden(net, prompts, tokens) for net in (networks.policy, networks.base))
+
+        def divergence(rows: slice, hidden: Tensor, base: Tensor = base) -> Tensor:
+            logp = log_distribution(hidden, head_of(networks.policy))
+            return (logp.exp() * (logp - log_distribution(base[rows], head_of(networks.base)))).sum(-1)
+
+        total += float(map_rows(divergence, policy, head_of(networks.policy)).sum())
+        count += len(policy)
+    totals, counts = zip(*ranks.gather((total, count)), strict=True)
+    return sum(totals) / sum(counts)
+
+
+def posterior_accuracy(
+    problems: Sequence[Problem],
+    prompter: Prompter,
+    engine: RolloutEngine,
+    posterior: Posterior,
+    sampling: Sampling,
+    seed: int,
+    ranks: Ranks = ALONE,
+) -> Measured:
+    """How well the network of the posterior answers when its prompt holds the answer: falls when it collapses."""
+    prompts = [prompter.posterior(p, posterior) for p in problems]
+    return measure(problems, prompts, prompter, engine, sampling, seed, ranks)

@@ -1,0 +1,70 @@
+"""The tables a run leaves behind: one row per step, and one per evaluation of its fixed subsets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+METRICS = [
+    "model",
+    "method",
+    "protocol",
+    "train_seed",
+    "step",
+    "learning_rate",
+    "loss",
+    "accuracy",
+    "mean_tokens",
+    "truncated_share",
+    "entropy",
+    "kept_share",
+    "correction_mean",
+    "correction_max",
+    "clipped_share",
+    "ratio_clipped_share",
+    "k3",
+    "kl",
+    "posterior_accuracy",
+    "posterior_tokens",
+    "gradient_norm",
+    "forward_passes",
+    "trained_tokens",
+    "seconds_rollout",
+    "seconds_score",
+    "seconds_update",
+    "seconds_eval",
+]
+CURVES = ["model", "method", "train_seed", "step", "subset", "value", "mean_tokens", "protocol", "lr"]
+
+
+@dataclass
+class MetricAccumulator:
+    """Sums over micro-batches: means by count, maxima for names that end in `_max`."""
+
+    sums: dict[str, float] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, metrics: Mapping[str, Any]) -> None:
+        """`metrics` holds detached tensors of any shape."""
+        for name, value in metrics.items():
+            if value.numel() == 0:
+                continue
+            if name.endswith("_max"):
+                self.sums[name] = max(self.sums.get(name, float("-inf")), float(value.max()))
+                self.counts[name] = 1
+            else:
+                self.sums[name] = self.sums.get(name, 0.0) + float(value.sum())
+                self.counts[name] = self.counts.get(name, 0) + value.numel()
+
+    def merge(self, other: MetricAccumulator) -> None:
+        for name, value in other.sums.items():
+            if name.endswith("_max"):
+                self.sums[name] = max(self.sums.get(name, value), value)
+                self.counts[name] = 1
+            else:
+                self.sums[name] = self.sums.get(name, 0.0) + value
+                self.counts[name] = self.counts.get(name, 0) + other.counts[name]
+
+    def means(self) -> dict[str, float]:
+        return {name: total / self.counts[name] for name, total in self.sums.items()}

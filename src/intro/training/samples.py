@@ -1,0 +1,131 @@
+"""From problems to what an objective learns from: sampled, graded rationales, or the data set's gold ones."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Generator, Tensor
+
+from intro.model.scoring import Rationale
+from intro.model.tokenizer import Text, render
+from intro.objectives import Objective, Posterior
+from intro.rollout.api import RolloutEngine
+from intro.rollout.native import Response, Sampling
+from intro.types import Graded, Problem, Rollout, Signal
+
+if TYPE_CHECKING:
+    from intro.tasks.registry import TaskSource
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One step's rationales, P prompts x G samples in row-major order, before any pass of the network.
+
+    With several ranks, those of this rank's prompts.
+    """
+
+    rationales: list[Rationale]
+    rewards: Tensor  # [P, G]
+    truncated: Tensor  # [P, G] bool
+    tokens: int  # of the responses
+    entropy: float | None  # of the policy, nats, summed over sampled tokens; None without own samples
+
+
+@dataclass(frozen=True, slots=True)
+class Prompter:
+    """Problems to prompt ids, with and without the answer."""
+
+    text: Text
+    templates: Mapping[str, str]
+    source: TaskSource
+
+    def question(self, problem: Problem) -> tuple[int, ...]:
+        return self.named("question", problem)
+
+    def named(self, template: str, problem: Problem, answer: str | None = None) -> tuple[int, ...]:
+        (ids,) = self.text.prompts([render(self.templates[template], problem, answer)])
+        return tuple(ids)
+
+    def posterior(self, problem: Problem, posterior: Posterior) -> tuple[int, ...]:
+        """x (+) y; the controls put a wrong answer, or the word for an unknown one, where y belongs."""
+        answer = {
+            "gold": lambda: problem.answer,
+            "wrong": lambda: self.source.wrong_answer(problem),
+            "none": self.source.unknown_answer,
+        }[posterior.answer]()
+        return self.named(posterior.prompt, problem, answer)
+
+
+def grade_responses(
+    responses: Sequence[Response], problems: Sequence[Problem], text: Text, source: TaskSource
+) -> list[Graded]:
+    """Verdicts in order. A cut-off response can be correct."""
+    words = [text.decode(response.tokens) for response in responses]
+    verdicts = source.grade_all(list(zip(words, problems, strict=True)))
+    return [
+        Graded(Rollout(problem.id, sample, response.tokens, words[sample], response.truncated), verdicts[sample])
+        for sample, (response, problem) in enumerate(zip(responses, problems, strict=True))
+    ]
+
+
+def gold_sample(problems: Sequence[Problem], prompter: Prompter) -> Sample:
+    """G = 1: the gold rationale z*, which ends in y, and the end token."""
+    stop = prompter.text.stop[0]
+    rationales = [
+        Rationale(prompter.question(p), (*prompter.text.encode(p.rationale), stop), group)
+        for group, p in enumerate(problems)
+    ]
+    shape = (len(problems), 1)
+    tokens = sum(len(r.tokens) for r in rationales)
+    return Sample(rationales, torch.ones(shape), torch.zeros(shape, dtype=torch.bool), tokens, None)
+
+
+def own_sample(
+    problems: Sequence[Problem],
+    group_size: int,
+    objective: Objective,
+    prompter: Prompter,
+    engine: RolloutEngine,
+    max_tokens: int,
+    generator: Generator,
+) -> Sample:
+    """G rationales per prompt from the current policy (temperature 1, untruncated), graded."""
+    repeated = [p for p in problems for _ in range(group_size)]
+    prompts = {p.id: prompter.question(p) for p in problems}
+    responses = engine.generate([prompts[p.id] for p in repeated], Sampling(max_tokens), generator)
+    graded = grade_responses(responses, repeated, prompter.text, prompter.source)
+    posterior = getattr(objective, "source", None)
+    given = {p.id: prompter.posterior(p, posterior) for p in problems} if posterior else {}
+    rationales = []
+    for i, (problem, response) in enumerate(zip(repeated, responses, strict=True)):
+        tokens, start = response.tokens, None
+        if Signal.ANSWER_LOGPROB in objective.needs:
+            tokens, start = end_in_answer(tokens, problem, prompter)
+        group = i // group_size
+        rationales.append(Rationale(prompts[problem.id], tokens, group, given.get(problem.id), start))
+    shape = (len(problems), group_size)
+    rewards = torch.tensor([float(g.verdict.correct) for g in graded]).view(shape)
+    truncated = torch.tensor([r.truncated for r in responses], dtype=torch.bool).view(shape)
+    entropy = sum(r.entropy * len(r.tokens) for r in responses)
+    return Sample(rationales, rewards, truncated, sum(len(r.tokens) for r in responses), entropy)
+
+
+def end_in_answer(tokens: tuple[int, ...], problem: Problem, prompter: Prompter) -> tuple[tuple[int, ...], int]:
+    """z with its own answer replaced by the gold one, and where that begins (LaTRO's log pi(y | x, z)).
+
+    z is cut before its last answer marker; a rationale that never got there has the marker appended. The marker is
+    looked for in the text, since a tokenizer may join its ends with what stands beside it; tokens before it stay.
+    """
+    text, marker = prompter.text, prompter.source.answer_marker
+    body = tuple(t for t in tokens if t not in text.stop)
+    words = text.decode(body)
+    before, found, _ = words.rpartition(marker)
+    before = before if found else f"{words} " if words else ""
+    kept = bisect_right(range(len(body)), len(before), key=lambda k: len(text.decode(body[: k + 1])))
+    rest = before[len(text.decode(body[:kept])) :]
+    z = (*body[:kept], *text.encode(rest + marker))
+    return (*z, *text.encode(problem.answer + prompter.source.answer_end), text.stop[0]), len(z)

@@ -1,0 +1,678 @@
+"""`intro plan`: sizes as transformers counts them, formulas by hand, and all work counted exactly once."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections import Counter
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    Qwen2Config,
+    Qwen2ForCausalLM,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+from typer.testing import CliRunner
+
+from intro import cli
+from intro import experiments as plan
+from intro.config import Config, Hardware, load, parse, read
+from intro.cost.estimate import memory
+from intro.cost.estimate.assumptions import ENGINES, accelerator, assumptions, default_accelerator
+from intro.cost.estimate.fit import judge_trouble, model_plan
+from intro.cost.estimate.memory import Load, peak, rows_at_once, state_bytes
+from intro.cost.estimate.report import COLUMNS, rows, scaled
+from intro.cost.estimate.report import plan as planned
+from intro.cost.estimate.roofline import Lengths, Roofline
+from intro.cost.estimate.shapes import KNOWN, Shape, checkpoint_shape, shape_of
+from intro.cost.estimate.targets import prices, targets, total, wanted
+from intro.cost.estimate.work import Cost, Planner, kept_share
+from intro.cost.measure.updates import peak_bytes
+from intro.model import chunked_loss as chunks
+from intro.model.chunked_loss import loss_by_rows, map_rows
+from intro.model.logprobs import intro_loss, log_distribution, token_logprobs
+from intro.types import IntroError, Loss
+from toy import mapping
+
+CONFIGS = Path(__file__).resolve().parents[2] / "config"
+SMALL = Shape(2, 16, 32, 4, 2, 4, 100, tied=True)
+FAMILIES = {
+    "qwen2": (Qwen2Config, Qwen2ForCausalLM),
+    "qwen3": (Qwen3Config, Qwen3ForCausalLM),
+    "llama": (LlamaConfig, LlamaForCausalLM),
+}
+
+
+@pytest.fixture(scope="module")
+def paper() -> Config:
+    """The paper's config where nobody has fetched a model; what the numbers rest on does not move with the file."""
+    return parse(pinned())
+
+
+def pinned() -> dict:
+    settings = read(CONFIGS / "paper.yaml") | {"results": "/nonexistent"}
+    settings["data"]["train_problems"] = 8888
+    settings["training"] |= {
+        "prompts_per_step": 128, "group_size": 4, "epochs": 1, "max_response_tokens": 3072,
+        "micro_batch_tokens": 16384, "eval_every": 10, "keep_states": True,
+    }  # fmt: skip
+    settings["evaluation"]["max_response_tokens"] = 4096
+    layouts = [(1, 1), (2, 1), (8, 2), (4, 2), (8, 2)]
+    for name, (gpus, stage) in zip(settings["models"], layouts, strict=True):
+        layout = {"gpus": gpus, "processes": gpus, "zero": stage, "dtype": "bfloat16"}
+        settings["models"][name]["hardware"] = layout
+    settings["verifier"]["hardware"] = {"gpus": 4, "dtype": "bfloat16", "engine": "vllm"}
+    return settings
+
+
+def planner(config: Config, **changes: float) -> Planner:
+    return Planner(config, accelerator(default_accelerator(config)), assumptions(config, **changes))
+
+
+def transformer(family: str, tied: bool, device: str = "meta", **sizes: int):
+    config_class, model_class = FAMILIES[family]
+    given_sizes = {
+        "vocab_size": 211,
+        "hidden_size": 48,
+        "intermediate_size": 80,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 6,
+        "num_key_value_heads": 2,
+        "head_dim": 10 if family == "qwen3" else 8,
+    }
+    settings = config_class(tie_word_embeddings=tied, **(given_sizes | sizes))
+    with torch.device(device):
+        return settings, model_class(settings)
+
+
+# ---------------------------------------------------------------- sizes
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_parameters_are_those_of_transformers(family: str, tied: bool) -> None:
+    """Biases, norms on queries and keys, heads that do not divide the width: none is forgotten."""
+    settings, model = transformer(family, tied)
+    assert Shape.of(settings.to_dict(), "here").parameters == sum(p.numel() for p in model.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "billions"),
+    [
+        ("Qwen/Qwen2.5-1.5B", 1.54),
+        ("Qwen/Qwen2.5-3B", 3.09),
+        ("Qwen/Qwen2.5-7B", 7.62),
+        ("Qwen/Qwen3-4B-Base", 4.02),
+        ("Qwen/Qwen3-8B-Base", 8.19),
+        ("Qwen/Qwen2.5-72B-Instruct", 72.7),
+        ("meta-llama/Llama-3.2-3B", 3.21),
+    ],
+)
+def test_known_checkpoints_have_their_published_size(name: str, billions: float) -> None:
+    """A digit off in the table would show here."""
+    assert KNOWN[name].parameters / 1e9 == pytest.approx(billions, rel=0.003)
+
+
+@pytest.mark.parametrize("name", ["paper.yaml", "llama.yaml"])
+def test_the_checkpoints_of_our_configs_are_known(name: str) -> None:
+    """A plan of the paper's scale needs no download."""
+    config = load(CONFIGS / name)
+    assert {m.checkpoint for m in config.models.values()} | {config.verifier.checkpoint} <= set(KNOWN)
+
+
+def test_sizes_of_a_folder_and_of_a_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    settings, _ = transformer("qwen3", True)
+    folder = tmp_path / "org" / "name"
+    folder.mkdir(parents=True)
+    (folder / "config.json").write_text(json.dumps(settings.to_dict()))
+    expected = Shape.of(settings.to_dict(), "here")
+    assert checkpoint_shape(str(folder)) == checkpoint_shape("org/other", folder) == expected
+    monkeypatch.setenv("INTRO_MODELS_DIR", str(tmp_path))
+    assert checkpoint_shape("org/name") == expected
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "the sizes of this checkpoint are not known here; fetch it first"),
+        ("{", "expected the JSON of a model's config"),
+        ('{"model_type": "gpt2"}', "expected a model of type qwen2, qwen3, llama, found 'gpt2'"),
+        ('{"model_type": "qwen2", "num_attention_heads": 2}', "'num_hidden_layers' is missing"),
+    ],
+)
+def test_a_checkpoint_without_sizes_is_one_sentence(text: str | None, message: str, tmp_path: Path) -> None:
+    if text is not None:
+        (tmp_path / "config.json").write_text(text)
+    with pytest.raises(IntroError, match=message):
+        checkpoint_shape(str(tmp_path))
+
+
+def test_cache_by_hand() -> None:
+    """Keys and values of 28 layers, two heads of 128, two bytes each."""
+    assert KNOWN["Qwen/Qwen2.5-1.5B"].cache_bytes() == 2 * 28 * 2 * 128 * 2 == 28_672
+
+
+# ---------------------------------------------------------------- FLOPs and seconds
+
+
+def test_flops_of_one_update_of_qwen_1_5b() -> None:
+    """8,192 response tokens: body 21.5 and head 3.8 TFLOP forward, SFT 75.9, InTRO's further forward pass 101."""
+    shape = KNOWN["Qwen/Qwen2.5-1.5B"]
+    body, whole = shape.forward_flops(8192, 0), shape.forward_flops(8192)
+    assert body / 1e12 == pytest.approx(21.5, rel=0.02)
+    assert (whole - body) / 1e12 == pytest.approx(3.8, rel=0.02)
+    assert 3 * whole / 1e12 == pytest.approx(75.9, rel=0.02)
+    assert 4 * whole / 1e12 == pytest.approx(101, rel=0.02)
+
+
+def test_attention_by_hand() -> None:
+    """Causal: on average half of the context, for scores and for values."""
+    extra = SMALL.forward_flops(10, 0, context=100) - SMALL.forward_flops(10, 0)
+    assert extra == 10 * 2 * (2 * 2 * 16 * 50)  # tokens, layers, (scores + values) x 2 FLOPs x width x positions
+
+
+@settings(max_examples=20)
+@given(st.floats(20, 900), st.integers(1000, 5000))
+def test_lengths_have_the_mean_they_were_asked_for(mean: float, limit: int) -> None:
+    lengths = Lengths.of(mean, limit)
+    steps = 10_000
+    area = sum(lengths.alive((i + 0.5) * limit / steps) for i in range(steps)) * limit / steps
+    assert area == pytest.approx(mean, rel=1e-3)
+    assert lengths.alive(0) == 1
+
+
+def test_a_step_of_decoding_is_bound_by_weights_or_by_arithmetic(paper: Config) -> None:
+    """One row reads all weights once; with very many short rows the FLOPs decide."""
+    chip, assumed, shape = accelerator("a100"), assumptions(paper), KNOWN["Qwen/Qwen2.5-7B"]
+    roofline, silent = Roofline(shape, chip, assumed), ENGINES["vllm"].__class__(0.0, True)
+    one = roofline.step_seconds(1, 0, silent)
+    assert one == pytest.approx(2 * (shape.matrices + shape.head) / (2.04e12 * 0.6))
+    many = roofline.step_seconds(10_000, 0, silent)
+    assert many == pytest.approx(2 * 10_000 * (shape.matrices + shape.head) / (312e12 * 0.4))
+
+
+def test_two_devices_share_a_step_and_cost_two_hours(paper: Config) -> None:
+    """Weights that are split are read twice as fast, on twice as many devices."""
+    chip, assumed, shape = accelerator("a100"), assumptions(paper), KNOWN["Qwen/Qwen2.5-72B-Instruct"]
+    silent, lengths = ENGINES["vllm"].__class__(0.0, True), Lengths.of(100, 1000)
+    spent = [Roofline(shape, chip, assumed, devices=n).generate(8, 50, lengths, 8, silent) for n in (1, 2)]
+    assert spent[0].flops == spent[1].flops
+    assert spent[0].seconds == pytest.approx(spent[1].seconds)
+
+
+@settings(max_examples=30)
+@given(st.integers(1, 3000), st.integers(1, 512), st.sampled_from(sorted(ENGINES)))
+def test_more_rows_never_take_less_time_and_never_more_than_their_share(rows: int, batch: int, engine: str) -> None:
+    paper = load(CONFIGS / "paper.yaml")
+    roofline = Roofline(KNOWN["Qwen/Qwen2.5-1.5B"], accelerator("a100"), assumptions(paper))
+    lengths = Lengths.of(300, 2000)
+    less, more = (roofline.generate(n, 100, lengths, batch, ENGINES[engine]) for n in (rows, 2 * rows))
+    assert less.seconds <= more.seconds * (1 + 1e-9)
+    assert more.flops == pytest.approx(2 * less.flops)
+
+
+def test_rows_are_refilled(paper: Config) -> None:
+    """Many prompts take what their tokens take, not what the longest response of every batch does."""
+    roofline = Roofline(KNOWN["Qwen/Qwen2.5-1.5B"], accelerator("a100"), assumptions(paper))
+    lengths = Lengths.of(300, 3000)
+    one, many = (roofline.generate(n * 128, 100, lengths, 128, ENGINES["own"]).seconds for n in (1, 8))
+    assert many < 0.5 * 8 * one
+
+
+# ---------------------------------------------------------------- an update, by the signals of its method
+
+
+def test_passes_of_an_update_by_hand(paper: Config) -> None:
+    """In forward passes over the step's rationales: SFT learns from one gold rationale per prompt; LaTRO scores
+    all twice and learns from them, GRPO half a pass less; InTRO and RAFT++ learn from the kept ones and score those."""
+    p = planner(paper, gold_tokens=400.0, mean_tokens=400.0)
+    context = 150 + 400
+    forward = p.shape("Qwen2.5-3B").forward_flops(512 * context, 512 * 400, context)
+    passes = {name: p.update_flops("Qwen2.5-3B", method) / forward for name, method in paper.methods.items()}
+    kept = p.kept(paper.methods["intro"])
+    assert kept == pytest.approx(0.5, abs=0.03)
+    assert passes["sft"] == pytest.approx(3 / 4)
+    assert passes["latro"] == pytest.approx(5) and passes["grpo"] == pytest.approx(4.5)
+    assert passes["intro"] == pytest.approx(4 * kept)
+    assert passes["raft++"] == pytest.approx(3.5 * kept)
+
+
+def test_recomputed_activations_cost_a_forward_pass(paper: Config) -> None:
+    settings = pinned()
+    settings["models"]["Qwen3-4B"]["hardware"]["recompute"] = True
+    kept, again = (p.update_flops("Qwen3-4B", paper.methods["sft"]) for p in (planner(paper), planner(parse(settings))))
+    assert again == pytest.approx(4 / 3 * kept)
+
+
+@pytest.mark.parametrize("accuracy", [0.1, 0.5, 0.9])
+def test_kept_share_follows_the_accuracy(accuracy: float, paper: Config) -> None:
+    """Asked of the objectives themselves: a filter keeps what is right, GRPO everything, GPG mixed groups."""
+    shares = {name: kept_share(paper.methods[name], accuracy, 4) for name in ("intro", "grpo", "gpg")}
+    assert shares["intro"] == pytest.approx(accuracy, abs=0.04)
+    assert shares["grpo"] == 1
+    assert 0 < shares["gpg"] < 1
+
+
+# ---------------------------------------------------------------- memory
+
+
+def zero(stage: int, gpus: int = 4, **more: object) -> Hardware:
+    return Hardware(gpus=gpus, processes=gpus, zero=stage, dtype="bfloat16", **more)
+
+
+def test_states_by_hand() -> None:
+    """bf16 weights 2, fp32 sums of gradients 4, fp32 master weights and moments 12 bytes; a stage splits some."""
+    assert state_bytes(1000, Hardware()) == 16_000
+    assert state_bytes(1000, zero(1)) == 2000 + 4000 + 12_000 / 4
+    assert state_bytes(1000, zero(2)) == 2000 + 4000 / 4 + 12_000 / 4
+    assert state_bytes(1000, zero(3)) == 18_000 / 4
+    assert state_bytes(1000, zero(2, offload=True)) == 2000 + 4000 / 4
+    assert {state_bytes(1000, zero(stage, 1)) for stage in (1, 2, 3)} == {18_000}
+
+
+def test_gradients_are_summed_in_fp32() -> None:
+    """The four bytes above are what the engine is told."""
+    from intro.training.backends.deepspeed import settings as engine_settings
+
+    assert engine_settings(zero(2), 1.0)["data_types"] == {"grad_accum_dtype": "fp32"}
+
+
+def a_load(hardware: Hardware, micro: int = 4096, **more: object) -> Load:
+    return Load(hardware, micro, 100, Lengths.of(200, 1000), Lengths.of(200, 2000), **more)
+
+
+def test_peak_by_hand() -> None:
+    """One chunk, the micro-batch with the longest rows; ZeRO-3 keeps a whole copy that generates."""
+    load = a_load(zero(3), posterior=True, averaged=True)
+    found, cells = peak(SMALL, load), 4096 * 1000 / 1100 * 100
+    assert found.logits == pytest.approx(12 * cells)
+    assert peak(SMALL, a_load(zero(3))).logits == pytest.approx(8 * cells)
+    assert found.frozen == 3 * 2 * SMALL.parameters
+    assert peak(SMALL, a_load(zero(2))).frozen == 2 * SMALL.parameters
+    assert found.activations == 4096 * SMALL.activation_bytes()
+    assert found.rollout == 2 * 1100 * SMALL.cache_bytes() + memory.SAMPLING * 100
+    resident = found.states + found.frozen
+    assert found.phases["update"] == resident + found.activations + found.logits
+    assert found.phases["step"] == resident + 4 * SMALL.parameters / 4
+
+
+def test_logits_of_a_large_vocabulary_are_those_of_a_chunk() -> None:
+    """512 MiB of fp32 hold 883 rows of Qwen's logits; longer micro-batches add sums of gradients, but no logits."""
+    shape, cells = KNOWN["Qwen/Qwen2.5-1.5B"], 883 * 151_936
+    short, long = (peak(shape, a_load(zero(1), micro)) for micro in (8192, 16384))
+    sums = (4 + 2 + 2) * 151_936 * 1536
+    assert long.logits == pytest.approx(8 * cells + sums + 2 * 1536 * 16384 * 1000 / 1100)
+    assert long.logits - short.logits == pytest.approx(2 * 1536 * 8192 * 1000 / 1100)
+    assert short.curves == long.curves == memory.CURVES_HEAD * cells
+
+
+def test_a_micro_batch_holds_at_least_one_row() -> None:
+    assert peak(SMALL, a_load(zero(1), micro=1)) == peak(SMALL, a_load(zero(1), micro=1100))
+
+
+@settings(max_examples=100)
+@given(
+    st.sampled_from(sorted(KNOWN)), st.integers(1, 63), st.integers(1, 3), st.integers(1, 20_000), st.booleans(),
+    st.booleans(),
+)  # fmt: skip
+def test_more_gpus_or_a_higher_stage_never_take_more_memory(
+    name: str, gpus: int, stage: int, micro: int, posterior: bool, recompute: bool
+) -> None:
+    """Per GPU; ZeRO-3 has smaller states, but the copy that generates takes more than it saves."""
+
+    def at(stage: int, gpus: int) -> memory.Peak:
+        return peak(KNOWN[name], a_load(zero(stage, gpus, recompute=recompute), micro, posterior=posterior))
+
+    here, wider = at(stage, gpus), at(stage, gpus + 1)
+    assert all(wider.phases[phase] <= here.phases[phase] for phase in here.phases)
+    if stage < 3:
+        higher = at(stage + 1, gpus)
+        assert higher.states <= here.states
+    if stage == 1:
+        assert all(higher.phases[phase] <= here.phases[phase] for phase in here.phases)
+
+
+def saved_bytes(family: str, dtype: torch.dtype, rows: int = 2, length: int = 128) -> tuple[Shape, float]:
+    """Bytes that autograd keeps of one forward pass of the body, per token, weights left out."""
+    sizes = {"hidden_size": 256, "intermediate_size": 1024, "num_attention_heads": 4, "head_dim": 64}
+    settings, model = transformer(family, True, "cpu", **sizes)
+    model = model.to(dtype).train()
+    weights = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    kept = {}
+
+    def pack(tensor: torch.Tensor) -> torch.Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in weights:
+            kept[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        output = model.model(input_ids=torch.zeros(rows, length, dtype=torch.long), use_cache=False)
+    assert output.last_hidden_state.requires_grad
+    return Shape.of(settings.to_dict(), "here"), sum(s.nbytes() for s in kept.values()) / (rows * length)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_activations_are_what_autograd_keeps(family: str, dtype: torch.dtype) -> None:
+    """Measured on transformers' own layers; the formula leaves out the last norm and small things."""
+    shape, found = saved_bytes(family, dtype)
+    assert shape.activation_bytes(dtype.itemsize) == pytest.approx(found, rel=0.06)
+
+
+@pytest.mark.parametrize("family", ["qwen2", "qwen3"])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_recomputed_activations_are_what_a_backward_pass_holds(family: str, dtype: torch.dtype) -> None:
+    """Measured on the body of twelve layers: their inputs, and one layer with its gradients."""
+    sizes = {"hidden_size": 64, "intermediate_size": 256, "num_attention_heads": 4, "head_dim": 16}
+    settings, model = transformer(family, True, "cpu", num_hidden_layers=12, **sizes)
+    model = model.to(dtype).train()
+    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    ids = torch.zeros(8, 256, dtype=torch.long)
+
+    def work() -> None:
+        model.model(input_ids=ids, use_cache=False).last_hidden_state.sum().backward()
+
+    work()  # the gradients of the weights are there from now on
+    expected = Shape.of(settings.to_dict(), "here").activation_bytes(dtype.itemsize, recomputed=True)
+    assert expected == pytest.approx(peak_bytes(work) / ids.numel(), rel=0.06)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_logits_take_what_the_head_takes(several: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measured in fp32, where nothing is cast. One chunk: the constants. Several: what they add up to, with sums of
+    gradients, is an upper bound, since not all of it is there at once."""
+    positions, width, vocabulary, rows = (512, 64, 4096, 32) if several else (128, 8, 4096, 128)
+    monkeypatch.setattr(chunks, "rows_per_chunk", lambda vocabulary: rows)
+    shape = Shape(1, width, 1, 1, 1, 1, vocabulary, tied=True)
+    hidden = torch.randn(positions, width, requires_grad=True)
+    other, head = torch.randn(positions, width), torch.randn(vocabulary, width, requires_grad=True)
+    tokens, weights = torch.zeros(positions, dtype=torch.long), torch.ones(positions)
+
+    def plain() -> None:
+        def loss_of(rows: slice, hidden: torch.Tensor, head: torch.Tensor) -> Loss:
+            return Loss(token_logprobs(hidden, head, tokens[rows]).sum())
+
+        loss_by_rows(loss_of, hidden, head).loss.backward()
+
+    def posterior() -> None:
+        def loss_of(rows: slice, hidden: torch.Tensor, head: torch.Tensor) -> Loss:
+            return Loss(intro_loss(hidden, other[rows], head, tokens[rows], weights[rows], n=5, clip=200.0).loss)
+
+        loss_by_rows(loss_of, hidden, head).loss.backward()
+
+    @torch.no_grad()
+    def divergence() -> None:
+        def kl(rows: slice, hidden: torch.Tensor) -> torch.Tensor:  # as in training/measure.py
+            logp = log_distribution(hidden, head)
+            return (logp.exp() * (logp - log_distribution(other[rows], head))).sum(-1)
+
+        map_rows(kl, hidden, head)
+
+    least = 0.75 if several else 0.98
+    for work, per_cell in ((plain, memory.PLAIN_HEAD), (posterior, memory.POSTERIOR_HEAD)):
+        hidden.grad = head.grad = None
+        assert least < peak_bytes(work) / memory.loss_bytes(shape, positions, per_cell, 4) < 1.02, work.__name__
+    assert peak_bytes(divergence) == pytest.approx(memory.CURVES_HEAD * rows * vocabulary, rel=0.02)
+
+
+def test_rows_fill_half_of_what_is_free() -> None:
+    per_row = 100 * SMALL.cache_bytes()
+    assert rows_at_once(SMALL, 100, 10 * per_row, 2, 256) == 5
+    assert rows_at_once(SMALL, 100, 1e12, 2, 256) == 256
+    assert rows_at_once(SMALL, 100, -1.0, 2, 256) == 1
+
+
+def test_what_is_advised_fits(paper: Config) -> None:
+    """Every remedy that the plan names is tried again: the peak it promises is below the limit."""
+    p = planner(paper)
+    for model in paper.models:
+        for sentence in model_plan(p, model).trouble:
+            assert sentence.startswith(f"does not fit: {model} ") and "; fits with " in sentence
+    load, limit = p.load("Qwen3-8B", paper.methods["intro"]), 80e9
+    text, other = next((t, o) for t, o in memory.remedies(load) if t and peak(p.shape("Qwen3-8B"), o).most[1] <= limit)
+    assert text == "recompute: true" and other.hardware == load.hardware.model_copy(update={"recompute": True})
+
+
+def test_a_large_accelerator_has_room_for_everything(paper: Config) -> None:
+    roomy = Planner(paper, accelerator("h200", memory=1000.0), assumptions(paper))
+    assert not any(model_plan(roomy, model).trouble for model in paper.models) and judge_trouble(roomy) is None
+    narrow = Planner(paper, accelerator("rtx4090"), assumptions(paper))
+    assert all(model_plan(narrow, model).trouble for model in paper.models)
+    assert "its weights are 145 GB; fits with gpus: 8" in judge_trouble(narrow)
+    tight = Planner(paper, accelerator("a100", memory=2.0), assumptions(paper))
+    assert "no layout tried fits" in " ".join(model_plan(tight, "Qwen3-8B").trouble)
+
+
+# ---------------------------------------------------------------- all work, once
+
+
+def configs() -> list[Config]:
+    return [load(CONFIGS / name) for name in ("paper.yaml", "llama.yaml", "tiny.yaml", "reference.yaml")]
+
+
+@pytest.mark.parametrize("config", configs(), ids=lambda c: f"{c.scale}-{len(c.controls.methods)}")
+def test_every_run_and_evaluation_counts_once(config: Config) -> None:
+    """The targets share out exactly what intro.experiments lists; a run of the learning-rate grid is made there."""
+    p = planner(config)
+    found = targets(p)
+    keys = Counter(key for target in found for key in target.items)
+    assert set(keys.values()) == {1} and set(keys) == set(prices(p))
+    assert {key[1] for key in keys if key[0] == "train"} == set(plan.trained(config))
+    assert {key[1:] for key in keys if key[0] == "evaluate"} == set(plan.evaluations(config))
+    grid = len(plan.sweeps(config)) * len(config.training.learning_rates)
+    seed = config.training.train_seeds[0]
+    shared = sum((c.model, c.method) in plan.sweeps(config) and c.seed == seed for c in plan.trained(config))
+    cost = total(found)
+    assert cost.runs == len(plan.trained(config)) + grid - shared
+    assert cost.evaluations == len(plan.evaluations(config))
+
+
+def test_shared_work_counts_at_the_first_target(paper: Config) -> None:
+    """Table n's cell at n = 5 is Table 1's; the base rows of Table 1 are the gate's; Table 2 trains nothing."""
+    found = {target.name: target for target in targets(planner(paper))}
+    assert found["table_main"].cost.runs == 5 * 6
+    assert found["table_ablation_n"].cost.runs == 5
+    assert found["table_ood"].cost.runs == 0 and found["table_ood"].cost.evaluations == 9
+    assert found["table_main_base"].cost.evaluations == 5
+    needs = wanted(paper, list(prices(planner(paper))))
+    swept = plan.Cell("Qwen2.5-1.5B", "intro", "paper", 0)
+    assert ("train", swept) in needs["table_ablation_n"] and ("train", swept) in found["table_main"].items
+
+
+def test_rollouts_by_hand(paper: Config) -> None:
+    """69 steps of 128 prompts with 4 rationales of 768 tokens; SFT samples none."""
+    p = planner(paper)
+    assert p.steps == 69
+    run = p.train("Qwen3-4B", paper.methods["grpo"])
+    assert run.rollout_tokens == pytest.approx(69 * 512 * 768)
+    assert p.train("Qwen3-4B", paper.methods["sft"]).rollout_tokens == 0
+    points = 1 + 6 + 1  # before the first step, every ten, after the last
+    assert run.evaluation_tokens == pytest.approx(points * 4 * paper.training.curve_problems * 768)
+
+
+def test_evaluation_tokens_by_hand(paper: Config) -> None:
+    answers = 500 + 272 + 675 + 2818 + 32 * 40 + 32 * 30
+    cost = planner(paper).evaluate("Qwen3-8B", "main")
+    assert cost.evaluation_tokens == pytest.approx(answers * 768)
+
+
+def test_longer_responses_cost_more(paper: Config) -> None:
+    """And a faster or cheaper accelerator less."""
+    short, long = (total(targets(planner(paper, mean_tokens=mean))) for mean in (400.0, 1200.0))
+    assert short.device_seconds < long.device_seconds
+    faster = total(targets(Planner(paper, accelerator("h100"), assumptions(paper, mean_tokens=400.0))))
+    assert faster.device_seconds < short.device_seconds
+    assert faster.training_flops == short.training_flops
+
+
+def test_states_of_finished_runs_count_only_where_they_are_kept(paper: Config) -> None:
+    """14 bytes a parameter; without them the most that eight GPUs train at once: eight runs of the smallest model, two
+    of four GPUs each, or one of eight."""
+    settings = pinned()
+    settings["training"]["keep_states"] = False
+    kept, deleted = (total(targets(planner(config))) for config in (paper, parse(settings)))
+    sizes = {name: (14 * planner(paper).shape(name).parameters, m.hardware.gpus) for name, m in paper.models.items()}
+    at_once = max(size * (8 // gpus) for size, gpus in sizes.values())
+    assert deleted.state_bytes == at_once
+    assert kept.state_bytes == sum(14 * planner(paper).shape(c.model).parameters for c in plan.trained(paper))
+    assert kept.disk_bytes - kept.state_bytes == pytest.approx(deleted.disk_bytes - deleted.state_bytes)
+
+
+def test_slack_multiplies_all_device_time(paper: Config) -> None:
+    bare, slack = (total(targets(planner(paper, slack=value))).device_seconds for value in (1.0, 3.0))
+    assert slack == pytest.approx(3 * bare)
+
+
+# ---------------------------------------------------------------- published runs
+
+
+def published_run(model: str, gpus: int, steps: int, prompts: int, group: int, limit: int) -> Config:
+    """A run of another project in this one's words."""
+    settings = read(CONFIGS / "paper.yaml")
+    hardware = {"gpus": gpus, "processes": gpus, "zero": 2, "dtype": "bfloat16", "engine": "vllm"}
+    settings.pop("verifier")
+    settings["models"] = {model: settings["models"][model] | {"hardware": hardware}}
+    settings["ablation_n"]["model"] = settings["controls"]["model"] = settings["cost"]["model"] = model
+    settings["data"]["train_problems"] = prompts * steps
+    settings["evaluation"]["suites"] = {"main": settings["evaluation"]["suites"]["main"]}
+    settings["training"] |= {
+        "prompts_per_step": prompts, "group_size": group, "max_response_tokens": limit, "eval_every": 10**6,
+        "curve_problems": 1,
+    }  # fmt: skip
+    return parse(settings | {"results": "/nonexistent"})
+
+
+def hours(model: str, chip: str, mean: float, *run: int) -> float:
+    config = published_run(model, *run)
+    found = Planner(config, accelerator(chip), assumptions(config, mean_tokens=mean))
+    return found.train(model, config.methods["grpo"]).device_seconds / 3600
+
+
+def test_published_gpu_hours_are_met_within_half() -> None:
+    """docs/cost.md has the settings. SimpleRL-Zoo 7B: 240 H100-hours. DeepScaleR 1.5B: 3,800 A100-hours in stages."""
+    zoo = hours("Qwen2.5-7B", "h100", 850, 16, 100, 1024, 8, 8192)
+    stages = (
+        (4000, 8, 1040, 128, 8, 8192),
+        (5000, 32, 480, 128, 16, 16384),
+        (6000, 32, 230, 128, 16, 24576),
+    )
+    scaler = sum(hours("Qwen2.5-1.5B", "a100", *stage) for stage in stages)
+    assert 0.67 < zoo / 240 < 1.5
+    assert 0.67 < scaler / 3800 < 1.5
+
+
+# ---------------------------------------------------------------- what is printed
+
+
+def test_totals_are_sums(paper: Config) -> None:
+    *parts, last = rows(targets(planner(paper)), accelerator("a100"))
+    assert last["target"] == "total"
+    for column in COLUMNS[1:]:
+        assert last[column] == pytest.approx(math.fsum(part[column] for part in parts)), column
+
+
+def test_csv_has_a_row_per_target(tmp_path: Path) -> None:
+    config, file = parse(mapping(tmp_path)), tmp_path / "plan.csv"
+    planned(config, accelerator("cpu"), assumptions(config), file)
+    with file.open() as lines:
+        found = list(csv.DictReader(lines))
+    assert list(found[0]) == COLUMNS
+    assert [row["target"] for row in found] == [t.name for t in targets(planner(config))] + ["total"]
+
+
+@pytest.mark.parametrize("name", ["paper.yaml", "llama.yaml"])
+def test_the_papers_scale_fits_a_node(name: str) -> None:
+    """Eight A100s of 80 GB; and every rank has equally many of a step's prompts."""
+    config = load(CONFIGS / name)
+    p = planner(config)
+    assert p.accelerator.name == "a100-80g"
+    assert not [sentence for model in config.models for sentence in model_plan(p, model).trouble]
+    assert judge_trouble(p) is None
+    for model in config.models.values():
+        assert 8 % model.hardware.gpus == 0 and config.training.prompts_per_step % model.hardware.processes == 0
+
+
+@pytest.mark.parametrize("name", ["paper.yaml", "llama.yaml", "tiny.yaml", "reference.yaml"])
+def test_plan_fits_eighty_columns(name: str) -> None:
+    """On stdout, with exit code 0 even where something does not fit."""
+    done = CliRunner().invoke(cli.app, ["plan", "--config", str(CONFIGS / name)])
+    assert done.exit_code == 0, done.output
+    assert max(map(len, done.output.splitlines())) <= 80
+    assert ("does not fit: " in done.output) != ("Every run fits." in done.output)
+    for part in ("total", "table_main ", "--mean-tokens", "--slack"):
+        assert part in done.output
+
+
+def test_options_change_the_plan(tmp_path: Path) -> None:
+    """The accelerator by name or number, and what is assumed."""
+    options = "--accelerator h100 --memory 1000 --price 7 --mean-tokens 500 --slack 1 --csv".split()
+    file = tmp_path / "plan.csv"
+    done = CliRunner().invoke(cli.app, ["plan", "--config", str(CONFIGS / "paper.yaml"), *options, str(file)])
+    assert done.exit_code == 0, done.output
+    assert "on h100: 989 TFLOP/s, 3.35 TB/s, 1000 GB, $7 per hour" in " ".join(done.output.split())
+    assert "Every run fits." in done.output
+    *_, last = csv.DictReader(file.open())
+    assert float(last["cost"]) == pytest.approx(7 * float(last["gpu_hours"]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"mean_tokens": 5000.0}, "expected less than training.max_response_tokens"),
+        ({"mean_tokens": 0.0}, "--mean-tokens: expected at least 1"),
+        ({"mfu": 1.5}, "--mfu: expected a share between 0 and 1"),
+        ({"decode_flops_share": 0.0}, "--decode-share: expected a share"),
+        ({"slack": 0.5}, "--slack: expected at least 1"),
+    ],
+)
+def test_impossible_assumptions_are_refused(changes: dict[str, float], message: str, paper: Config) -> None:
+    with pytest.raises(IntroError, match=message):
+        assumptions(paper, **changes)
+
+
+def test_unknown_accelerators_are_refused() -> None:
+    with pytest.raises(IntroError, match=r"unknown 'tpu'; known are a100, a100-80g"):
+        accelerator("tpu")
+    with pytest.raises(IntroError, match="--tflops: expected a positive number"):
+        accelerator("a100", tflops=-1.0)
+    assert accelerator("a100", price=0.0).price == 0
+
+
+def test_a_model_nobody_knows_is_one_sentence(tmp_path: Path) -> None:
+    """With what to do about it, before anything is printed."""
+    settings = read(CONFIGS / "paper.yaml") | {"results": str(tmp_path)}
+    settings["models"]["Qwen2.5-1.5B"] |= {"checkpoint": "someone/else"}
+    file = tmp_path / "other.yaml"
+    file.write_text(yaml.safe_dump(settings))
+    done = CliRunner().invoke(cli.app, ["plan", "--config", str(file)])
+    assert isinstance(done.exception, IntroError) and "someone/else" in str(done.exception)
+    assert done.stdout == ""
+
+
+def test_tiny_models_have_their_tokenizers_vocabulary(toy_config) -> None:
+    """As pretrained: the same count as the saved model's."""
+    for name in toy_config.models:
+        saved = json.loads((plan.base_folder(toy_config, name) / "config.json").read_text())
+        assert shape_of(toy_config, name) == Shape.of(saved, name)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0"), (0.5, "0.5"), (999.4, "999"), (1000, "1k"), (1.5437e9, "1.54G"), (2.5e19, "25E")]
+)
+def test_numbers_are_short(number: float, text: str) -> None:
+    assert scaled(number) == text
+
+
+def test_costs_add_up_field_by_field() -> None:
+    one = Cost(1, 2, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0, 11.0)
+    assert one + Cost() == one and (one + one).disk_bytes == 20

@@ -1,0 +1,51 @@
+"""Checkpoints of a config become folders with a record; what cannot be fetched is one sentence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import toy
+from intro.config import Config, parse
+from intro.experiments import base_folder
+from intro.model.fetch import fetch_judge, fetch_model, serve
+from intro.model.load import load_model
+from intro.model.tokenizer import Text
+from intro.rollout.native import Sampling
+from intro.types import IntroError
+
+
+@pytest.fixture
+def config(toy_config: Config, tmp_path: Path) -> Config:
+    """The toy world with its first model also under another name, as a published checkpoint."""
+    mapping = toy.mapping(tmp_path)
+    mapping["models"]["given"] = {"stands_for": "Qwen2.5-7B", "checkpoint": str(base_folder(toy_config, "qwen2-s"))}
+    return parse(mapping)
+
+
+def test_fetched_model_is_a_folder_with_a_record(config: Config) -> None:
+    """Links, not copies; the record says what it was; the same weights answer."""
+    fetch_model(config, "given")
+    folder = base_folder(config, "given")
+    assert (folder / "model.safetensors").is_symlink()
+    record = json.loads((folder / "record.json").read_text())
+    parameters = sum(p.numel() for p in load_model(folder).parameters())
+    assert record["parameters"] == parameters and record["settings"]["checkpoint"].endswith("qwen2-s/seed0")
+    hardware = config.models["given"].hardware
+    answers = []
+    for name in ("given", "qwen2-s"):
+        text = Text.from_folder(base_folder(config, name))
+        engine = serve(hardware, base_folder(config, name), text, 4)
+        answers.append(engine.generate([text.encode("3 + 4 :")], Sampling(8, temperature=0.0)))
+    assert answers[0] == answers[1]
+
+
+def test_what_cannot_be_fetched_is_one_sentence(config: Config) -> None:
+    with pytest.raises(IntroError, match="'qwen3-m' is pretrained here, not fetched"):
+        fetch_model(config, "qwen3-m")
+    with pytest.raises(IntroError, match="unknown 'gpt'"):
+        fetch_model(config, "gpt")
+    with pytest.raises(IntroError, match="names no judge model"):
+        fetch_judge(config)

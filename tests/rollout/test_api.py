@@ -1,0 +1,206 @@
+"""Engines behind one protocol: the same greedy tokens, the same endings, the same distribution."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import os
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import get_args
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import chi2_contingency
+
+from intro.config import Hardware
+from intro.model.load import load_model
+from intro.model.tokenizer import Text
+from intro.rollout import api as engines
+from intro.rollout.api import ENGINES, ended, open_engine
+from intro.rollout.decoder import Decoder
+from intro.rollout.native import Engine, Sampling
+from intro.types import IntroError
+from toy import random_model, random_tokens
+
+TEXT = Text(None, 0, (0, 3, 11))
+RUN_HERE = ["own", "transformers"]
+no_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+
+
+def prompts_of(rows: int) -> list[tuple[int, ...]]:
+    g = torch.Generator().manual_seed(0)
+    return [random_tokens(1 + 3 * i % 13, 20, g) for i in range(rows)]
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@pytest.mark.parametrize("live", [True, False])
+def test_greedy_tokens_are_the_same(tmp_path: Path, live: bool) -> None:
+    """Of a live model and of its folder; rows end at different steps, more of them than the batch holds."""
+    model = random_model("qwen3", seed=3)
+    model.save_pretrained(tmp_path)
+    prompts = prompts_of(11)
+    wanted = Engine.of(Decoder.from_model(model), TEXT).generate(prompts, Sampling(12, 0))
+    assert len({len(r.tokens) for r in wanted}) > 1
+    for name in RUN_HERE:
+        engine, seen = open_engine(name, model if live else tmp_path, TEXT, batch=4), []
+        got = engine.generate(prompts, Sampling(12, 0), progress=seen.append)
+        assert [(r.tokens, r.truncated) for r in got] == [(r.tokens, r.truncated) for r in wanted], name
+        assert sum(seen) == 11 and engine.generate([], Sampling(12, 0)) == []
+
+
+@pytest.mark.parametrize("name", RUN_HERE)
+def test_a_live_models_updates_are_followed(name: str) -> None:
+    model, prompts = random_model(seed=3), prompts_of(5)
+    engine = open_engine(name, model, TEXT)
+    before = engine.generate(prompts, Sampling(12, 0))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1
+    after = engine.generate(prompts, Sampling(12, 0))
+    fresh = open_engine(name, model, TEXT).generate(prompts, Sampling(12, 0))
+    assert [r.tokens for r in after] == [r.tokens for r in fresh] != [r.tokens for r in before]
+
+
+@pytest.mark.parametrize("name", RUN_HERE)
+def test_sampling_repeats_and_leaves_the_rest_alone(name: str) -> None:
+    """The caller's generator decides; global random numbers and the model's mode are as they were."""
+    model, prompts = random_model(seed=3).train(), prompts_of(6)
+    engine, state = open_engine(name, model, TEXT), torch.get_rng_state()
+    first, second, other = (
+        [r.tokens for r in engine.generate(prompts, Sampling(10, 1.0, 0.9), seeded(s))] for s in (1, 1, 2)
+    )
+    assert first == second != other
+    assert torch.equal(state, torch.get_rng_state()) and model.training
+    generator = seeded(1)
+    rounds = [[r.tokens for r in engine.generate(prompts, Sampling(10), generator)] for _ in range(2)]
+    assert rounds[0] != rounds[1], "a second round with the same generator draws anew"
+
+
+@pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.6, 0.9)])
+def test_engines_sample_one_distribution(temperature: float, top_p: float) -> None:
+    """First tokens of many draws, own against transformers, all 20 words possible: no top-k of its own."""
+    model, prompts = random_model(seed=1), [(4, 2, 5)] * 1500
+    with torch.no_grad():
+        model.get_output_embeddings().weight *= 0.3  # flat, so that a hidden cut would show
+    counts = np.zeros((2, 20))
+    for row, name in zip(counts, RUN_HERE, strict=True):
+        drawn = open_engine(name, model, TEXT, batch=1500).generate(prompts, Sampling(1, temperature, top_p), seeded(0))
+        for response in drawn:
+            row[response.tokens[0]] += 1
+    seen = counts[:, counts.sum(0) > 0]
+    assert ((counts > 0).sum(1) > 10).all()
+    assert chi2_contingency(seen[:, seen.sum(0) > 9]).pvalue > 1e-3
+
+
+def test_responses_end_with_their_stop_token() -> None:
+    assert ended([5, 3, 0, 7], (0, 3)).tokens == (5, 3) and not ended([5, 3], (0, 3)).truncated
+    assert ended([5, 7], (0, 3)).tokens == (5, 7) and ended([5, 7], (0, 3)).truncated
+    assert math.isnan(ended([5], (5,)).entropy)
+
+
+def test_a_failed_prompt_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers logs errors and returns what it has; a missing answer must not shift the others."""
+    model = random_model()
+    engine = open_engine("transformers", model, TEXT)
+    bad = SimpleNamespace(error="out of memory\ntrace", generated_tokens=[])
+    good = SimpleNamespace(error=None, generated_tokens=[1, 0])
+    monkeypatch.setattr(model, "generate_batch", lambda **_: {"a": good, "b": bad})
+    with pytest.raises(IntroError, match=r"2 of 3 prompts got no answer \(out of memory\)$"):
+        engine.generate([(1,), (2,), (3,)], Sampling(4))
+
+
+def test_unknown_engines_and_missing_packages_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(IntroError, match="expected one of own, transformers, vllm, found 'sglang'"):
+        open_engine("sglang", random_model(), TEXT)
+    with pytest.raises(IntroError, match="it holds a model on one GPU, found gpus: 4"):
+        open_engine("own", random_model(), TEXT, gpus=4)
+    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+    with pytest.raises(IntroError, match=r"vllm is not installed; install the extra `vllm`"):
+        open_engine("vllm", random_model(), TEXT)
+    monkeypatch.setattr(engines, "find_spec", lambda name: True)
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=StandIn))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(IntroError, match="follows a live model in one process only"):
+        open_engine("vllm", random_model(), TEXT)
+
+
+class StandIn:
+    """What our side of vLLM calls, with the answers of our own engine."""
+
+    def __init__(self, model: str, **options: object) -> None:
+        self.folder, self.options, self.log = model, options, []
+
+    def collective_rpc(self, method: str, kwargs: dict) -> None:
+        self.log.append((method, kwargs["weights_path"]))
+        self.folder = kwargs["weights_path"]
+
+    def reset_prefix_cache(self) -> None:
+        self.log.append("reset")
+
+    def generate(self, prompts: list[dict], params: list, use_tqdm: bool) -> list[SimpleNamespace]:
+        assert len({p["seed"] for p in params}) == len(prompts) and params[0]["ignore_eos"]
+        own = open_engine("own", self.folder, TEXT)
+        limit = params[0]["max_tokens"]
+        found = own.generate([p["prompt_token_ids"] for p in prompts], Sampling(limit, params[0]["temperature"]))
+        return [SimpleNamespace(outputs=[SimpleNamespace(token_ids=list(r.tokens))]) for r in found]
+
+
+def test_vllm_is_handed_the_live_weights_before_every_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Our half of the hand-over only: the current weights lie in the folder that vLLM is told to read."""
+    monkeypatch.setattr(engines, "find_spec", lambda name: True)
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=StandIn, SamplingParams=dict))
+    model, prompts = random_model(seed=3), prompts_of(5)
+    engine = engines.VllmEngine(model, TEXT, batch=8, scratch=tmp_path)
+    assert engine._llm.options["dtype"] == "float32", "a live model has its own dtype"
+    engine.generate(prompts, Sampling(8, 0))
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter += 0.1
+    got = engine.generate(prompts, Sampling(8, 0))
+    wanted = open_engine("own", model, TEXT).generate(prompts, Sampling(8, 0))
+    assert [(r.tokens, r.truncated) for r in got] == [(r.tokens, r.truncated) for r in wanted]
+    assert [entry[0] if isinstance(entry, tuple) else entry for entry in engine._llm.log] == [
+        "reload_weights",
+        "reset",
+    ] * 2
+    assert engine._llm.options["generation_config"] == "vllm" and Path(engine._llm.folder).parent == tmp_path
+
+
+@pytest.mark.gpu
+@no_gpu
+@pytest.mark.parametrize("name", RUN_HERE)
+def test_engines_on_a_gpu(tmp_path: Path, name: str) -> None:
+    """bfloat16 on the device: responses end as they must, and repeat with their seed."""
+    random_model("qwen3", seed=3).save_pretrained(tmp_path)
+    engine = open_engine(name, tmp_path, TEXT, dtype="bfloat16", device="cuda")
+    first, second = (engine.generate(prompts_of(20), Sampling(12, 0.6, 0.95), seeded(1)) for _ in range(2))
+    assert [r.tokens for r in first] == [r.tokens for r in second]
+    assert all(r.truncated == (r.tokens[-1] not in TEXT.stop) for r in first)
+
+
+@pytest.mark.gpu
+@no_gpu
+@pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="needs the extra `vllm`")
+@pytest.mark.skipif("INTRO_TEST_MODEL" not in os.environ, reason="needs a small checkpoint's folder, INTRO_TEST_MODEL")
+def test_vllm_follows_a_live_model() -> None:
+    """A real checkpoint in fp32: greedy tokens are our own engine's, before and after the weights change."""
+    folder = Path(os.environ["INTRO_TEST_MODEL"])
+    model, text = load_model(folder, device="cuda"), Text.from_folder(folder)
+    prompts = text.prompts(["1 + 1 =", "The capital of France is", "def add(a, b):"])
+    engine = open_engine("vllm", model, text, dtype="float32", memory=0.3)
+    for _ in range(2):
+        wanted = open_engine("own", model, text).generate(prompts, Sampling(16, 0))
+        assert [r.tokens for r in engine.generate(prompts, Sampling(16, 0))] == [r.tokens for r in wanted]
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter *= 1.05
+
+
+def test_the_registry_names_what_the_config_may_say() -> None:
+    assert set(get_args(Hardware.model_fields["engine"].annotation)) == set(ENGINES)

@@ -1,0 +1,57 @@
+"""What there is to run: every evaluation is in one process, and no GPU works on a suite that nobody asked for."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from intro.config import load
+from intro.experiments import Cell, base_folder, bundles, evaluations, swept_base, trained
+
+CONFIG = Path(__file__).resolve().parents[1] / "config"
+
+
+@pytest.mark.parametrize("name", ["tiny", "reference", "smoke", "rehearsal", "paper", "llama"])
+def test_every_evaluation_is_in_one_process(name: str) -> None:
+    config = load(CONFIG / f"{name}.yaml")
+    made = Counter((cell, suite) for suites, cells in bundles(config).items() for cell in cells for suite in suites)
+    assert made == Counter(evaluations(config))
+
+
+def test_a_checkpoint_on_cpus_has_one_process_and_one_on_gpus_one_per_suite() -> None:
+    """Starting costs more than a suite of the tiny world; a suite of the paper's takes hours."""
+    tiny, paper = load(CONFIG / "tiny.yaml"), load(CONFIG / "paper.yaml")
+    processes = Counter(cell for cells in bundles(tiny).values() for cell in cells)
+    assert set(processes.values()) == {1}
+    assert ("main", "ood", "given") in bundles(tiny)
+    assert set(bundles(paper)) == {("main",), ("ood",), ("given",)}
+
+
+def test_every_training_seed_has_a_base_model_that_is_evaluated() -> None:
+    """Methods are compared with the base model that their own run started from, so there must be answers of it."""
+    config = load(CONFIG / "reference.yaml")
+    answered = {cell for cell, suite in evaluations(config) if suite == "main"}
+    for cell in trained(config):
+        assert cell.pretraining_seed(config) == cell.seed
+        assert Cell(cell.model, "base", "base", cell.seed) in answered
+        assert cell.base(config) == base_folder(config, cell.model, cell.seed) != cell.weights(config)
+    assert swept_base(config, "qwen2-s") == base_folder(config, "qwen2-s") == base_folder(config, "qwen2-s", 0)
+
+
+def test_training_seeds_take_fewer_base_models_in_turn() -> None:
+    config = load(CONFIG / "reference.yaml")
+    config = config.model_copy(update={"pretraining": config.pretraining.model_copy(update={"seeds": [7, 9]})})
+    found = [Cell("qwen2-s", "intro", "paper", seed).pretraining_seed(config) for seed in (0, 1, 2)]
+    assert found == [7, 9, 7]
+    bases = [cell.seed for cell, suite in evaluations(config) if suite == "main" and cell.model == "qwen2-s"]
+    assert bases[:2] == [7, 9] and base_folder(config, "qwen2-s").name == "seed7"
+
+
+def test_of_a_published_checkpoint_there_is_one_base_model() -> None:
+    config = load(CONFIG / "paper.yaml")
+    model = next(iter(config.models))
+    cell = Cell(model, "intro", "paper", 2)
+    assert cell.pretraining_seed(config) == 0 and cell.base(config) == base_folder(config, model)
+    assert base_folder(config, model).name == model
