@@ -275,7 +275,7 @@ def table(names: list[str], config: ConfigOption = DEFAULT) -> None:
 def figure(names: list[str], config: ConfigOption = DEFAULT) -> None:
     """Draw figures by name, or `all`."""
     loaded = _load(config)
-    from intro.analysis.figures import FIGURES, figure
+    from intro.analysis.figures.build import FIGURES, figure
     from intro.infra.provenance import Provenance
 
     watch = Provenance()

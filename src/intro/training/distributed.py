@@ -36,7 +36,7 @@ class Ranks:
         """Makes a generator's name this rank's own; empty for one process alone."""
         return (self.rank,) if self.size > 1 else ()
 
-    def share(self, whole: Sequence[T]) -> list[T]:
+    def shard(self, whole: Sequence[T]) -> list[T]:
         """This rank's items: i belongs to rank i % size, so every stretch of `whole` is spread over the ranks."""
         return list(whole[self.rank :: self.size])
 
@@ -51,7 +51,7 @@ class Ranks:
         return everybody
 
     def gather_in_order(self, mine: Sequence[T]) -> list[T]:
-        """The inverse of `share`: all items in their first order."""
+        """The inverse of `shard`: all items in their first order."""
         parts = self.gather(list(mine))
         whole: list[Any] = [None] * sum(map(len, parts))
         for rank, part in enumerate(parts):

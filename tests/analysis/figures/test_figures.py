@@ -9,7 +9,8 @@ from matplotlib.colors import to_rgb
 
 import whole_run
 from intro.analysis.data.inputs import Inputs
-from intro.analysis.figures import DRAW, FIGURES, ablation, figure, lines, palette, style
+from intro.analysis.figures import ablation, lines, palette, style
+from intro.analysis.figures.build import DRAW, FIGURES, figure
 from intro.types import IntroError
 
 

@@ -11,7 +11,7 @@ import pytest
 import whole_run
 from intro import experiments as plan
 from intro.analysis.data.inputs import Inputs
-from intro.analysis.figures import FIGURES, figure
+from intro.analysis.figures.build import FIGURES, figure
 from intro.analysis.report import build as report
 from intro.analysis.tables import build as tables
 
