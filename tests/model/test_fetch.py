@@ -9,8 +9,9 @@ import pytest
 
 import toy
 from intro.config import Config, parse
+from intro.evaluation.serve import serve
 from intro.experiments import base_folder
-from intro.model.fetch import fetch_judge, fetch_model, serve
+from intro.model.fetch import fetch_judge, fetch_model
 from intro.model.load import load_model
 from intro.model.tokenizer import Text
 from intro.rollout.native import Sampling

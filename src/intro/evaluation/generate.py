@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 from tqdm import tqdm
 
 from intro.config import Config
+from intro.evaluation.serve import serve
 from intro.experiments import Cell, check_evaluation, problems_file, suite_file
 from intro.infra.provenance import Provenance, weights_digest, write_json
 from intro.infra.seeds import generator_for
-from intro.model.fetch import serve
 from intro.model.tokenizer import Text, render
 from intro.rollout.native import Sampling
 from intro.tasks.store import GENERATION_KEYS, read_problems, write_jsonl

@@ -1,18 +1,13 @@
-"""The command `fetch` and what serves a model: checkpoints of the config as folders, and engines over them."""
+"""The command `fetch`: checkpoints of the config as model folders."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from intro.config import Checkpoint, Config, Serving, Verifier
+from intro.config import Checkpoint, Config, Verifier
 from intro.experiments import base_folder, check_model, judge_folder
 from intro.infra.provenance import Provenance, write_json
 from intro.types import IntroError
-
-if TYPE_CHECKING:
-    from intro.model.tokenizer import Text
-    from intro.rollout.api import RolloutEngine
 
 
 def fetch_model(config: Config, name: str) -> None:
@@ -38,12 +33,3 @@ def _fetch(model: Checkpoint | Verifier, folder: Path) -> None:
     got = fetch(model.checkpoint, model.revision, folder)
     record = watch.record(settings=model.model_dump(include={"checkpoint", "revision"}), seed=None, **got)
     write_json(folder / "record.json", record)
-
-
-def serve(serving: Serving, folder: Path, text: Text, batch: int, gpus: int = 1) -> RolloutEngine:
-    """The configured engine over a model folder, on the CPU or on `gpus` of the visible GPUs."""
-    from intro.rollout.api import open_engine
-
-    device = "cuda" if serving.gpus else "cpu"
-    # nothing else is on the GPU: most of what the weights leave may hold keys and values
-    return open_engine(serving.engine, folder, text, batch, serving.dtype, device, gpus=gpus, memory=0.8)

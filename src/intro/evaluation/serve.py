@@ -1,0 +1,21 @@
+"""The configured engine over a model folder, for every command that generates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from intro.config import Serving
+
+if TYPE_CHECKING:
+    from intro.model.tokenizer import Text
+    from intro.rollout.api import RolloutEngine
+
+
+def serve(serving: Serving, folder: Path, text: Text, batch: int, gpus: int = 1) -> RolloutEngine:
+    """The engine that `serving` names, on the CPU or on `gpus` of the visible GPUs; `batch` rows are decoded at once."""
+    from intro.rollout.api import open_engine
+
+    device = "cuda" if serving.gpus else "cpu"
+    # no other process uses the GPU: keys and values may take most of the memory that the weights leave
+    return open_engine(serving.engine, folder, text, batch, serving.dtype, device, gpus=gpus, memory=0.8)
