@@ -32,7 +32,7 @@ from intro.rollout.native import Response, Sampling
 from intro.tasks.tiny_world.world import World
 from intro.training.loop import Run, Trainer
 from intro.training.samples import Prompter
-from intro.types import Problem, Verdict
+from intro.types import Grade, Problem
 
 PROMPTS, GROUP, LENGTH, CONTEXT = 8, 4, 64, 256
 LR, BETA, CLIP = 1e-5, 1e-3, 1.0  # BETA: of GRPO's penalty to the reference model; CLIP: of the gradient's norm
@@ -78,9 +78,9 @@ class Judged(World):
 
     judge: Judge = half
 
-    def grade_all(self, pairs: Sequence[tuple[str, Problem]]) -> list[Verdict]:
+    def grade_all(self, pairs: Sequence[tuple[str, Problem]]) -> list[Grade]:
         right = [self.judge(text) for text, _ in pairs]
-        return [Verdict(r, None, "correct" if r else "wrong answer") for r in right]
+        return [Grade(r, None, "correct" if r else "wrong answer") for r in right]
 
 
 @dataclass

@@ -53,7 +53,7 @@ def test_training_problems_leave_out_those_of_math500(config: Config) -> None:
 
 
 def test_reference_solutions_pass_their_graders(config: Config) -> None:
-    """A right mathematics answer, and a wrong one, get the verdicts that they should."""
+    """A right mathematics answer, and a wrong one, get the grades that they should."""
     source = Hub(config.data, config.seed)
     for name in ("math500", "minerva_math", "olympiadbench", "college_math", "amc23", "aime25"):
         problem = source.problems(name)[0]

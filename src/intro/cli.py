@@ -218,7 +218,7 @@ def gate(config: ConfigOption = DEFAULT) -> None:
 
 @app.command()
 def collect(config: ConfigOption = DEFAULT) -> None:
-    """Gather verdicts, scores, curves, metrics and grid into files."""
+    """Gather graded responses, scores, curves, metrics and grid into files."""
     from intro.analysis.data.collect import collect
 
     collect(_load(config))

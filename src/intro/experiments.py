@@ -180,7 +180,7 @@ def sweeps(config: Config) -> list[tuple[str, str]]:
 
 
 def validated(config: Config) -> list[tuple[str, str]]:
-    """The sweeps and, to judge them against, the base models: every file of validation verdicts."""
+    """The sweeps and, to judge them against, the base models: every file of validation grades."""
     return [*((model, "base") for model in config.training.sweep_models), *sweeps(config)]
 
 

@@ -52,7 +52,7 @@ class Problem:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Grade:
     """What a grader says about one response. `reason` is "correct", "wrong answer", "no answer", ..."""
 
     correct: bool
@@ -73,10 +73,10 @@ class Rollout:
 
 @dataclass(frozen=True, slots=True)
 class Graded:
-    """A rollout with its verdict; `verified` says whether every step of the rationale follows."""
+    """A rollout with its grade; `verified` says whether every step of the rationale follows."""
 
     rollout: Rollout
-    verdict: Verdict
+    grade: Grade
     verified: bool | None = None
 
 

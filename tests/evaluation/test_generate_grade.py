@@ -43,7 +43,7 @@ def solve(config: Config) -> None:
 
 
 def test_every_problem_is_answered_k_times_and_graded(generated: Config) -> None:
-    """4 problems once and 3 twice; the grades are the grader's own verdicts on the stored text."""
+    """4 problems once and 3 twice; the grades are what the grader says of the stored text."""
     lines = read_jsonl(file_of(generated, "generations.jsonl"), GENERATION_KEYS, "")
     assert len(lines) == len({(x["problem"], x["sample"]) for x in lines}) == 4 + 3 * 2
     assert all(0 < x["tokens"] <= 30 and (not x["truncated"] or x["tokens"] == 30) for x in lines)
@@ -51,9 +51,9 @@ def test_every_problem_is_answered_k_times_and_graded(generated: Config) -> None
     problems = {p.id: p for b in generated.data.benchmarks for p in read_problems(problems_file(generated, b))}
     graded = read_jsonl(file_of(generated, "grades.jsonl"), GRADE_KEYS, "")
     for line, row in zip(lines, graded, strict=True):
-        verdict = check(line["text"], problems[line["problem"]].answer)
+        given = check(line["text"], problems[line["problem"]].answer)
         assert (row["problem"], row["sample"], row["tokens"]) == (line["problem"], line["sample"], line["tokens"])
-        assert (row["correct"], row["reason"], row["extracted"]) == (verdict.correct, verdict.reason, verdict.extracted)
+        assert (row["correct"], row["reason"], row["extracted"]) == (given.correct, given.reason, given.extracted)
 
 
 def test_scores_are_percentages_of_what_was_solved(generated: Config) -> None:
@@ -168,16 +168,16 @@ def test_generation_without_a_checkpoint_is_one_sentence(toy_config: Config) -> 
 # ---------------------------------------------------------------- scores
 
 
-def lines_of(benchmark: str, verdicts: list[list[int]], tokens: int = 7) -> list[dict]:
+def lines_of(benchmark: str, grades: list[list[int]], tokens: int = 7) -> list[dict]:
     return [
         {"benchmark": benchmark, "problem": f"{benchmark}/{i}", "sample": j, "correct": c, "tokens": tokens}
-        for i, row in enumerate(verdicts)
+        for i, row in enumerate(grades)
         for j, c in enumerate(row)
     ]
 
 
 @given(st.lists(st.integers(0, 1), min_size=1, max_size=20), st.integers(1, 9))
-def test_constant_verdicts_have_the_same_mean_at_any_k(solved: list[int], k: int) -> None:
+def test_constant_grades_have_the_same_mean_at_any_k(solved: list[int], k: int) -> None:
     """avg@k of a model that always answers alike is its accuracy, whatever k."""
     got = score(lines_of("b", [[c] * k for c in solved]))["b"]
     assert got["value"] == pytest.approx(100 * sum(solved) / len(solved))
@@ -185,8 +185,8 @@ def test_constant_verdicts_have_the_same_mean_at_any_k(solved: list[int], k: int
 
 
 @given(st.lists(st.lists(st.integers(0, 1), min_size=3, max_size=3), min_size=1, max_size=8), st.randoms())
-def test_scores_do_not_depend_on_the_order_of_lines(verdicts: list[list[int]], random) -> None:
-    lines = lines_of("b", verdicts) + lines_of("c", [[1, 1, 1]], tokens=3)
+def test_scores_do_not_depend_on_the_order_of_lines(grades: list[list[int]], random) -> None:
+    lines = lines_of("b", grades) + lines_of("c", [[1, 1, 1]], tokens=3)
     shuffled = random.sample(lines, len(lines))
     first, second = score(lines), score(shuffled)
     assert first["b"]["value"] == pytest.approx(second["b"]["value"])

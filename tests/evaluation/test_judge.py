@@ -1,4 +1,4 @@
-"""The judge model of Fig. 6: it reads correct responses only, and its word reaches the collected verdicts."""
+"""The judge model of Fig. 6: it reads correct responses only, and its word reaches the collected grades."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pytest
 
 import toy
 from intro import experiments as plan
-from intro.analysis.data.collect import verdicts_of
+from intro.analysis.data.collect import grades_of
 from intro.config import Config, Verifier, parse
 from intro.evaluation import judge as judging
 from intro.evaluation.judge import accepted, in_template, judge, question
@@ -51,7 +51,7 @@ def test_it_reads_correct_responses_and_its_word_is_collected(config: Config, mo
     judge(config, CELL, "given")
     first = read_problems(plan.problems_file(config, "chain-2"))[0]
     assert asked == [f"{first.question} {first.answer} {j} + {j} = 0 ;" for j in range(2)]
-    rows = verdicts_of(config, [(CELL, "given")])
+    rows = grades_of(config, [(CELL, "given")])
     assert list(rows.correct[:4]) == [1, 1, 0, 0] and list(rows.verified[:2]) == [1, 0]
     assert rows.verified[2:].isna().all()
 
@@ -81,11 +81,11 @@ def test_chat_models_are_asked_in_their_template(config: Config, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    ("reply", "verdict"),
+    ("reply", "accept"),
     [("Yes", True), (" **yes**, since", True), ("yes.", True), ("No", False), ("", False), ("I say yes", False)],
 )
-def test_the_first_word_decides(reply: str, verdict: bool) -> None:
-    assert accepted(Verifier(**VERIFIER), reply) is verdict
+def test_the_first_word_decides(reply: str, accept: bool) -> None:
+    assert accepted(Verifier(**VERIFIER), reply) is accept
 
 
 def test_braces_in_responses_are_left_alone() -> None:

@@ -20,7 +20,7 @@ from intro.evaluation.posterior import (
     posterior_check,
     sequence_kl,
 )
-from intro.types import Problem, Verdict
+from intro.types import Grade, Problem
 
 LENGTH, VOCABULARY, END = 3, 5, 0
 PROBLEM = Problem("p", "chain-2", "1 2", "3")
@@ -42,8 +42,8 @@ class Digits:
 class OddSum:
     """Rationales whose words add up to an odd number answer right."""
 
-    def grade_all(self, pairs: list[tuple[str, Problem]]) -> list[Verdict]:
-        return [Verdict(sum(map(int, text.split())) % 2 == 1, text, "") for text, _ in pairs]
+    def grade_all(self, pairs: list[tuple[str, Problem]]) -> list[Grade]:
+        return [Grade(sum(map(int, text.split())) % 2 == 1, text, "") for text, _ in pairs]
 
 
 @pytest.fixture(scope="module")
@@ -128,8 +128,8 @@ def test_sampled_kl_agrees_with_the_enumerated_one(subject: Subject) -> None:
 
 def test_problem_that_is_never_solved_has_no_row(subject: Subject) -> None:
     class Never(OddSum):
-        def grade_all(self, pairs: list[tuple[str, Problem]]) -> list[Verdict]:
-            return [Verdict(False, None, "no answer") for _ in pairs]
+        def grade_all(self, pairs: list[tuple[str, Problem]]) -> list[Grade]:
+            return [Grade(False, None, "no answer") for _ in pairs]
 
     hopeless = Subject("m", subject.model, subject.text, Never(), subject.prompts)
     assert by_sampling(hopeless, PROBLEM, 50, LENGTH) is None

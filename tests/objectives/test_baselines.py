@@ -164,7 +164,7 @@ def test_latro_leave_one_out_by_hand() -> None:
     )
     credit = build("latro", beta=0.5).credit(known)
     assert credit.advantage.tolist() == [[-1 + 5, -3 + 4, -7 + 2]]
-    assert credit.keep.all()  # no verdict is needed
+    assert credit.keep.all()  # no grade is needed
 
 
 def test_latro_with_one_sample_has_no_baseline() -> None:

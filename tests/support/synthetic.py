@@ -1,4 +1,4 @@
-"""A run with known truth: verdict files of the shape that collect writes, from a table of success rates."""
+"""A run with known truth: files of graded responses as collect writes them, from a table of success rates."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def responses(
     shared: float = 0.8,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """verdicts.csv.gz: the success rate of a response is its method's plus its model's and benchmark's shift.
+    """graded_responses.csv.gz: the success rate of a response is its method's plus its model's and benchmark's shift.
 
     Methods share the luck of most problems, so paired differences are sharper than unpaired ones; with all of
     it shared, every rate is exact.
@@ -87,7 +87,7 @@ def responses(
 
 
 def grid(rates: Mapping[float, Mapping[str, float]]) -> pd.DataFrame:
-    """grid_verdicts.csv.gz from {learning rate: {method: success rate}}."""
+    """grid_graded_responses.csv.gz from {learning rate: {method: success rate}}."""
     parts = []
     for lr, of_method in rates.items():
         frame = responses(of_method, models={"qwen2-s": 0.0}, benchmarks={EASY: 0.0})
@@ -96,8 +96,8 @@ def grid(rates: Mapping[float, Mapping[str, float]]) -> pd.DataFrame:
 
 
 def write(config: Config, **files: pd.DataFrame) -> None:
-    """Put frames where a run leaves them; names ending in `verdicts` are compressed."""
+    """Put frames where a run leaves them; names ending in `graded_responses` are compressed."""
     config.results_dir.mkdir(parents=True, exist_ok=True)
     for name, frame in files.items():
-        suffix = "csv.gz" if name.endswith("verdicts") else "csv"
+        suffix = "csv.gz" if name.endswith("graded_responses") else "csv"
         frame.to_csv(config.results_dir / f"{name}.{suffix}", index=False)

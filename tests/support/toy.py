@@ -26,7 +26,7 @@ from intro.rollout.decoder import Decoder
 from intro.rollout.kv_cache import Cache
 from intro.tasks.prepare import prepare
 from intro.tasks.registry import load_source
-from intro.types import Problem, Verdict
+from intro.types import Grade, Problem
 
 FAMILIES = {
     "qwen2": (Qwen2Config, Qwen2ForCausalLM),
@@ -162,11 +162,11 @@ class LengthJudge:
     def __getattr__(self, name: str) -> Any:
         return getattr(self._source, name)
 
-    def grade(self, text: str, problem: Problem) -> Verdict:
+    def grade(self, text: str, problem: Problem) -> Grade:
         even = len(text.split()) % 2 == 0
-        return Verdict(even, text, "correct" if even else "wrong answer")
+        return Grade(even, text, "correct" if even else "wrong answer")
 
-    def grade_all(self, pairs: list[tuple[str, Problem]]) -> list[Verdict]:
+    def grade_all(self, pairs: list[tuple[str, Problem]]) -> list[Grade]:
         return [self.grade(*pair) for pair in pairs]
 
 

@@ -53,10 +53,10 @@ def write(folder: Path, seeds: tuple[int, ...] = (0,), problems: int = 20, **ove
     """Make every input file of `config`; `over` replaces top-level keys. The same numbers every time."""
     made = config(folder, problems, **over)
     rng = np.random.default_rng(7)
-    verdicts = _verdicts(made, seeds, rng)
+    grades = _grades(made, seeds, rng)
     frames = {
-        "verdicts.csv.gz": verdicts,
-        "scores.csv": _scores(made, verdicts),
+        "graded_responses.csv.gz": grades,
+        "scores.csv": _scores(made, grades),
         "curves.csv": _curves(made, seeds, rng),
         "metrics.csv": _metrics(made, seeds, rng),
         "grid.csv": _grid(made, rng),
@@ -95,7 +95,7 @@ def _cells(made: Config, seeds: tuple[int, ...]) -> Iterator[tuple[str, str, str
     yield from (("main", made.ablation_n.model, m, "paper", s) for m in extra for s in seeds)
 
 
-def _verdicts(made: Config, seeds: tuple[int, ...], rng: np.random.Generator) -> pd.DataFrame:
+def _grades(made: Config, seeds: tuple[int, ...], rng: np.random.Generator) -> pd.DataFrame:
     strength = {m: 2.5 * i for i, m in enumerate(made.models)}
     difficulty = {b: rng.normal(0, 1.2, spec.problems) for b, spec in made.data.benchmarks.items()}
     parts = []
@@ -107,8 +107,8 @@ def _verdicts(made: Config, seeds: tuple[int, ...], rng: np.random.Generator) ->
             cell = _responses(made, benchmark, (level - 50) / 22 + difficulty[benchmark], length, rng)
             cell |= {"suite": suite, "model": model, "method": method, "protocol": protocol, "train_seed": seed}
             parts.append(pd.DataFrame(cell | {"n": getattr(made.all_methods.get(method), "n", np.nan)}))
-    verdicts = pd.concat(parts, ignore_index=True)
-    return verdicts.assign(pretrain_seed=0, truncated=(verdicts.tokens >= 150).astype(int))
+    grades = pd.concat(parts, ignore_index=True)
+    return grades.assign(pretrain_seed=0, truncated=(grades.tokens >= 150).astype(int))
 
 
 def _responses(
@@ -127,9 +127,9 @@ def _responses(
     }
 
 
-def _scores(made: Config, verdicts: pd.DataFrame) -> pd.DataFrame:
+def _scores(made: Config, grades: pd.DataFrame) -> pd.DataFrame:
     keys = ["suite", "model", "method", "protocol", "pretrain_seed", "train_seed", "n", "benchmark"]
-    scores = verdicts.groupby(keys, dropna=False, sort=False)[["correct", "tokens", "truncated"]].mean().reset_index()
+    scores = grades.groupby(keys, dropna=False, sort=False)[["correct", "tokens", "truncated"]].mean().reset_index()
     scores = scores.rename(columns={"tokens": "mean_tokens", "truncated": "truncated_share"})
     scores["value"] = 100 * scores.pop("correct")
     scores["problems"] = [made.data.benchmarks[b].problems for b in scores.benchmark]

@@ -57,7 +57,7 @@ def test_gold_sample_ends_in_answer_and_end_token(prompter: Prompter) -> None:
 
 
 def test_own_sample_is_graded_in_order(world: Config, prompter: Prompter) -> None:
-    """Row-major P x G; each verdict belongs to its own response, each prompt to its own problem."""
+    """Row-major P x G; each grade belongs to its own response, each prompt to its own problem."""
     from intro.model.load import load_model
 
     judged = Prompter(prompter.text, prompter.templates, toy.LengthJudge(prompter.source))

@@ -1,4 +1,4 @@
-"""Learning rates: the shared one favours no method, ties go to the smaller, and only validation verdicts count."""
+"""Learning rates: the shared one favours no method, ties go to the smaller, and only validation grades count."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_ties_go_to_the_smaller_rate() -> None:
         assert choose({("m", "a", lr): 33.0 for lr in order}) == (0.01, {"a": 0.01})
 
 
-def verdicts(config, method: str, correct: dict[float, list[int]]) -> None:
+def grades(config, method: str, correct: dict[float, list[int]]) -> None:
     lines = [
         dict(zip(GRID_KEYS, ("qwen2-s", method, lr, 0, "chain-2", f"p{i}", c, 9), strict=True))
         for lr, values in correct.items()
@@ -41,9 +41,9 @@ def verdicts(config, method: str, correct: dict[float, list[int]]) -> None:
 
 
 def test_select_reads_the_grid_and_learning_rate_reads_it_back(toy_config) -> None:
-    verdicts(toy_config, "sft", {0.001: [1, 0], 0.003: [0, 0]})
-    verdicts(toy_config, "grpo", {0.001: [1, 1], 0.003: [0, 1]})
-    verdicts(toy_config, "intro", {0.001: [0, 1], 0.003: [1, 1]})
+    grades(toy_config, "sft", {0.001: [1, 0], 0.003: [0, 0]})
+    grades(toy_config, "grpo", {0.001: [1, 1], 0.003: [0, 1]})
+    grades(toy_config, "intro", {0.001: [0, 1], 0.003: [1, 1]})
     select(toy_config)
     written = json.loads((toy_config.results_dir / "protocol.json").read_text())
     assert written["paper"] == {"learning_rate": 0.001, "steps": 3}  # 12 problems by 4
@@ -61,7 +61,7 @@ def test_missing_or_damaged_grid_is_one_sentence(toy_config) -> None:
     with pytest.raises(IntroError, match=r"sft\.jsonl: no such file; run `intro sweep`"):
         select(toy_config)
     file = grid_file(toy_config, "qwen2-s", "sft")
-    verdicts(toy_config, "sft", {0.001: [1]})
+    grades(toy_config, "sft", {0.001: [1]})
     file.write_text(file.read_text() + '{"model": "qwen2-s"}\n')
     with pytest.raises(IntroError, match=r"sft\.jsonl: line 2 lacks "):
         select(toy_config)

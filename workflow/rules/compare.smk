@@ -30,12 +30,12 @@ rule compare:
     input:
         expand(
             f"{RESULTS}/{{name}}",
-            name=["verdicts.csv.gz", "scores.csv", "metrics.csv", "curves.csv"],
+            name=["graded_responses.csv.gz", "scores.csv", "metrics.csv", "curves.csv"],
         ),
         expand(
             f"{RESULTS}/{{name}}",
             name=[
-                "grid_verdicts.csv.gz",
+                "grid_graded_responses.csv.gz",
                 "posterior.csv",
                 "cost.csv",
                 "protocol.json",

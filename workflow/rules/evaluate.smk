@@ -108,11 +108,11 @@ rule collect_results:
     output:
         expand(
             f"{RESULTS}/{{name}}",
-            name=["verdicts.csv.gz", "scores.csv", "curves.csv", "metrics.csv"],
+            name=["graded_responses.csv.gz", "scores.csv", "curves.csv", "metrics.csv"],
         ),
         expand(
             f"{RESULTS}/{{name}}",
-            name=["grid.csv", "grid_verdicts.csv.gz", "run.json"],
+            name=["grid.csv", "grid_graded_responses.csv.gz", "run.json"],
         ),
     log:
         f"{RESULTS}/logs/collect.log",

@@ -4,7 +4,7 @@ rule figures:
         expand(
             f"{RESULTS}/{{name}}",
             name=[
-                "verdicts.csv.gz",
+                "graded_responses.csv.gz",
                 "scores.csv",
                 "metrics.csv",
                 "curves.csv",

@@ -7,7 +7,7 @@ rule sweep_learning_rates:
         objective=objective_file,
         code=sources(*TRAINING_CODE),
     output:
-        verdicts=f"{RESULTS}/grid/{{model}}/{{method}}.jsonl",
+        grades=f"{RESULTS}/grid/{{model}}/{{method}}.jsonl",
     log:
         f"{RESULTS}/logs/sweep/{{model}}.{{method}}.log",
     benchmark:

@@ -1,4 +1,4 @@
-"""Grading of stored generations: verdicts, verified rationales and the mean per benchmark. No torch here."""
+"""Grading of stored generations: correct answers, verified rationales and the mean per benchmark. No torch here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from intro.types import IntroError
 
 
 def grade(config: Config, cell: Cell, suites: Sequence[str]) -> None:
-    """Verdicts on stored generations: each suite's grades.jsonl, and score.json with the mean per benchmark."""
+    """Grade stored generations: each suite's grades.jsonl, and score.json with the mean per benchmark."""
     for suite in suites:
         check_evaluation(config, cell, suite)
     source = load_source(config.data, config.prompts, config.seed)
@@ -38,15 +38,15 @@ def graded(config: Config, suite: str, file: Path, source: TaskSource) -> list[d
         if line["problem"] not in known:
             raise IntroError(f"{file}: problem '{line['problem']}' is not in the suite's problems; generate it again")
     pairs = [(line["text"], known[line["problem"]]) for line in responses]
-    verdicts = source.grade_all(pairs)
+    grades = source.grade_all(pairs)
     # a wrong answer needs no proof that its steps do not follow
-    right = [pair for pair, verdict in zip(pairs, verdicts, strict=True) if verdict.correct]
+    right = [pair for pair, given in zip(pairs, grades, strict=True) if given.correct]
     verified = iter(source.verify_all(right))
     lines = []
-    for line, verdict in zip(responses, verdicts, strict=True):
-        follows = next(verified) if verdict.correct else False
-        values = (line["benchmark"], line["problem"], line["sample"], int(verdict.correct), verdict.reason,
-                  verdict.extracted, None if follows is None else int(follows), line["tokens"],
+    for line, given in zip(responses, grades, strict=True):
+        follows = next(verified) if given.correct else False
+        values = (line["benchmark"], line["problem"], line["sample"], int(given.correct), given.reason,
+                  given.extracted, None if follows is None else int(follows), line["tokens"],
                   int(line["truncated"]))  # fmt: skip
         lines.append(dict(zip(GRADE_KEYS, values, strict=True)))
     check_complete(file, lines, config, known)
@@ -66,10 +66,10 @@ def check_complete(file: Path, lines: list[dict[str, Any]], config: Config, know
 
 def score(grades: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
     """Per benchmark: the mean over problems of the share of correct samples (percent), and mean length (tokens)."""
-    verdicts: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
+    correct: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     tokens: dict[str, list[int]] = defaultdict(list)
     for line in grades:
-        verdicts[line["benchmark"]][line["problem"]].append(line["correct"])
+        correct[line["benchmark"]][line["problem"]].append(line["correct"])
         tokens[line["benchmark"]].append(line["tokens"])
     return {
         benchmark: {
@@ -78,5 +78,5 @@ def score(grades: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
             "samples": max(len(v) for v in problems.values()),
             "mean_tokens": sum(tokens[benchmark]) / len(tokens[benchmark]),
         }
-        for benchmark, problems in verdicts.items()
+        for benchmark, problems in correct.items()
     }

@@ -1,4 +1,4 @@
-"""LaTRO (arXiv 2411.04282): the policy's own log pi(y|x,z) is the reward; no verdict is needed.
+"""LaTRO (arXiv 2411.04282): the policy's own log pi(y|x,z) is the reward; no grade is needed.
 
 A sampled rationale is cut where its answer begins and ends in the gold answer instead, whose tokens are marked.
 R = log pi(y|x,z) - beta (log pi(z|x) - log pi_0(z|x)), with a leave-one-out baseline over the group.

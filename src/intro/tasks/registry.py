@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from intro.tasks.tiny_world.world import World
-from intro.types import IntroError, Problem, Verdict
+from intro.types import Grade, IntroError, Problem
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -34,8 +34,8 @@ class TaskSource(Protocol):
     def validation(self) -> list[Problem]:
         """Problems to choose learning rates on."""
 
-    def grade_all(self, pairs: Sequence[tuple[str, Problem]]) -> list[Verdict]:
-        """Verdicts on the answers of (response, problem) pairs, in order."""
+    def grade_all(self, pairs: Sequence[tuple[str, Problem]]) -> list[Grade]:
+        """Grades of the answers of (response, problem) pairs, in order."""
 
     def verify_all(self, pairs: Sequence[tuple[str, Problem]]) -> list[bool | None]:
         """Whether every step of a response follows; None where only a judge model could tell."""

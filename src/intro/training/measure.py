@@ -50,7 +50,7 @@ def measure(
     responses = ranks.gather_in_order(mine)
     count = sum(len(r.tokens) for r in responses)
     return Measured(
-        value=100 * sum(g.verdict.correct for g in graded) / len(graded),
+        value=100 * sum(g.grade.correct for g in graded) / len(graded),
         mean_tokens=count / len(graded),
         entropy=sum(r.entropy * len(r.tokens) for r in responses) / count,
         graded=graded,

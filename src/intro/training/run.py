@@ -233,7 +233,7 @@ def sweep(config: Config, model: str, method: str) -> None:
                 seed,
                 problem.benchmark,
                 problem.id,
-                int(g.verdict.correct),
+                int(g.grade.correct),
                 len(g.rollout.tokens),
             )
             lines.append(dict(zip(GRID_KEYS, values, strict=True)))

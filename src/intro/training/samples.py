@@ -63,11 +63,11 @@ class Prompter:
 def grade_responses(
     responses: Sequence[Response], problems: Sequence[Problem], text: Text, source: TaskSource
 ) -> list[Graded]:
-    """Verdicts in order. A cut-off response can be correct."""
+    """Grades in order. A cut-off response can be correct."""
     words = [text.decode(response.tokens) for response in responses]
-    verdicts = source.grade_all(list(zip(words, problems, strict=True)))
+    grades = source.grade_all(list(zip(words, problems, strict=True)))
     return [
-        Graded(Rollout(problem.id, sample, response.tokens, words[sample], response.truncated), verdicts[sample])
+        Graded(Rollout(problem.id, sample, response.tokens, words[sample], response.truncated), grades[sample])
         for sample, (response, problem) in enumerate(zip(responses, problems, strict=True))
     ]
 
@@ -108,7 +108,7 @@ def own_sample(
         group = i // group_size
         rationales.append(Rationale(prompts[problem.id], tokens, group, given.get(problem.id), start))
     shape = (len(problems), group_size)
-    rewards = torch.tensor([float(g.verdict.correct) for g in graded]).view(shape)
+    rewards = torch.tensor([float(g.grade.correct) for g in graded]).view(shape)
     truncated = torch.tensor([r.truncated for r in responses], dtype=torch.bool).view(shape)
     entropy = sum(r.entropy * len(r.tokens) for r in responses)
     return Sample(rationales, rewards, truncated, sum(len(r.tokens) for r in responses), entropy)

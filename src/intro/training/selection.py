@@ -32,16 +32,16 @@ def choose(values: dict[tuple[str, str, float], float]) -> tuple[float, dict[str
 
 
 def select(config: Config) -> None:
-    """Write protocol.json from the grid's validation verdicts, or with the one rate of a config without a grid."""
+    """Write protocol.json from the grid's validation grades, or with the one rate of a config without a grid."""
     watch = Provenance()
-    verdicts: dict[tuple[str, str, float], list[int]] = defaultdict(list)
+    grades: dict[tuple[str, str, float], list[int]] = defaultdict(list)
     files = {f"{model}/{method}": grid_file(config, model, method) for model, method in sweeps(config)}
     for file in files.values():
         for line in read_jsonl(file, GRID_KEYS, "run `intro sweep` for it again"):
-            verdicts[line["model"], line["method"], line["lr"]].append(line["correct"])
+            grades[line["model"], line["method"], line["lr"]].append(line["correct"])
     training = config.training
-    if verdicts:
-        shared, own = choose({key: 100 * fmean(v) for key, v in verdicts.items()})
+    if grades:
+        shared, own = choose({key: 100 * fmean(v) for key, v in grades.items()})
     else:  # the config gives one rate and sweeps no model
         shared, own = training.learning_rates[0], {}
     steps = steps_of(config.data.train_problems, training.prompts_per_step, training.epochs)

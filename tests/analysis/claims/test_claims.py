@@ -39,7 +39,7 @@ def verdicts_of(configuration, protocol: str = "paper") -> dict[str, str]:
 
 def test_a_run_as_the_paper_claims_reproduces(tmp_path: Path) -> None:
     run = config(tmp_path)
-    write(run, verdicts=responses(AS_CLAIMED, tokens=LENGTHS))
+    write(run, graded_responses=responses(AS_CLAIMED, tokens=LENGTHS))
     found = verdicts_of(run)
     expected = ["above_base", "above_grpo", "best_of_all", "best_per_benchmark", "sft_below_base"]
     expected += [
@@ -55,7 +55,7 @@ def test_a_run_as_the_paper_claims_reproduces(tmp_path: Path) -> None:
 def test_a_run_against_the_paper_contradicts(tmp_path: Path) -> None:
     run = config(tmp_path)
     rates = {"base": 0.4, "sft": 0.6, "grpo": 0.7, "intro": 0.25, "intro-n1": 0.6, "intro-n2": 0.25, "intro-n40": 0.7}
-    write(run, verdicts=responses(rates, tokens={"intro": 90.0}))
+    write(run, graded_responses=responses(rates, tokens={"intro": 90.0}))
     found = verdicts_of(run)
     expected = ["above_base", "above_grpo", "best_of_all", "best_per_benchmark", "sft_below_base"]
     expected += ["shorter_than_grpo_hard", "shorter_than_grpo_all", "moderate_n_best", "n1_below_base"]
@@ -64,7 +64,7 @@ def test_a_run_against_the_paper_contradicts(tmp_path: Path) -> None:
 
 def test_a_run_without_differences_is_inconclusive(tmp_path: Path) -> None:
     run = config(tmp_path)
-    write(run, verdicts=responses(dict.fromkeys(AS_CLAIMED, 0.5)))
+    write(run, graded_responses=responses(dict.fromkeys(AS_CLAIMED, 0.5)))
     found = verdicts_of(run)
     for claim in ("above_base", "above_grpo", "best_of_all", "sft_below_base", "moderate_n_best", "n1_below_base"):
         assert found[claim] == "inconclusive", claim
@@ -78,7 +78,7 @@ def test_nothing_run_is_nothing_tested(tmp_path: Path) -> None:
 
 def test_best_of_all_names_the_baseline_that_comes_closest(tmp_path: Path) -> None:
     run = config(tmp_path)
-    write(run, verdicts=responses({"base": 0.4, "sft": 0.68, "grpo": 0.5, "intro": 0.7}))
+    write(run, graded_responses=responses({"base": 0.4, "sft": 0.68, "grpo": 0.5, "intro": 0.7}))
     row = rows(run)["best_of_all", "paper"]
     assert "sft, Holm over 3" in row.replicates
     assert row.estimate == pytest.approx(2.0, abs=2.5)
@@ -92,13 +92,13 @@ def test_gains_that_grow_and_gains_that_shrink(tmp_path: Path) -> None:
     for sign, expected in ((1, "reproduced"), (-1, "contradicted")):
         # the gain is linear in the base level: 0.15, 0.3, 0.45, or the other way round
         gained = {model: shift + sign * (shift - 0.15) for model, shift in base.items()}
-        write(run, verdicts=pd.concat([strong, responses({"intro": 0.5}, models=gained, shared=1.0)]))
+        write(run, graded_responses=pd.concat([strong, responses({"intro": 0.5}, models=gained, shared=1.0)]))
         assert verdicts_of(run)["gains_grow_with_base"] == expected
 
 
 def test_an_n_outside_the_grid_is_not_tested(tmp_path: Path) -> None:
     run = config(tmp_path, ablation_n={"model": "qwen2-s", "method": "intro", "grid": [1, 2, 5]})
-    write(run, verdicts=responses(AS_CLAIMED))
+    write(run, graded_responses=responses(AS_CLAIMED))
     found = verdicts_of(run)
     assert (found["n40_below_best"], found["n1_below_base"]) == ("not tested", "reproduced")
 
@@ -106,11 +106,11 @@ def test_an_n_outside_the_grid_is_not_tested(tmp_path: Path) -> None:
 def test_length_counts_every_problem_the_same(tmp_path: Path) -> None:
     """Forty tokens shorter on the 12 problems of one benchmark, twenty on the 240 of two others."""
     run = config(tmp_path)
-    verdicts = responses({"grpo": 0.5, "intro": 0.5}).assign(tokens=60)
-    verdicts.loc[verdicts.method == "intro", "tokens"] = 40
-    few = (verdicts.benchmark == HARD) & ~verdicts.problem.isin([f"{HARD}-{i}" for i in range(12)])
-    verdicts.loc[(verdicts.method == "intro") & (verdicts.benchmark == HARD), "tokens"] = 20
-    write(run, verdicts=verdicts[~few])
+    grades = responses({"grpo": 0.5, "intro": 0.5}).assign(tokens=60)
+    grades.loc[grades.method == "intro", "tokens"] = 40
+    few = (grades.benchmark == HARD) & ~grades.problem.isin([f"{HARD}-{i}" for i in range(12)])
+    grades.loc[(grades.method == "intro") & (grades.benchmark == HARD), "tokens"] = 20
+    write(run, graded_responses=grades[~few])
     found = rows(run)
     assert found["shorter_than_grpo_hard", "paper"].estimate == pytest.approx(-40)
     assert found["shorter_than_grpo_all", "paper"].estimate == pytest.approx(-(12 * 40 + 240 * 20) / 252)
@@ -118,7 +118,7 @@ def test_length_counts_every_problem_the_same(tmp_path: Path) -> None:
 
 def test_training_seeds_widen_the_interval_of_the_ablation(tmp_path: Path) -> None:
     run = config(tmp_path)
-    write(run, verdicts=responses(AS_CLAIMED, train_seeds=3))
+    write(run, graded_responses=responses(AS_CLAIMED, train_seeds=3))
     row = rows(run)["n1_below_base", "paper"]
     assert (row.verdict, row.replicates) == ("reproduced", "problems and 3 runs")
 
@@ -126,7 +126,7 @@ def test_training_seeds_widen_the_interval_of_the_ablation(tmp_path: Path) -> No
 def test_tuned_is_judged_apart_from_paper(tmp_path: Path) -> None:
     run = config(tmp_path, training={**config(tmp_path).training.model_dump(), "protocols": ["paper", "tuned"]})
     shared, tuned = responses(AS_CLAIMED), responses({"grpo": 0.9, "intro": 0.6}).assign(protocol="tuned")
-    write(run, verdicts=pd.concat([shared, tuned]))
+    write(run, graded_responses=pd.concat([shared, tuned]))
     assert verdicts_of(run, "paper")["above_grpo"] == "reproduced"
     assert verdicts_of(run, "tuned")["above_grpo"] == "contradicted"
     assert verdicts_of(run, "tuned")["above_base"] == "reproduced"
@@ -138,7 +138,7 @@ def test_tuned_is_judged_apart_from_paper(tmp_path: Path) -> None:
 def test_a_grid_that_disagrees_makes_the_verdict_depend_on_it(tmp_path: Path) -> None:
     run = config(tmp_path)
     rates = {3e-5: {"grpo": 0.3, "intro": 0.7}, 1e-4: {"grpo": 0.5, "intro": 0.5}, 3e-4: {"grpo": 0.8, "intro": 0.5}}
-    write(run, verdicts=responses(AS_CLAIMED), grid_verdicts=grid(rates))
+    write(run, graded_responses=responses(AS_CLAIMED), grid_graded_responses=grid(rates))
     results, claims = load_results(run), record(run)
     points = judge_grid(results, claims)
     assert [p.verdict for p in points if p.claim == "above_grpo"] == ["reproduced", "inconclusive", "contradicted"]
@@ -152,16 +152,20 @@ def test_a_grid_that_disagrees_makes_the_verdict_depend_on_it(tmp_path: Path) ->
 def test_tuned_rates_do_not_depend_on_the_grid(tmp_path: Path) -> None:
     run = config(tmp_path, training={**config(tmp_path).training.model_dump(), "protocols": ["tuned"]})
     rates = {3e-5: {"grpo": 0.3, "intro": 0.7}, 3e-4: {"grpo": 0.8, "intro": 0.5}}
-    write(run, verdicts=responses(AS_CLAIMED).replace({"protocol": {"paper": "tuned"}}), grid_verdicts=grid(rates))
+    write(
+        run,
+        graded_responses=responses(AS_CLAIMED).replace({"protocol": {"paper": "tuned"}}),
+        grid_graded_responses=grid(rates),
+    )
     assert verdicts_of(run, "tuned")["above_grpo"] == "reproduced"
 
 
 def test_a_base_row_serves_every_rate(tmp_path: Path) -> None:
     run = config(tmp_path)
     rates = {1e-4: {"base": 0.2, "intro": 0.7}, 3e-4: {"intro": 0.05}}
-    verdicts = grid(rates)
-    verdicts.loc[verdicts.method == "base", "lr"] = np.nan
-    write(run, grid_verdicts=verdicts, verdicts=responses(AS_CLAIMED))
+    grades = grid(rates)
+    grades.loc[grades.method == "base", "lr"] = np.nan
+    write(run, grid_graded_responses=grades, graded_responses=responses(AS_CLAIMED))
     results, claims = load_results(run), record(run)
     points = [p for p in judge_grid(results, claims) if p.claim == "above_base"]
     assert [(p.lr, p.verdict) for p in points] == [(1e-4, "reproduced"), (3e-4, "contradicted")]
@@ -220,7 +224,7 @@ def test_the_answer_helps_on_hard_and_hurts_on_easy(tmp_path: Path) -> None:
     without = responses({"base": 0.6}, benchmarks={"chain-2": 0.0, "chain-5": 0.0, HARD: -0.4})
     given = responses({"base": 0.6}, suite="given", benchmarks={"chain-2": -0.2, "chain-5": 0.0, HARD: 0.2})
     two = given.model.isin(list(MODELS)[:2])  # two models are fixed, their problems resampled
-    write(run, verdicts=pd.concat([without, given[two]]))
+    write(run, graded_responses=pd.concat([without, given[two]]))
     found = rows(run)
     most, hurts = found["answer_helps_hard_most", "any"], found["answer_hurts_easy", "any"]
     assert (most.verdict, hurts.verdict) == ("reproduced", "reproduced")
@@ -233,14 +237,14 @@ def test_answers_that_are_copied_do_not_count(tmp_path: Path) -> None:
     """Every response given the answer is right, but none of its rationales passes the verifier."""
     run = config(tmp_path)
     given = responses({"base": 2.0}, suite="given").assign(verified=0)
-    write(run, verdicts=pd.concat([responses({"base": 0.3}), given]))
+    write(run, graded_responses=pd.concat([responses({"base": 0.3}), given]))
     assert rows(run)["answer_hurts_easy", "any"].estimate < 0
 
 
 def test_without_a_verifier_the_claim_is_not_tested(tmp_path: Path) -> None:
     run = config(tmp_path)
-    verdicts = pd.concat([responses({"base": 0.3}), responses({"base": 0.9}, suite="given")])
-    write(run, verdicts=verdicts.assign(verified=np.nan))
+    grades = pd.concat([responses({"base": 0.3}), responses({"base": 0.9}, suite="given")])
+    write(run, graded_responses=grades.assign(verified=np.nan))
     assert rows(run)["answer_hurts_easy", "any"].verdict == "not tested"
 
 
@@ -321,7 +325,12 @@ def test_compare_writes_every_file_and_a_scoreboard_that_fits(tmp_path: Path) ->
     run = config(tmp_path)
     given = responses({"base": 0.9}, suite="given")
     rates = {1e-4: {"base": 0.3, "grpo": 0.3, "intro": 0.7}}
-    write(run, verdicts=pd.concat([responses(AS_CLAIMED), given]), curves=curves(-1.0, 1.0), grid_verdicts=grid(rates))
+    write(
+        run,
+        graded_responses=pd.concat([responses(AS_CLAIMED), given]),
+        curves=curves(-1.0, 1.0),
+        grid_graded_responses=grid(rates),
+    )
     written = compare.run(run, REPORTED)
     names = {str(path.relative_to(run.results_dir)) for path in written}
     tables = {f"compare/{name}.csv" for name in ("main", "ood", "ablation_n", "audit", "claims_grid")}
@@ -351,6 +360,6 @@ def test_a_scoreboard_that_was_not_made_says_how(tmp_path: Path) -> None:
 
 def test_a_file_without_a_needed_column_is_named(tmp_path: Path) -> None:
     run = config(tmp_path)
-    write(run, verdicts=responses(AS_CLAIMED).drop(columns="tokens"))
-    with pytest.raises(IntroError, match=r"verdicts\.csv\.gz: expected column tokens"):
+    write(run, graded_responses=responses(AS_CLAIMED).drop(columns="tokens"))
+    with pytest.raises(IntroError, match=r"graded_responses\.csv\.gz: expected column tokens"):
         load_results(run)

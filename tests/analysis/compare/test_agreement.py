@@ -27,7 +27,7 @@ def reported() -> Reported:
 @pytest.fixture(scope="module")
 def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
     run = config(tmp_path_factory.mktemp("run"))
-    write(run, verdicts=responses(RATES))
+    write(run, graded_responses=responses(RATES))
     return load_results(run).under("paper")
 
 
@@ -83,7 +83,7 @@ def test_values_are_compared_on_the_papers_own_models(tmp_path: Path, reported: 
     few = {"training": {**config(tmp_path).training.model_dump(), "sweep_models": [], "learning_rates": [1e-4]}}
     elsewhere = {"controls": {"model": "Qwen2.5-3B"}, "cost": {"model": "Qwen2.5-3B"}, "posterior": {}}
     paper = config(tmp_path, **changes, **few, **elsewhere)
-    write(paper, verdicts=responses({"base": 0.504, "intro": 0.95}, models=names))
+    write(paper, graded_responses=responses({"base": 0.504, "intro": 0.95}, models=names))
     frame = table_frame(load_results(paper).under("paper"), reported, Reference({}), "main")
     assert pick(frame, "Qwen2.5-1.5B", "base", EASY).agreement == "within interval"  # MATH500 50.4
     assert pick(frame, "Qwen2.5-1.5B", "intro", HARD).agreement == "outside interval"  # 19.6

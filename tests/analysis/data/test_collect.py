@@ -43,17 +43,17 @@ def test_score_is_mean_over_problems_of_mean_over_samples(tmp_path):
     config = whole_run.config(tmp_path)
     shares = {"a": [1, 1, 0, 0], "b": [1, 0, 0, 0]}
     common = {"suite": "main", "model": "qwen3-m", "pretrain_seed": 0, "train_seed": 0, "benchmark": "chain-3"}
-    verdicts = pd.DataFrame(
+    grades = pd.DataFrame(
         [
             common
             | {"method": m, "protocol": p, "n": n, "problem": problem, "sample": j, "correct": c, "tokens": 10 + j}
             | {"truncated": 0, "verified": c}
             for m, p, n in (("base", "base", None), ("intro", "paper", 5))
-            for problem, verdict in shares.items()
-            for j, c in enumerate(verdict)
+            for problem, correct in shares.items()
+            for j, c in enumerate(correct)
         ]
     )
-    rows = score_rows(config, verdicts, RESAMPLING).set_index("method")
+    rows = score_rows(config, grades, RESAMPLING).set_index("method")
     assert rows.loc["intro", "value"] == pytest.approx(37.5) and rows.loc["base", "value"] == pytest.approx(37.5)
     assert rows.loc["intro", "n"] == 5 and pd.isna(rows.loc["base", "n"])
     assert (rows.problems == 2).all() and (rows.k == 4).all() and (rows.mean_tokens == 11.5).all()

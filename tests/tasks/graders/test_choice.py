@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from intro.tasks.graders import choice
 from intro.tasks.graders.choice import grade_all
 from intro.tasks.published.collections import choice_prompt
-from intro.types import Problem, Verdict
+from intro.types import Grade, Problem
 
 lm_eval = pytest.importorskip("lm_eval", reason="the extra `eval` is not installed")
 
@@ -21,34 +21,34 @@ TASK = Path(lm_eval.__file__).parent / "tasks" / "gpqa" / "cot_zeroshot" / "_gpq
 
 
 @pytest.mark.parametrize(
-    ("response", "verdict"),
+    ("response", "grade"),
     [
-        ("The answer is (B).", Verdict(True, "B", "correct")),
-        ("The answer is (b)", Verdict(True, "B", "correct")),
-        ("The answer is (B).\n\nQuestion: next? The answer is (C).", Verdict(True, "B", "correct")),  # it ran on
-        ("The answer is (A) because of this; no: (B)!", Verdict(True, "B", "correct")),  # not a letter: flexible
-        ("First (A), then (B)", Verdict(True, "B", "correct")),
-        ("It is blue dark light, surely", Verdict(True, "B", "correct")),  # the option's words
-        ("Answer: B", Verdict(True, "B", "correct")),
-        ("Answer: A", Verdict(False, "A", "wrong answer")),
-        ("See step (I)", Verdict(False, None, "no answer")),
-        ("I do not know", Verdict(False, None, "no answer")),
-        ("", Verdict(False, None, "no answer")),
+        ("The answer is (B).", Grade(True, "B", "correct")),
+        ("The answer is (b)", Grade(True, "B", "correct")),
+        ("The answer is (B).\n\nQuestion: next? The answer is (C).", Grade(True, "B", "correct")),  # it ran on
+        ("The answer is (A) because of this; no: (B)!", Grade(True, "B", "correct")),  # not a letter: flexible
+        ("First (A), then (B)", Grade(True, "B", "correct")),
+        ("It is blue dark light, surely", Grade(True, "B", "correct")),  # the option's words
+        ("Answer: B", Grade(True, "B", "correct")),
+        ("Answer: A", Grade(False, "A", "wrong answer")),
+        ("See step (I)", Grade(False, None, "no answer")),
+        ("I do not know", Grade(False, None, "no answer")),
+        ("", Grade(False, None, "no answer")),
     ],
 )
-def test_letters(response: str, verdict: Verdict) -> None:
-    assert grade_all([(response, COLOUR)]) == [verdict]
+def test_letters(response: str, grade: Grade) -> None:
+    assert grade_all([(response, COLOUR)]) == [grade]
 
 
 @given(st.lists(st.text(max_size=40), max_size=4))
 @settings(max_examples=5)
-def test_a_verdict_holds_nothing_but_a_letter(texts: list[str]) -> None:
+def test_a_grade_holds_nothing_but_a_letter(texts: list[str]) -> None:
     """Whatever the response repeats of the question, no text of the benchmark gets into a result file."""
     secret = Problem("gpqa/y", "gpqa", "Q", "(A)", extra={"options": [" two  words", "two words!", "", "word\nword"]})
     repeated = [*texts, "The answer is two words.", "two words", "(two words)", "word\nword", ": two words"]
-    for verdict in grade_all([(text, secret) for text in repeated]):
-        assert verdict.extracted in {None, *"ABCD"}
-        assert verdict.reason in {"correct", "wrong answer", "no answer"}
+    for grade in grade_all([(text, secret) for text in repeated]):
+        assert grade.extracted in {None, *"ABCD"}
+        assert grade.reason in {"correct", "wrong answer", "no answer"}
 
 
 def test_the_restated_patterns_are_lm_evals() -> None:

@@ -1,4 +1,4 @@
-"""IFEval's grader: verdicts and reasons, no network, the same verdict every time; test_lm_eval.py holds the scores."""
+"""IFEval's grader: grades and reasons, no network, the same grade every time; test_lm_eval.py holds the scores."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 
 from intro.tasks.graders import instructions
 from intro.tasks.graders.instructions import grade_all, scores
-from intro.types import IntroError, Problem, Verdict
+from intro.types import Grade, IntroError, Problem
 
 pytest.importorskip("lm_eval", reason="the extra `eval` is not installed")
 
@@ -29,13 +29,13 @@ def problem(**asked: dict[str, object]) -> Problem:
     return Problem("ifeval/1", "ifeval", "Write.", "", extra=extra)
 
 
-def test_a_verdict_is_strict_and_names_what_failed() -> None:
+def test_a_grade_is_strict_and_names_what_failed() -> None:
     both = problem(no_comma={}, title={})
     found = grade_all([("<<A title>> and no more", both), ("<<A title>>, and more", both), ("one, two", both)])
     assert found == [
-        Verdict(True, None, "correct"),
-        Verdict(False, None, "not followed: punctuation:no_comma"),
-        Verdict(False, None, "not followed: punctuation:no_comma, detectable_format:title"),
+        Grade(True, None, "correct"),
+        Grade(False, None, "not followed: punctuation:no_comma"),
+        Grade(False, None, "not followed: punctuation:no_comma, detectable_format:title"),
     ]
 
 
@@ -91,7 +91,7 @@ def test_sentences_are_counted_without_a_network_or_nltk_data(tmp_path: Path) ->
         "def refuse(*a, **k): raise AssertionError('network')\n"
         "socket.socket.connect = socket.create_connection = refuse\n"
         "import nltk; nltk.data.path[:] = []; nltk.download = refuse\n"
-        "from intro.tasks import instructions; instructions._checkers()\n"
+        "from intro.tasks.graders import instructions; instructions._checkers()\n"
         "from lm_eval.tasks.ifeval.instructions_util import count_sentences\n"
         "print(count_sentences('Mr. Smith of Acme Inc. came. He left at 5 p.m. sharp.'), 'torch' in sys.modules)"
     )

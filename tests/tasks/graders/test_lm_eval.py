@@ -148,9 +148,9 @@ def test_ifeval_of_the_same_model(run: Run) -> None:
     pairs = [(greedy(run, sample["doc"]["prompt"]), ifeval_problem(sample["doc"])) for sample in samples]
     assert [text for text, _ in pairs] == [sample["resps"][0][0] for sample in samples]
     assert [instructions.scores(*pair) for pair in pairs] == [four(sample) for sample in samples]
-    verdicts = [verdict.correct for verdict in instructions.grade_all(pairs)]
-    assert verdicts == [sample["prompt_level_strict_acc"] for sample in samples]
-    assert len(samples) == len(IFEVAL_ROWS) and set(verdicts) == {True, False}
+    grades = [grade.correct for grade in instructions.grade_all(pairs)]
+    assert grades == [sample["prompt_level_strict_acc"] for sample in samples]
+    assert len(samples) == len(IFEVAL_ROWS) and set(grades) == {True, False}
 
 
 def test_gpqa_of_the_same_model(run: Run) -> None:

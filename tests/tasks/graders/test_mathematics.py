@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from intro.tasks.graders import mathematics
 from intro.tasks.graders.mathematics import compare, extract, grade, grade_all, last_box, plain_number, too_large
-from intro.types import Verdict
+from intro.types import Grade
 
 CASES = Path(os.environ.get("INTRO_GRADER_CASES", "absent"))
 
@@ -150,8 +150,8 @@ def test_equal_numbers_in_other_clothes(numerator: int, denominator: int) -> Non
 @given(st.text(max_size=80), st.text(min_size=1, max_size=20))
 @settings(max_examples=60)
 def test_no_text_is_an_exception(response: str, gold: str) -> None:
-    verdict = mathematics.grade_here(response, gold)
-    assert isinstance(verdict, Verdict) and verdict.reason
+    grade = mathematics.grade_here(response, gold)
+    assert isinstance(grade, Grade) and grade.reason
 
 
 @pytest.mark.parametrize("text", ["9^{9^{9^9}}", "10^{10^{10}}", "10000!", "x^{1001}", "3 ** 2 ** 50", "2^{-99999}"])
@@ -167,24 +167,24 @@ def test_ordinary_powers_are_read(text: str) -> None:
 HOPELESS = r"\boxed{\sum_{n=1}^{\infty} \frac{1}{n^{1.1} \sin(n)}}"
 
 
-def test_a_deadline_costs_nobody_else_a_verdict() -> None:
+def test_a_deadline_costs_nobody_else_a_grade() -> None:
     """One response of a chunk hangs; its neighbours are graded, and the next call finds a living pool."""
     pairs = [(rf"\boxed{{{i}}}", str(i - i % 2)) for i in range(6)]
     start = time.monotonic()
-    verdicts = grade_all([*pairs[:3], (HOPELESS, "3"), *pairs[3:]], deadline_s=1.0)
+    grades = grade_all([*pairs[:3], (HOPELESS, "3"), *pairs[3:]], deadline_s=1.0)
     assert time.monotonic() - start < 60
-    assert [v.correct for v in verdicts] == [True, False, True, False, False, True, False]
-    assert verdicts[3].reason == "timeout"
+    assert [v.correct for v in grades] == [True, False, True, False, False, True, False]
+    assert grades[3].reason == "timeout"
     assert grade("The answer is 4.", "4").correct
 
 
 def test_grading_off_the_main_thread() -> None:
     """Signals fail there; worker processes do not."""
-    found: list[Verdict] = []
+    found: list[Grade] = []
     thread = threading.Thread(target=lambda: found.append(grade(r"\boxed{\frac{2}{4}}", "0.5")))
     thread.start()
     thread.join(60)
-    assert found == [Verdict(True, r"\frac{2}{4}", "correct")]
+    assert found == [Grade(True, r"\frac{2}{4}", "correct")]
 
 
 @pytest.mark.skipif(not CASES.is_file(), reason="INTRO_GRADER_CASES names no file of grader cases")

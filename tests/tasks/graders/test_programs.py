@@ -48,8 +48,8 @@ ADD = Problem(
 )
 @jailed
 def test_humaneval(response: str, correct: bool, reason: str) -> None:
-    [verdict] = grade_all([(response, ADD)])
-    assert (verdict.correct, reason in verdict.reason) == (correct, True), verdict
+    [grade] = grade_all([(response, ADD)])
+    assert (grade.correct, reason in grade.reason) == (correct, True), grade
 
 
 def test_a_fenced_block_keeps_what_the_prompt_gives() -> None:
@@ -140,8 +140,8 @@ class TestCases(unittest.TestCase):
 )
 @jailed
 def test_bigcodebench(response: str, correct: bool, reason: str) -> None:
-    [verdict] = grade_all([(response, COUNT)])
-    assert (verdict.correct, reason in verdict.reason) == (correct, True), verdict
+    [grade] = grade_all([(response, COUNT)])
+    assert (grade.correct, reason in grade.reason) == (correct, True), grade
 
 
 @jailed
@@ -186,8 +186,8 @@ MERGE = live("Merge.\n\n### Answer:\n```python\n", [("[1, 2]\n[3]", "[1, 2, 3]")
 )
 @jailed
 def test_livecodebench_by_standard_input(response: str, correct: bool, reason: str) -> None:
-    [verdict] = grade_stdin([(response, HALF)])
-    assert (verdict.correct, reason in verdict.reason) == (correct, True), verdict
+    [grade] = grade_stdin([(response, HALF)])
+    assert (grade.correct, reason in grade.reason) == (correct, True), grade
 
 
 @pytest.mark.parametrize(
@@ -205,8 +205,8 @@ def test_livecodebench_by_standard_input(response: str, correct: bool, reason: s
 @jailed
 def test_livecodebench_by_function(response: str, correct: bool, reason: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(programs, "LIVECODEBENCH_S", 1.0)
-    [verdict] = grade_stdin([(response, MERGE)])
-    assert (verdict.correct, reason in verdict.reason) == (correct, True), verdict
+    [grade] = grade_stdin([(response, MERGE)])
+    assert (grade.correct, reason in grade.reason) == (correct, True), grade
 
 
 @jailed

@@ -15,7 +15,7 @@ from intro.types import IntroError
 
 HUMANEVAL = Path(os.environ.get("INTRO_HUMANEVAL", "absent"))
 jailed = pytest.mark.skipif(sandbox.available() is not None, reason=str(sandbox.available()))
-anyhow = {"timeout_s": 20.0, "unsandboxed": True}  # harmless programs, so that every machine tests the verdicts
+anyhow = {"timeout_s": 20.0, "unsandboxed": True}  # harmless programs, so that every machine tests the grades
 
 
 def test_a_program_passes_when_it_comes_to_its_own_end() -> None:

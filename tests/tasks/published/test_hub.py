@@ -17,7 +17,7 @@ from intro.tasks.published import fetch
 from intro.tasks.published.collections import COLLECTIONS, Collection
 from intro.tasks.published.hub import Hub
 from intro.tasks.registry import load_source
-from intro.types import IntroError, Problem, Verdict
+from intro.types import Grade, IntroError, Problem
 from mirrors import ROWS, TRAIN, hub_config, math_row, write_mirror, write_rows
 
 COMMIT = "c" * 40
@@ -402,14 +402,14 @@ def test_one_answer_alone_has_no_wrong_one(tmp_path: Path) -> None:
 
 
 def test_each_problem_goes_to_its_grader(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One call per grader, verdicts in the order of the pairs, and the config's word on sandboxes."""
+    """One call per grader, grades in the order of the pairs, and the config's word on sandboxes."""
     calls: list[tuple[str, int]] = []
 
     def grader(name: str) -> Any:
-        def grade(pairs: grading.Pairs, programs: grading.Programs) -> list[Verdict]:
+        def grade(pairs: grading.Pairs, programs: grading.Programs) -> list[Grade]:
             assert programs == grading.Programs(True, "/env/python")
             calls.append((name, len(pairs)))
-            return [Verdict(True, text, name) for text, _ in pairs]
+            return [Grade(True, text, name) for text, _ in pairs]
 
         return grade
 
@@ -417,9 +417,9 @@ def test_each_problem_goes_to_its_grader(hub: Hub, monkeypatch: pytest.MonkeyPat
     data = hub.data.model_copy(update={"unsandboxed": True, "bigcodebench_python": "/env/python"})
     mixed = [p for name in hub.data.benchmarks for p in hub.problems(name)[:1]]
     pairs = [(p.id, p) for p in mixed + mixed]
-    verdicts = Hub(data, seed=0).grade_all(pairs)
-    assert [v.extracted for v in verdicts] == [text for text, _ in pairs]
-    assert [v.reason for v in verdicts] == [COLLECTIONS[p.benchmark].grader for _, p in pairs]
+    grades = Hub(data, seed=0).grade_all(pairs)
+    assert [v.extracted for v in grades] == [text for text, _ in pairs]
+    assert [v.reason for v in grades] == [COLLECTIONS[p.benchmark].grader for _, p in pairs]
     assert sorted(name for name, _ in calls) == sorted(grading.GRADERS)
     assert Hub(data, seed=0).grade_all([]) == []
     assert Hub(data, seed=0).verify_all(pairs) == [None] * len(pairs)
@@ -428,9 +428,9 @@ def test_each_problem_goes_to_its_grader(hub: Hub, monkeypatch: pytest.MonkeyPat
 def test_mathematics_is_graded_through(hub: Hub) -> None:
     problems = hub.problems("olympiadbench") + hub.problems("aime25")
     texts = ["The answer is 2.", r"So \boxed{85.8}", r"\boxed{33}", "The answer is 335."]
-    verdicts = hub.grade_all(list(zip(texts, problems, strict=True)))
-    assert [v.correct for v in verdicts] == [True, True, True, False]
-    assert verdicts[1].reason == "correct within tolerance"
+    grades = hub.grade_all(list(zip(texts, problems, strict=True)))
+    assert [v.correct for v in grades] == [True, True, True, False]
+    assert grades[1].reason == "correct within tolerance"
 
 
 @pytest.mark.parametrize(
@@ -441,9 +441,9 @@ def test_mathematics_is_graded_through(hub: Hub) -> None:
 )  # fmt: skip
 def test_tolerance_is_for_numbers_that_are_close(answer: str, gold: str, tolerance: float | None, near: bool) -> None:
     problem = Problem("a/0", "a", "?", gold, extra={} if tolerance is None else {"tolerance": tolerance})
-    verdict = grading.within_tolerance(Verdict(False, answer, "wrong answer"), problem)
-    assert verdict.correct == near
-    right = Verdict(True, answer, "correct")
+    grade = grading.within_tolerance(Grade(False, answer, "wrong answer"), problem)
+    assert grade.correct == near
+    right = Grade(True, answer, "correct")
     assert grading.within_tolerance(right, problem) == right
 
 
@@ -453,9 +453,9 @@ def test_programs_get_their_tests_and_settings(hub: Hub, monkeypatch: pytest.Mon
 
     seen: list[Any] = []
 
-    def grade(pairs: grading.Pairs, **how: Any) -> list[Verdict]:
+    def grade(pairs: grading.Pairs, **how: Any) -> list[Grade]:
         seen.append(([len(p.extra.get("tests", [])) for _, p in pairs], how))
-        return [Verdict(True, None, "correct") for _ in pairs]
+        return [Grade(True, None, "correct") for _ in pairs]
 
     monkeypatch.setattr(programs, "grade_all", grade)
     monkeypatch.setattr(programs, "grade_stdin", grade)

@@ -11,7 +11,7 @@ from intro.tasks.tiny_world.checking import grade, verify
 from intro.tasks.tiny_world.families import FAMILIES
 from intro.tasks.tiny_world.language import DIGITS, VOCABULARY
 
-# response, gold answer, verdict, extracted
+# response, gold answer, grade, extracted
 GRADES = [
     ("3 + 4 = 7 ; answer 7", "7", "correct", "7"),
     ("answer 7", "7", "correct", "7"),
@@ -33,13 +33,13 @@ GRADES = [
 
 @pytest.mark.parametrize(("text", "answer", "reason", "extracted"), GRADES)
 def test_grades(text: str, answer: str, reason: str, extracted: str | None) -> None:
-    verdict = grade(text, answer)
-    assert (verdict.reason, verdict.extracted) == (reason, extracted)
-    assert verdict.correct == (reason == "correct")
+    given = grade(text, answer)
+    assert (given.reason, given.extracted) == (reason, extracted)
+    assert given.correct == (reason == "correct")
 
 
 QUESTION = "3 + 4 * 2"
-VERDICTS = [
+GRADES = [
     ("3 + 4 = 7 ; 7 * 2 = 4 ; answer 4", True),
     ("3 + 4 = 7 ; 7 * 2 = 4 ; answer 4 <eos>", True),
     ("so 3 + 4 * 2 ; 3 + 4 = 7 ; check 3 + 4 = 7 ; so 7 * 2 ; 7 * 2 = 4 ; wait 7 * 2 = 4 ; answer 4", True),
@@ -65,7 +65,7 @@ VERDICTS = [
 ]
 
 
-@pytest.mark.parametrize(("text", "expected"), VERDICTS)
+@pytest.mark.parametrize(("text", "expected"), GRADES)
 def test_verifies(text: str, expected: bool) -> None:
     assert verify(text, FAMILIES["chain-2"], QUESTION) is expected
 

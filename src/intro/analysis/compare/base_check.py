@@ -10,7 +10,7 @@ from intro import experiments as plan
 from intro.analysis.claims.judge import SHARED_RATE
 from intro.analysis.compare import agreement
 from intro.analysis.compare.run import REPORTED
-from intro.analysis.data.collect import verdicts_of
+from intro.analysis.data.collect import grades_of
 from intro.analysis.data.results import BASE, results_of
 from intro.analysis.tables.build import PAPER
 from intro.analysis.tables.typeset import bracket, number
@@ -22,7 +22,7 @@ FLAGS = {agreement.Agreement.WITHIN: "", agreement.Agreement.OUTSIDE: " **outsid
 
 def gate(config: Config, reported: Path = REPORTED) -> list[Path]:
     """Write tables/main_base.csv (a row per cell) and .md (a row per model); return their paths."""
-    results = results_of(config, verdicts_of(config, plan.gate(config))).under(SHARED_RATE)
+    results = results_of(config, grades_of(config, plan.gate(config))).under(SHARED_RATE)
     paper, reference = agreement.read_reported(reported / "reported.csv"), agreement.read_reference(config)
     frame = agreement.table_frame(results, paper, reference, "main")
     frame = frame[frame.method == BASE].drop(columns="table")

@@ -20,18 +20,18 @@ KEPT = ("benchmark", "problem", "sample", "correct", "tokens", "truncated", "ver
 
 
 def collect(config: Config) -> None:
-    """Write verdicts.csv.gz, scores.csv, curves.csv, metrics.csv, grid.csv, grid_verdicts.csv.gz and run.json."""
+    """Write run.json and the tables of a run: graded responses, scores, curves, metrics and the learning-rate grid."""
     watch, folder = Provenance(), config.results_dir
     resampling = Resampling(config.evaluation.resamples, config.seed)
-    verdicts = verdicts_of(config, evaluations(config))
+    grades = grades_of(config, evaluations(config))
     grid = read_grid(config)
     cells = trained(config)
     frames = {
-        "verdicts.csv.gz": verdicts,
-        "scores.csv": score_rows(config, verdicts, resampling),
+        "graded_responses.csv.gz": grades,
+        "scores.csv": score_rows(config, grades, resampling),
         "curves.csv": stack(cell.folder(config) / "curves.csv" for cell in cells),
         "metrics.csv": stack(cell.folder(config) / "metrics.csv" for cell in cells),
-        "grid_verdicts.csv.gz": grid,
+        "grid_graded_responses.csv.gz": grid,
         "grid.csv": grid_rows(grid, resampling),
     }
     for name, frame in frames.items():
@@ -47,7 +47,7 @@ def write_frame(path: Path, frame: pd.DataFrame) -> None:
         frame.to_csv(file, index=False, compression=packing)
 
 
-def verdicts_of(config: Config, asked: Iterable[tuple[Cell, str]]) -> pd.DataFrame:
+def grades_of(config: Config, asked: Iterable[tuple[Cell, str]]) -> pd.DataFrame:
     """One row per graded response; what a judge model read replaces what the grader could not verify."""
     judges, columns = set(judged(config)), defaultdict(list)
     for cell, suite in asked:
@@ -73,11 +73,11 @@ def _names(config: Config, cell: Cell, suite: str) -> dict[str, Any]:
     }
 
 
-def score_rows(config: Config, verdicts: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
+def score_rows(config: Config, grades: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
     """One row per run and benchmark: percent correct with its problem-level interval, length and cut-off share."""
     keys = ["suite", "model", "method", "protocol", "pretrain_seed", "train_seed", "n", "benchmark"]
     rows = []
-    for key, group in verdicts.groupby(keys, dropna=False, sort=False):
+    for key, group in grades.groupby(keys, dropna=False, sort=False):
         values = 100.0 * group.groupby("problem", sort=False).correct.mean().to_numpy()
         interval = within_model([values[:, None]], resampling).interval()
         named = dict(zip(keys, key, strict=True))
@@ -91,7 +91,7 @@ def score_rows(config: Config, verdicts: pd.DataFrame, resampling: Resampling) -
 
 
 def read_grid(config: Config) -> pd.DataFrame:
-    """Validation verdicts of every method at every rate of the grid and of the base model, one row per problem."""
+    """Validation grades of every method at every rate of the grid and of the base model, one row per problem."""
     files = [grid_file(config, *pair) for pair in validated(config)]
     lines = [line for f in files for line in read_jsonl(f, GRID_KEYS, "run `intro sweep` for it again")]
     return pd.DataFrame(lines, columns=list(GRID_KEYS))

@@ -82,8 +82,8 @@ class Behind(Inputs):
 
     @cached_property
     def results(self) -> Results:
-        verdicts = collect.verdicts_of(self.config, plan.behind(self.config, self.table))
-        return results_of(self.config, verdicts).under(SHARED_RATE)
+        grades = collect.grades_of(self.config, plan.behind(self.config, self.table))
+        return results_of(self.config, grades).under(SHARED_RATE)
 
     @cached_property
     def metrics(self) -> pd.DataFrame:

@@ -21,9 +21,9 @@ VALUES = ["correct", "verified_correct", "tokens"]  # percent, percent, tokens; 
 
 # file -> the columns that are read here; files may hold more
 FILES: dict[str, list[str]] = {
-    "verdicts.csv.gz": [*CELL, *RUN, *PROBLEM, "correct", "tokens"],
+    "graded_responses.csv.gz": [*CELL, *RUN, *PROBLEM, "correct", "tokens"],
     "curves.csv": ["model", "method", "protocol", "train_seed", "step", "subset", "value", "mean_tokens"],
-    "grid_verdicts.csv.gz": ["model", "method", "lr", "train_seed", "problem", "correct", "tokens"],
+    "grid_graded_responses.csv.gz": ["model", "method", "lr", "train_seed", "problem", "correct", "tokens"],
     "posterior.csv": ["model", "estimate", "problem", "kl"],
     "cost.csv": ["method", "forward_passes"],
 }
@@ -45,15 +45,15 @@ def read_results(folder: Path, name: str) -> pd.DataFrame:
 # ---------------------------------------------------------------- cells
 
 
-def cells_of(verdicts: pd.DataFrame) -> dict[CellKey, pd.DataFrame]:
+def cells_of(grades: pd.DataFrame) -> dict[CellKey, pd.DataFrame]:
     """Per cell the mean over each problem's samples: [(benchmark, problem), (value, run)], value one of VALUES.
 
     Runs of other cells and problems that a run did not answer are nan. So is a whole value of a cell where one of
     its answers has none: what is unknown goes with the outcome (only correct rationales are verified).
     """
-    if verdicts.empty:
+    if grades.empty:
         return {}
-    frame = verdicts.copy()
+    frame = grades.copy()
     # a base model has no training seed: one stand-in number keeps its rows in the groups
     frame[RUN] = frame[RUN].apply(pd.to_numeric).fillna(-1).astype(int)
     correct = pd.to_numeric(frame["correct"])
@@ -151,10 +151,10 @@ class Results:
         return [name for name, b in benchmarks.items() if b.stands_for in self.config.evaluation.hard]
 
 
-def results_of(config: Config, verdicts: pd.DataFrame) -> Results:
-    """Some runs' verdicts, and nothing else of what a run leaves behind."""
+def results_of(config: Config, grades: pd.DataFrame) -> Results:
+    """Some runs' grades, and nothing else of what a run leaves behind."""
     nothing, resampling = pd.DataFrame(), Resampling(config.evaluation.resamples, config.seed)
-    return Results(config, cells_of(verdicts), nothing, nothing, nothing, nothing, resampling)
+    return Results(config, cells_of(grades), nothing, nothing, nothing, nothing, resampling)
 
 
 def load_results(config: Config) -> Results:
@@ -162,9 +162,9 @@ def load_results(config: Config) -> Results:
     folder = config.results_dir
     return Results(
         config=config,
-        cells=cells_of(read_results(folder, "verdicts.csv.gz")),
+        cells=cells_of(read_results(folder, "graded_responses.csv.gz")),
         curves=read_results(folder, "curves.csv"),
-        grid=read_results(folder, "grid_verdicts.csv.gz"),
+        grid=read_results(folder, "grid_graded_responses.csv.gz"),
         posterior=read_results(folder, "posterior.csv"),
         cost=read_results(folder, "cost.csv"),
         resampling=Resampling(config.evaluation.resamples, config.seed),

@@ -1,6 +1,6 @@
 """Multiple choice (GPQA) as lm-evaluation-harness has it: zero-shot, the letter after a chain of thought.
 
-No question, option or other text of the benchmark leaves this module: a verdict holds a letter.
+No question, option or other text of the benchmark leaves this module: a grade holds a letter.
 """
 
 from __future__ import annotations
@@ -9,30 +9,30 @@ import string
 from collections.abc import Sequence
 
 from intro.tasks.published.collections import LETTERS
-from intro.types import IntroError, Problem, Verdict, install
+from intro.types import Grade, IntroError, Problem, install
 
 # of lm-eval's task gpqa_diamond_cot_zeroshot, version 2.2
 STRICT = r"(?<=The answer is )(.*)(?=.)"
 FLEXIBLE = r"(\([A-Z]\))"
 
 
-def grade_all(pairs: Sequence[tuple[str, Problem]]) -> list[Verdict]:
-    """Verdicts on (response, problem) pairs.
+def grade_all(pairs: Sequence[tuple[str, Problem]]) -> list[Grade]:
+    """Grades of (response, problem) pairs.
 
     The letter is what follows the first "The answer is " where that is one of the four; else what the flexible filter
     finds: the last letter in parentheses, an option repeated word for word, a letter after a colon.
     """
     return [
-        _verdict(_letter(strict) or _letter(flexible), problem)
+        _grade(_letter(strict) or _letter(flexible), problem)
         for (strict, flexible), (_, problem) in zip(extract_all(pairs), pairs, strict=True)
     ]
 
 
-def _verdict(letter: str | None, problem: Problem) -> Verdict:
+def _grade(letter: str | None, problem: Problem) -> Grade:
     if letter is None:
-        return Verdict(False, None, "no answer")
+        return Grade(False, None, "no answer")
     correct = letter == _letter(problem.answer)
-    return Verdict(correct, letter, "correct" if correct else "wrong answer")
+    return Grade(correct, letter, "correct" if correct else "wrong answer")
 
 
 def scores_all(pairs: Sequence[tuple[str, Problem]]) -> list[dict[str, bool]]:

@@ -18,18 +18,18 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from intro.types import IntroError, Problem, Verdict, install
+from intro.types import Grade, IntroError, Problem, install
 
 
-def grade_all(pairs: Sequence[tuple[str, Problem]]) -> list[Verdict]:
-    """Verdicts on (response, problem) pairs: correct when every instruction is followed, strictly."""
-    return [_verdict(scores(text, problem), problem) for text, problem in pairs]
+def grade_all(pairs: Sequence[tuple[str, Problem]]) -> list[Grade]:
+    """Grades of (response, problem) pairs: correct when every instruction is followed, strictly."""
+    return [_grade(scores(text, problem), problem) for text, problem in pairs]
 
 
-def _verdict(scored: dict[str, Any], problem: Problem) -> Verdict:
+def _grade(scored: dict[str, Any], problem: Problem) -> Grade:
     each = zip(problem.extra["instruction_id_list"], scored["instruction_strict"], strict=True)
     failed = [name for name, followed in each if not followed]
-    return Verdict(not failed, None, f"not followed: {', '.join(failed)}" if failed else "correct")
+    return Grade(not failed, None, f"not followed: {', '.join(failed)}" if failed else "correct")
 
 
 def scores(text: str, problem: Problem) -> dict[str, Any]:

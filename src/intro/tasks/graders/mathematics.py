@@ -1,8 +1,8 @@
 """Mathematics answers: where a response states its answer, and whether that equals the gold one.
 
 The answer is looked for in one order, the one that untemplated base models need: the last box; what follows the last
-"answer is"; the last formula or number. Equality is math-verify's, but exact numbers are compared exactly. Everything
-that can go wrong is a reason of a verdict, never an exception. Grading happens in worker processes that can be killed:
+"answer is"; the last formula or number. Equality is math-verify's, but exact numbers are compared exactly. What
+can go wrong is the reason of a wrong grade; nothing raises. Grading happens in worker processes that can be killed:
 math-verify's own timeouts are signals, which fail off the main thread and cancel a caller's alarm.
 """
 
@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from pebble import ProcessExpired, ProcessPool
 
 from intro.infra.gpus import workers
-from intro.types import Verdict
+from intro.types import Grade
 
 if TYPE_CHECKING:
     from sympy import Expr
@@ -77,28 +77,28 @@ def last_box(text: str) -> str | None:
     return last
 
 
-def grade(response: str, gold: str) -> Verdict:
-    """The verdict on one response; `grade_all` takes many at once, on all cores."""
+def grade(response: str, gold: str) -> Grade:
+    """The grade of one response; `grade_all` takes many at once, on all cores."""
     return grade_all([(response, gold)])[0]
 
 
-def grade_all(pairs: Sequence[tuple[str, str]], deadline_s: float = DEADLINE_S) -> list[Verdict]:
-    """Verdicts on (response, gold) pairs, in order; a response that takes longer than the deadline is wrong."""
+def grade_all(pairs: Sequence[tuple[str, str]], deadline_s: float = DEADLINE_S) -> list[Grade]:
+    """Grades of (response, gold) pairs, in order; a response that takes longer than the deadline is wrong."""
     chunks = [pairs[i : i + CHUNK] for i in range(0, len(pairs), CHUNK)]
-    verdicts: list[Verdict] = []
+    grades: list[Grade] = []
     for chunk, graded in zip(chunks, _in_pool(chunks, deadline_s), strict=True):
         if isinstance(graded, str) and len(chunk) > 1:  # one of them is to blame: each gets a deadline of its own
             alone = _in_pool([[pair] for pair in chunk], deadline_s)
         else:
-            alone = [graded] if isinstance(graded, str) else [[verdict] for verdict in graded]
-        verdicts += [Verdict(False, None, one) if isinstance(one, str) else one[0] for one in alone]
-    return verdicts
+            alone = [graded] if isinstance(graded, str) else [[single] for single in graded]
+        grades += [Grade(False, None, one) if isinstance(one, str) else one[0] for one in alone]
+    return grades
 
 
-def _in_pool(chunks: Sequence[Sequence[tuple[str, str]]], deadline_s: float) -> list[list[Verdict] | str]:
-    """Each chunk's verdicts, or why there are none."""
+def _in_pool(chunks: Sequence[Sequence[tuple[str, str]]], deadline_s: float) -> list[list[Grade] | str]:
+    """Each chunk's grades, or why there are none."""
     futures = [_pool().schedule(_graded, args=(list(chunk),), timeout=deadline_s) for chunk in chunks]
-    results: list[list[Verdict] | str] = []
+    results: list[list[Grade] | str] = []
     for future in futures:
         try:
             results.append(future.result())
@@ -134,45 +134,45 @@ def _start() -> None:
     logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its own timeouts are off
 
 
-def _graded(pairs: list[tuple[str, str]]) -> list[Verdict]:
+def _graded(pairs: list[tuple[str, str]]) -> list[Grade]:
     return [grade_here(*pair) for pair in pairs]
 
 
-def grade_here(response: str, gold: str) -> Verdict:
-    """The verdict, in this process and without a deadline."""
+def grade_here(response: str, gold: str) -> Grade:
+    """The grade, in this process and without a deadline."""
     extracted = extract(response)
     if extracted is None:
-        return Verdict(False, None, "no answer")
+        return Grade(False, None, "no answer")
     return compare(extracted, gold)
 
 
-def compare(answer: str, gold: str) -> Verdict:
+def compare(answer: str, gold: str) -> Grade:
     """Whether a bare answer equals the gold one."""
     answer, gold = answer.strip(), _bare(gold)
     short = answer if len(answer) <= LONGEST_ANSWER else answer[:LONGEST_ANSWER] + "..."
     if not answer:
-        return Verdict(False, None, "no answer")
+        return Grade(False, None, "no answer")
     if _plain(_bare(answer)) == _plain(gold):
-        return Verdict(True, short, "correct")
+        return Grade(True, short, "correct")
     theirs, ours = plain_number(_bare(answer)), plain_number(gold)
     if theirs is not None and ours is not None:  # math-verify takes a millisecond for what this takes microseconds
         if theirs == ours:
-            return Verdict(True, short, "correct")
+            return Grade(True, short, "correct")
         if theirs.denominator == ours.denominator == 1:  # other numbers may agree but for rounding
-            return Verdict(False, short, "wrong answer")
+            return Grade(False, short, "wrong answer")
     for what, text in (("answer", answer), ("gold answer", gold)):
         if len(text) > LONGEST_ANSWER:
-            return Verdict(False, short, f"{what} too long")
+            return Grade(False, short, f"{what} too long")
         if too_large(text):
-            return Verdict(False, short, f"{what} has too large an exponent")
+            return Grade(False, short, f"{what} has too large an exponent")
     try:
         theirs, ours = _parsed(_bare(answer)), _parsed(gold)
         if not theirs or not ours:
-            return Verdict(False, short, "not understood")
+            return Grade(False, short, "not understood")
         equal = _equal(theirs, ours)
     except (Exception, RecursionError) as error:  # sympy raises many kinds on odd input
-        return Verdict(False, short, f"not understood ({type(error).__name__})")
-    return Verdict(equal, short, "correct" if equal else "wrong answer")
+        return Grade(False, short, f"not understood ({type(error).__name__})")
+    return Grade(equal, short, "correct" if equal else "wrong answer")
 
 
 _PLAIN_NUMBER = re.compile(r"([-+]?\d{1,18}(?:\.\d{1,18})?)(?:/(\d{1,18}))?")

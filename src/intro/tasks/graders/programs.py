@@ -21,7 +21,7 @@ from typing import Any
 from intro.infra.gpus import workers
 from intro.tasks.graders import sandbox
 from intro.tasks.graders.sandbox import run_python
-from intro.types import IntroError, Problem, Verdict
+from intro.types import Grade, IntroError, Problem
 
 # seconds of wall clock: for a HumanEval program, a BigCodeBench one, a LiveCodeBench test and an interpreter's start
 HUMANEVAL_S, BIGCODEBENCH_S, LIVECODEBENCH_S, START_S = 10.0, 240.0, 6.0, 1.0
@@ -44,8 +44,8 @@ _MISSING = re.compile(r"No module named '([A-Za-z_]\w*)")
 Pairs = Sequence[tuple[str, Problem]]
 
 
-def grade_all(pairs: Pairs, *, unsandboxed: bool = False, python: str | None = None) -> list[Verdict]:
-    """Verdicts on completions of HumanEval's or BigCodeBench's problems, whose question is the program's beginning.
+def grade_all(pairs: Pairs, *, unsandboxed: bool = False, python: str | None = None) -> list[Grade]:
+    """Grades of completions of HumanEval's or BigCodeBench's problems, whose question is the program's beginning.
 
     python: the interpreter whose environment has the libraries that the problems import. Raises IntroError without a
     sandbox, unless `unsandboxed` allows it.
@@ -53,12 +53,12 @@ def grade_all(pairs: Pairs, *, unsandboxed: bool = False, python: str | None = N
     return _all_cores(partial(_by_unit_tests, unsandboxed=unsandboxed, python=python), pairs)
 
 
-def grade_stdin(pairs: Pairs, *, unsandboxed: bool = False, python: str | None = None) -> list[Verdict]:
-    """Verdicts on LiveCodeBench's problems, as `grade_all`; the first failed test decides."""
+def grade_stdin(pairs: Pairs, *, unsandboxed: bool = False, python: str | None = None) -> list[Grade]:
+    """Grades of LiveCodeBench's problems, as `grade_all`; the first failed test decides."""
     return _all_cores(partial(_by_outputs, unsandboxed=unsandboxed, python=python), pairs)
 
 
-def _all_cores(grade: Callable[[str, Problem], Verdict], pairs: Pairs) -> list[Verdict]:
+def _all_cores(grade: Callable[[str, Problem], Grade], pairs: Pairs) -> list[Grade]:
     with ThreadPoolExecutor(workers()) as pool:
         return list(pool.map(lambda pair: grade(*pair), pairs))
 
@@ -66,7 +66,7 @@ def _all_cores(grade: Callable[[str, Problem], Verdict], pairs: Pairs) -> list[V
 # ---------------------------------------------------------------- HumanEval and BigCodeBench
 
 
-def _by_unit_tests(text: str, problem: Problem, **how: Any) -> Verdict:
+def _by_unit_tests(text: str, problem: Problem, **how: Any) -> Grade:
     in_classes = bool(_TEST_CASES.search(problem.extra["test"]))
     code = solution(text, problem, BIGCODEBENCH_STOPS if in_classes else HUMANEVAL_STOPS)
     program = f"{code}\n{problem.extra['test']}\n"
@@ -77,8 +77,8 @@ def _by_unit_tests(text: str, problem: Problem, **how: Any) -> Verdict:
         result = run_python(f"{program}check({problem.extra['entry_point']})\n", timeout_s=HUMANEVAL_S, **how)
     missing = _MISSING.search(result.reason)
     if missing and missing.group(1) in libraries(problem):  # not one that the response made up
-        return Verdict(False, code, f"missing library {missing.group(1)}")
-    return Verdict(result.passed, code, "correct" if result.passed else result.reason)
+        return Grade(False, code, f"missing library {missing.group(1)}")
+    return Grade(result.passed, code, "correct" if result.passed else result.reason)
 
 
 def solution(text: str, problem: Problem, stops: Sequence[str]) -> str:
@@ -124,10 +124,10 @@ if bad or not result.testsRun:
 # ---------------------------------------------------------------- LiveCodeBench
 
 
-def _by_outputs(text: str, problem: Problem, **how: Any) -> Verdict:
+def _by_outputs(text: str, problem: Problem, **how: Any) -> Grade:
     code = script(text, problem.question)
     if not code.strip():
-        return Verdict(False, None, "no answer")
+        return Grade(False, None, "no answer")
     name = problem.extra["func_name"]
     for number, test in enumerate(_tests(problem), start=1):
         functional = test["testtype"] == "functional"
@@ -135,10 +135,10 @@ def _by_outputs(text: str, problem: Problem, **how: Any) -> Verdict:
         result = run_python(program, timeout_s=LIVECODEBENCH_S + START_S, stdin=test["input"], **how)
         ended = result.passed or (not functional and result.reason.startswith(sandbox.EARLY))  # exit() ends a script
         if not ended:
-            return Verdict(False, code, f"test {number}: {result.reason}")
+            return Grade(False, code, f"test {number}: {result.reason}")
         if not (same_value if functional else same_output)(result.stdout, test["output"]):
-            return Verdict(False, code, f"test {number}: wrong output")
-    return Verdict(True, code, "correct")
+            return Grade(False, code, f"test {number}: wrong output")
+    return Grade(True, code, "correct")
 
 
 def _tests(problem: Problem) -> list[dict[str, str]]:

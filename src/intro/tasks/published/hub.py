@@ -14,7 +14,7 @@ from intro.tasks.graders import by_name as grading
 from intro.tasks.published.collections import Collection, collection
 from intro.tasks.published.fetch import Fetched, fetch, in_mirror, mirror_folder
 from intro.tasks.published.lock import Entry, hold, read_lock, rows_hash
-from intro.types import IntroError, Problem, Verdict
+from intro.types import Grade, IntroError, Problem
 
 TRAINING_SETS = ("math_train", "math_test")
 TRAINING_LEVELS = (3, 4, 5)
@@ -135,8 +135,8 @@ class Hub:
 
     # ------------------------------------------------------------ judging and controls
 
-    def grade_all(self, pairs: Sequence[tuple[str, Problem]]) -> list[Verdict]:
-        """Verdicts of the graders that the problems' collections name."""
+    def grade_all(self, pairs: Sequence[tuple[str, Problem]]) -> list[Grade]:
+        """Grades by the graders that the problems' collections name."""
         programs = grading.Programs(self.data.unsandboxed, self.data.bigcodebench_python)
         return grading.grade_all(pairs, lambda problem: collection(problem.benchmark).grader, programs)
 

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 from intro.tasks.tiny_world.families import Family, Words
 from intro.tasks.tiny_world.language import ANSWER, CHECK, END, SO, SPECIALS, WAIT
-from intro.types import Verdict
+from intro.types import Grade
 
 
 def _words(text: str) -> list[str]:
     return [word for word in text.split() if word not in SPECIALS]
 
 
-def grade(text: str, answer: str) -> Verdict:
+def grade(text: str, answer: str) -> Grade:
     """Compare what follows the last `answer` with the gold answer, word by word. Never raises."""
     words = _words(text)
     if ANSWER not in words:
-        return Verdict(False, None, "no answer")
+        return Grade(False, None, "no answer")
     last = len(words) - 1 - words[::-1].index(ANSWER)
     extracted = " ".join(words[last + 1 :])
     if not extracted:
-        return Verdict(False, None, "no answer")
+        return Grade(False, None, "no answer")
     correct = extracted == " ".join(answer.split())
-    return Verdict(correct, extracted, "correct" if correct else "wrong answer")
+    return Grade(correct, extracted, "correct" if correct else "wrong answer")
 
 
 def _statements(text: str) -> list[Words]:

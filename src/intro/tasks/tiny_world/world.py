@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal
 from intro.tasks.tiny_world import authors, checking, language
 from intro.tasks.tiny_world.authors import Author, Style, unit_hash
 from intro.tasks.tiny_world.families import FAMILIES, IN_DOMAIN, OUT_OF_DOMAIN, Family
-from intro.types import IntroError, Problem, Verdict
+from intro.types import Grade, IntroError, Problem
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -179,12 +179,12 @@ class World:
 
     # ------------------------------------------------------------ judging and controls
 
-    def grade(self, text: str, problem: Problem) -> Verdict:
-        """Exact match of the answer; a malformed response is a verdict, never an exception."""
+    def grade(self, text: str, problem: Problem) -> Grade:
+        """Exact match of the answer; a malformed response is graded wrong and raises nothing."""
         return checking.grade(text, problem.answer)
 
-    def grade_all(self, pairs: Sequence[tuple[str, Problem]]) -> list[Verdict]:
-        """Verdicts in order."""
+    def grade_all(self, pairs: Sequence[tuple[str, Problem]]) -> list[Grade]:
+        """Grades in order."""
         return [self.grade(text, problem) for text, problem in pairs]
 
     def verify(self, text: str, problem: Problem) -> bool:
