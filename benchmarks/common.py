@@ -10,7 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from intro.infra.provenance import to_csv, write_text
+from intro.infra.files import to_csv, write_text
 
 WIDTH = 80
 # columns of `intro.cost.measure.timing.machine`

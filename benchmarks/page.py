@@ -11,7 +11,7 @@ import re
 from pathlib import Path
 
 from common import split
-from intro.infra.provenance import write_text
+from intro.infra.files import write_text
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "docs" / "performance.md"

@@ -56,7 +56,7 @@ def _keep_memory() -> None:
 
 def _record(path: Path, watch, config, files: list[Path]) -> None:
     """Provenance of a derived result: tables, figures and comparisons come from the files that `collect` made."""
-    from intro.infra.provenance import write_json
+    from intro.infra.files import write_json
 
     record = watch.record(settings=config.model_dump(mode="json"), seed=config.seed)
     write_json(path, record | {"files": [str(file) for file in files]})

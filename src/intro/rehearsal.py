@@ -18,7 +18,7 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from intro.config import Checkpoint, Config, Hub, Pretraining
-from intro.infra.provenance import atomic_folder
+from intro.infra.files import atomic_folder
 from intro.tasks.store import write_jsonl
 from intro.types import IntroError
 

@@ -10,7 +10,7 @@ import pytest
 
 from intro.config import Config
 from intro.experiments import Cell, base_folder, grid_file
-from intro.infra.provenance import file_digest, weights_digest
+from intro.infra.digests import file_digest, weights_digest
 from intro.model.load import load_model
 from intro.tasks.store import read_jsonl
 from intro.training import run as stages

@@ -8,7 +8,8 @@ from snakemake.exceptions import WorkflowError
 
 from intro import config as intro_config
 from intro import experiments as plan
-from intro.infra.provenance import training_code, write_text
+from intro.infra.files import write_text
+from intro.infra.provenance import training_code
 from intro.training.selection import learning_rate
 from intro.types import IntroError
 

@@ -10,7 +10,9 @@ from tqdm import tqdm
 from intro.config import Config
 from intro.evaluation.serve import serve
 from intro.experiments import Cell, check_evaluation, problems_file, suite_file
-from intro.infra.provenance import Provenance, weights_digest, write_json
+from intro.infra.digests import weights_digest
+from intro.infra.files import write_json
+from intro.infra.provenance import Provenance
 from intro.infra.seeds import generator_for
 from intro.model.tokenizer import Text, render
 from intro.rollout.native import Sampling

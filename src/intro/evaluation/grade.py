@@ -9,7 +9,8 @@ from typing import Any
 
 from intro.config import Config
 from intro.experiments import Cell, check_evaluation, problems_file, suite_file
-from intro.infra.provenance import Provenance, write_json
+from intro.infra.files import write_json
+from intro.infra.provenance import Provenance
 from intro.tasks.registry import TaskSource, load_source
 from intro.tasks.store import AGAIN, GENERATION_KEYS, GRADE_KEYS, read_jsonl, read_problems, write_jsonl
 from intro.types import IntroError

@@ -9,7 +9,8 @@ from tqdm import tqdm
 from intro.config import Config, Verifier
 from intro.evaluation.serve import serve
 from intro.experiments import Cell, check_evaluation, judge_folder, problems_file, suite_file
-from intro.infra.provenance import Provenance, write_json
+from intro.infra.files import write_json
+from intro.infra.provenance import Provenance
 from intro.model.tokenizer import Text
 from intro.rollout.native import Sampling
 from intro.tasks.store import AGAIN, GENERATION_KEYS, GRADE_KEYS, JUDGED_KEYS, read_jsonl, read_problems, write_jsonl

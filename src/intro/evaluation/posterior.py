@@ -18,7 +18,8 @@ from tqdm import tqdm
 
 from intro.config import Config
 from intro.experiments import base_folder, problems_file
-from intro.infra.provenance import Provenance, to_csv, write_json, write_text
+from intro.infra.files import to_csv, write_json, write_text
+from intro.infra.provenance import Provenance
 from intro.infra.seeds import generator_for
 from intro.model.load import load_model
 from intro.model.logprobs import log_distribution

@@ -1,1 +1,1 @@
-"""Ground floor: provenance, whole files, named seeds, GPUs."""
+"""What every package may use: atomic files, digests, provenance, named seeds, GPUs."""

@@ -1,53 +1,24 @@
-"""Where a result came from: commit, versions, hardware, config hash, seed, wall time. And whole-file writing."""
+"""Where a result came from: command, commit, versions, hardware, config hash, seed and wall time."""
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import io
-import json
 import os
 import platform
-import shutil
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from intro.types import IntroError
+from intro.infra.digests import digest, file_digest
 
 PACKAGES = (
     *("torch", "transformers", "tokenizers", "numpy", "scipy", "pandas", "sympy", "matplotlib", "snakemake"),
     *("datasets", "huggingface_hub", "math-verify", "lm_eval", "deepspeed", "vllm"),
 )
 ROOT = Path(__file__).resolve().parents[3]
-
-
-def digest(value: Any) -> str:
-    """A short stable hash of anything JSON can hold."""
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:16]
-
-
-def file_digest(path: Path) -> str:
-    """sha256 of a file; of a folder, over its files' names and contents."""
-    digest_ = hashlib.sha256()
-    for file in sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]:
-        digest_.update(str(file.relative_to(path)).encode())
-        with file.open("rb") as opened:  # in parts: weights may be larger than memory
-            while part := opened.read(1 << 24):
-                digest_.update(part)
-    return digest_.hexdigest()[:16]
-
-
-def weights_digest(folder: Path) -> str:
-    """Of a model folder's weights, however many files they are in."""
-    return digest({file.name: file_digest(file) for file in sorted(folder.glob("*.safetensors"))})
 
 
 # a mended grader grades again what was generated and trains nothing again: that may be a week of GPUs. A run keeps the
@@ -122,62 +93,3 @@ class Provenance:
             "wall_seconds": round(time.perf_counter() - self._clock, 3),
             **more,
         }
-
-
-# ---------------------------------------------------------------- writing whole files
-
-
-@contextmanager
-def atomic_file(path: Path) -> Iterator[Path]:
-    """A temporary name beside `path`, renamed to it at the end: a file that exists is whole."""
-    _ensure_folder(path.parent)
-    temporary = path.with_name(f".{os.getpid()}.{path.name}")  # keeps the ending: writers choose a format by it
-    try:
-        yield temporary
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
-
-
-@contextmanager
-def atomic_folder(path: Path) -> Iterator[Path]:
-    """Like `atomic_file`, for a folder; an older one is replaced."""
-    _ensure_folder(path.parent)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        yield temporary
-        temporary.chmod(0o755)
-        shutil.rmtree(path, ignore_errors=True)
-        os.replace(temporary, path)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-
-
-def _ensure_folder(folder: Path) -> None:
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise IntroError(
-            f"{folder}: cannot make this results folder ({error.strerror}); choose another or mend it"
-        ) from None
-    if not os.access(folder, os.W_OK):
-        raise IntroError(f"{folder}: the results folder is not writable; choose another or change its permissions")
-
-
-def write_text(path: Path, text: str) -> None:
-    with atomic_file(path) as temporary:
-        temporary.write_text(text)
-
-
-def write_json(path: Path, value: Any) -> None:
-    write_text(path, json.dumps(value, indent=1, default=str) + "\n")
-
-
-def to_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> str:
-    """CSV text; a missing value is an empty field, floats are short but exact enough to plot (7 digits)."""
-    out = io.StringIO()
-    writer = csv.DictWriter(out, columns, lineterminator="\n", extrasaction="raise")
-    writer.writeheader()
-    for row in rows:
-        writer.writerow({k: f"{v:.7g}" if isinstance(v, float) else v for k, v in row.items()})
-    return out.getvalue()

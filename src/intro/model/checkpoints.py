@@ -14,7 +14,7 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-from intro.infra.provenance import atomic_folder
+from intro.infra.files import atomic_folder
 from intro.types import IntroError
 
 INDEX = "model.safetensors.index.json"

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from intro.config import Checkpoint, Config, Verifier
 from intro.experiments import base_folder, check_model, judge_folder
-from intro.infra.provenance import Provenance, write_json
+from intro.infra.files import write_json
+from intro.infra.provenance import Provenance
 from intro.types import IntroError
 
 

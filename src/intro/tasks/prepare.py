@@ -7,7 +7,9 @@ from typing import Any
 
 from intro.config import Config
 from intro.experiments import problems_file
-from intro.infra.provenance import Provenance, file_digest, write_json
+from intro.infra.digests import file_digest
+from intro.infra.files import write_json
+from intro.infra.provenance import Provenance
 from intro.tasks.registry import load_source
 from intro.tasks.store import write_jsonl, write_problems
 

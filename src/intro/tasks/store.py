@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from intro.infra.provenance import atomic_file
+from intro.infra.files import atomic_file
 from intro.types import IntroError, Problem
 
 CHUNK = 1 << 20  # bytes, about, that are parsed at a time

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from pathlib import Path
 
-from intro.infra import provenance
+from intro.infra.files import write_json, write_text
 from intro.theory.catalogue import identities
 from intro.theory.registry import Identity
 
@@ -13,8 +13,8 @@ from intro.theory.registry import Identity
 def write(folder: Path) -> None:
     """Decide every statement and write identities.json and identities.md into `folder`."""
     found = identities()
-    provenance.write_text(folder / "identities.md", page(found))
-    provenance.write_json(folder / "identities.json", [asdict(record) for record in found])
+    write_text(folder / "identities.md", page(found))
+    write_json(folder / "identities.json", [asdict(record) for record in found])
 
 
 def page(found: list[Identity]) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from intro.infra.provenance import atomic_file
+from intro.infra.files import atomic_file
 from intro.training.distributed import ALONE, Ranks
 from intro.types import IntroError
 

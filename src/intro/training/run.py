@@ -12,16 +12,9 @@ from tqdm import tqdm
 
 from intro.config import Config, Hardware
 from intro.experiments import Cell, base_folder, check_model, grid_file, method_of, problems_file, swept_base
-from intro.infra.provenance import (
-    Provenance,
-    atomic_folder,
-    code_digest,
-    digest,
-    to_csv,
-    weights_digest,
-    write_json,
-    write_text,
-)
+from intro.infra.digests import digest, weights_digest
+from intro.infra.files import atomic_folder, to_csv, write_json, write_text
+from intro.infra.provenance import Provenance, code_digest
 from intro.model.load import load_model, save_model
 from intro.model.tokenizer import Text
 from intro.objectives import build

@@ -8,7 +8,8 @@ from statistics import fmean
 
 from intro.config import Config
 from intro.experiments import grid_file, sweeps
-from intro.infra.provenance import Provenance, write_json
+from intro.infra.files import write_json
+from intro.infra.provenance import Provenance
 from intro.tasks.store import GRID_KEYS, read_jsonl
 from intro.training.schedule import steps_of
 from intro.types import IntroError

@@ -8,7 +8,8 @@ import pytest
 import whole_run
 from intro.analysis.data.collect import grid_rows, run_record, score_rows, write_frame
 from intro.analysis.stats.intervals import Resampling
-from intro.infra.provenance import Provenance, write_json
+from intro.infra.files import write_json
+from intro.infra.provenance import Provenance
 
 RESAMPLING = Resampling(200, 0)
 

@@ -15,7 +15,7 @@ from intro.analysis.data.results import BASE, results_of
 from intro.analysis.tables.build import PAPER
 from intro.analysis.tables.typeset import bracket, number
 from intro.config import Config
-from intro.infra import provenance
+from intro.infra.files import write_text
 
 FLAGS = {agreement.Agreement.WITHIN: "", agreement.Agreement.OUTSIDE: " **outside**"}
 
@@ -29,7 +29,7 @@ def gate(config: Config, reported: Path = REPORTED) -> list[Path]:
     texts = {"csv": frame.round(4).to_csv(index=False), "md": markdown(config, frame)}
     folder = config.results_dir / "tables"
     for suffix, text in texts.items():
-        provenance.write_text(folder / f"main_base.{suffix}", text)
+        write_text(folder / f"main_base.{suffix}", text)
     return [folder / f"main_base.{suffix}" for suffix in texts]
 
 

@@ -11,9 +11,10 @@ from intro.analysis.compare import agreement
 from intro.analysis.compare.audit import audit_frame
 from intro.analysis.data.results import load_results
 from intro.config import Config
-from intro.infra import provenance
+from intro.infra.files import write_text
+from intro.infra.provenance import ROOT
 
-REPORTED = provenance.ROOT / "workflow" / "reported"
+REPORTED = ROOT / "workflow" / "reported"
 
 
 def run(config: Config, reported: Path = REPORTED) -> list[Path]:
@@ -37,5 +38,5 @@ def run(config: Config, reported: Path = REPORTED) -> list[Path]:
     texts["claims.csv"] = rows.round(6).to_csv(index=False)
     texts["claims.md"] = markdown(rows, grid_frame(grid))
     for name, text in texts.items():
-        provenance.write_text(folder / name, text)
+        write_text(folder / name, text)
     return [folder / name for name in texts]

@@ -13,7 +13,8 @@ import pandas as pd
 from intro.analysis.stats.intervals import Resampling, within_model
 from intro.config import Config
 from intro.experiments import Cell, evaluations, grid_file, judged, method_of, suite_file, trained, validated
-from intro.infra.provenance import Provenance, atomic_file, write_json
+from intro.infra.files import atomic_file, write_json
+from intro.infra.provenance import Provenance
 from intro.tasks.store import AGAIN, GRID_KEYS, JUDGED_KEYS, read_jsonl
 
 KEPT = ("benchmark", "problem", "sample", "correct", "tokens", "truncated", "verified")  # of GRADE_KEYS

@@ -15,10 +15,10 @@ from intro.analysis.compare.audit import REPORTED_COLUMNS
 from intro.analysis.data import collect
 from intro.analysis.data.results import BASE, Results, load_results, results_of
 from intro.config import Config
-from intro.infra import provenance
+from intro.infra.provenance import ROOT
 
 TEXT = dict.fromkeys(["model", "method", "protocol", "benchmark", "suite", "problem"], str)
-REPORTED = provenance.ROOT / "workflow" / "reported" / "reported.csv"
+REPORTED = ROOT / "workflow" / "reported" / "reported.csv"
 COLUMNS = {
     "curves": "model method train_seed step subset value mean_tokens protocol",
     "metrics": "model method protocol train_seed step accuracy mean_tokens entropy kept_share correction_mean "

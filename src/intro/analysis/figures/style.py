@@ -13,7 +13,7 @@ from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
 from intro.analysis.figures.palette import METHODS
-from intro.infra import provenance
+from intro.infra.files import atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -177,5 +177,5 @@ def save(figure: Figure, path: Path) -> None:
     """Write `path`.pdf and `path`.png without dates or version marks, renamed in last."""
     bare = {"pdf": {"CreationDate": None, "Producer": None, "Creator": None}, "png": {"Software": None}}
     for suffix, metadata in bare.items():
-        with provenance.atomic_file(path.with_name(f"{path.name}.{suffix}")) as temporary:
+        with atomic_file(path.with_name(f"{path.name}.{suffix}")) as temporary:
             figure.savefig(temporary, format=suffix, metadata=metadata)

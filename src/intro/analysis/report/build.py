@@ -21,9 +21,10 @@ from intro.analysis.report import page
 from intro.analysis.tables.typeset import DASH, bracket, number
 from intro.config import Config
 from intro.experiments import FIGURES
-from intro.infra import provenance
+from intro.infra.files import write_text
+from intro.infra.provenance import ROOT
 
-CAPTIONS = provenance.ROOT / "workflow" / "report"
+CAPTIONS = ROOT / "workflow" / "report"
 TITLES = {"main": "Table 1: in domain", "ood": "Table 2: out of domain", "ablation_n": "Table 3: number of candidates"}
 PROTOCOLS = {"paper": "one rate for all", "tuned": "own best rates", ANY: "verdict"}  # words for table heads
 PNG_SCALE = 0.6  # pixels of the page per pixel of a figure: 160 dpi files stay sharp on dense screens
@@ -56,7 +57,7 @@ def report(config: Config, captions: Path = CAPTIONS) -> Path:
     }
     text = Environment(autoescape=True, trim_blocks=True).from_string(page.PAGE).render(settings | parts)
     path = config.results_dir / "report.html"
-    provenance.write_text(path, text)
+    write_text(path, text)
     return path
 
 

@@ -7,7 +7,7 @@ import shutil
 from pathlib import Path
 
 from intro.config import Config
-from intro.infra.provenance import atomic_folder
+from intro.infra.files import atomic_folder
 from intro.types import IntroError
 
 KEPT = [

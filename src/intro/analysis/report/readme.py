@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from intro.config import Config
-from intro.infra.provenance import write_text
+from intro.infra.files import write_text
 from intro.types import IntroError
 
 BEGIN, END = "<!-- comparison:begin -->", "<!-- comparison:end -->"

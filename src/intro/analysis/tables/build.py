@@ -17,7 +17,7 @@ from intro.analysis.stats import intervals as stats
 from intro.analysis.tables import typeset
 from intro.config import Config
 from intro.experiments import methods_by_n
-from intro.infra import provenance
+from intro.infra.files import write_text
 from intro.types import IntroError
 
 # The paper's columns in the paper's order, by the name of the benchmark that one stands for.
@@ -55,7 +55,7 @@ def table(config: Config, name: str, inputs: Inputs | None = None) -> list[Path]
     folder = config.results_dir / "tables"
     written = {"csv": frame.round(4).to_csv(index=False), **texts}
     for suffix, text in written.items():
-        provenance.write_text(folder / f"{name}.{suffix}", text)
+        write_text(folder / f"{name}.{suffix}", text)
     return [folder / f"{name}.{suffix}" for suffix in written]
 
 

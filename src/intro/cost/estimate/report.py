@@ -12,7 +12,7 @@ from intro.cost.estimate.fit import ModelPlan, judge_trouble, model_plan
 from intro.cost.estimate.memory import width_of
 from intro.cost.estimate.targets import Target, targets, total
 from intro.cost.estimate.work import NODE_GPUS, Planner
-from intro.infra.provenance import to_csv, write_text
+from intro.infra.files import to_csv, write_text
 
 WIDTH = 80
 COLUMNS = (

@@ -11,7 +11,8 @@ from intro.config import Config
 from intro.cost.measure.step import Step
 from intro.cost.measure.timing import interleaved, paired, peak_bytes
 from intro.experiments import base_folder, problems_file
-from intro.infra.provenance import Provenance, to_csv, write_json, write_text
+from intro.infra.files import to_csv, write_json, write_text
+from intro.infra.provenance import Provenance
 from intro.model.load import load_model
 from intro.model.scoring import Rationale
 from intro.model.tokenizer import Text

@@ -15,7 +15,8 @@ from typing import Any
 
 from filelock import FileLock
 
-from intro.infra.provenance import digest, write_json
+from intro.infra.digests import digest
+from intro.infra.files import write_json
 from intro.types import IntroError
 
 
