@@ -22,7 +22,7 @@ from transformers import GenerationConfig
 
 from common import parser, report
 from intro.cost.measure.timing import interleaved, machine, median_interval, paired
-from intro.model.tokenizer import Text
+from intro.model.tokenizer import ModelTokenizer
 from intro.rollout.api import TransformersEngine
 from intro.rollout.decoder import Decoder, Shape
 from intro.rollout.native import Engine, Sampling
@@ -101,12 +101,12 @@ def measure(shape: str, batch: int, lengths: str, rate: float, given: argparse.N
     # with random weights all tokens are about equally likely; an end that is no token never comes
     stop = tuple(range(1, 1 + max(1, 4 * vocabulary // tokens))) if ragged else (vocabulary,)
     prompts = prompts_of(batch * (1 + ragged), prompt, vocabulary, Generator().manual_seed(given.seed))
-    text = Text(None, PAD, stop)
+    tokenizer = ModelTokenizer(None, PAD, stop)
     made = {
-        "own": by_engine(Engine.of(Decoder.from_model(model), text, batch), prompts, tokens),
+        "own": by_engine(Engine.of(Decoder.from_model(model), tokenizer, batch), prompts, tokens),
         "generate, dynamic cache": by_generate(model, prompts, tokens, stop, batch, "dynamic"),
         "generate, static cache": by_generate(model, prompts, tokens, stop, batch, "static"),
-        "continuous batching": by_engine(TransformersEngine(model, text, batch=batch), prompts, tokens),
+        "continuous batching": by_engine(TransformersEngine(model, tokenizer, batch=batch), prompts, tokens),
     }
     counts: dict[str, list[int]] = {name: [] for name in made}
     works = {name: lambda n=name, work=work: counts[n].append(work()) for name, work in made.items()}

@@ -25,7 +25,7 @@ from common import needs_trl, parser, report
 from intro.config import TinyModel, Training
 from intro.cost.measure.timing import installed, interleaved, machine, paired
 from intro.model.load import load_model
-from intro.model.tokenizer import Text
+from intro.model.tokenizer import ModelTokenizer
 from intro.objectives import build
 from intro.pretraining.train import build_model
 from intro.rollout.native import Response, Sampling
@@ -110,7 +110,7 @@ class Ours:
         run = Run(build(name, **options), settings, LR, seed, MANY, Sampling(1), batch=PROMPTS * GROUP)
         world = Judged(seed, {}, PROMPTS, 1, TEMPLATES, judge)
         policy, base = (load_model(folder) for _ in range(2))
-        prompter = Prompter(Text.from_folder(folder), TEMPLATES, world)
+        prompter = Prompter(ModelTokenizer.from_folder(folder), TEMPLATES, world)
         problems = world.train()
         self.trainer = Trainer(run, policy, base, prompter, problems, {"train": problems[:1]})
         self.trainer.measure()  # the curves' first point, which the first step would take

@@ -8,7 +8,7 @@ import pytest
 
 from intro import rehearsal
 from intro.config import Config, load, parse, read
-from intro.model.tokenizer import Text
+from intro.model.tokenizer import ModelTokenizer
 from intro.rehearsal import mirror_rows, write_fixtures
 from intro.tasks.published.collections import COLLECTIONS
 from intro.tasks.published.hub import Hub
@@ -64,10 +64,10 @@ def test_reference_solutions_pass_their_graders(config: Config) -> None:
 def test_checkpoints_stop_on_both_end_tokens(config: Config) -> None:
     """As Qwen's base models: config.json names one end token, the tokenizer another."""
     for model in config.models.values():
-        text = Text.from_folder(model.checkpoint)
-        assert set(text.stop) == {text.tokenizer.token_to_id(name) for name in (rehearsal.END, rehearsal.TURN)}
+        tokenizer = ModelTokenizer.from_folder(model.checkpoint)
+        assert set(tokenizer.stop) == {tokenizer.raw.token_to_id(name) for name in (rehearsal.END, rehearsal.TURN)}
         words = "We get $9 - 4 = 5$. The answer is $\\boxed{5}$."
-        assert text.decode(text.encode(words)) == words
+        assert tokenizer.decode(tokenizer.encode(words)) == words
 
 
 def test_other_configs_are_refused(tmp_path: Path) -> None:

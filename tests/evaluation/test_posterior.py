@@ -131,7 +131,7 @@ def test_problem_that_is_never_solved_has_no_row(subject: Subject) -> None:
         def grade_all(self, pairs: list[tuple[str, Problem]]) -> list[Grade]:
             return [Grade(False, None, "no answer") for _ in pairs]
 
-    hopeless = Subject("m", subject.model, subject.text, Never(), subject.prompts)
+    hopeless = Subject("m", subject.model, subject.tokenizer, Never(), subject.prompts)
     assert by_sampling(hopeless, PROBLEM, 50, LENGTH) is None
     assert by_enumeration(hopeless, PROBLEM, 1e-30, LENGTH) is None
 

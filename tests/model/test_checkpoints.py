@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 
 from intro.model.checkpoints import check, fetch, read_header, weight_files
 from intro.model.load import load_model, save_model
-from intro.model.tokenizer import Text
+from intro.model.tokenizer import ModelTokenizer
 from intro.rollout.decoder import Decoder
 from intro.tasks.tiny_world.language import tokenizer_json
 from intro.types import IntroError
@@ -58,7 +58,7 @@ def test_local_folder_is_linked_and_whole(tmp_path: Path, monkeypatch: pytest.Mo
     assert json.loads(json.dumps(got)) == got
     assert len(weight_files(folder)) == (len(list(folder.glob("*.safetensors"))) if shards else 1)
     assert torch.equal(Decoder.from_folder(folder).embedding, model.get_input_embeddings().weight)
-    assert 1 in Text.from_folder(folder).stop
+    assert 1 in ModelTokenizer.from_folder(folder).stop
     fetch(str(source), None, folder)  # again, over the old one
     assert all((source / name).is_file() for name in names), "replacing the links must leave the source alone"
 

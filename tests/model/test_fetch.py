@@ -13,7 +13,7 @@ from intro.evaluation.serve import serve
 from intro.experiments import base_folder
 from intro.model.fetch import fetch_judge, fetch_model
 from intro.model.load import load_model
-from intro.model.tokenizer import Text
+from intro.model.tokenizer import ModelTokenizer
 from intro.rollout.native import Sampling
 from intro.types import IntroError
 
@@ -37,9 +37,9 @@ def test_fetched_model_is_a_folder_with_a_record(config: Config) -> None:
     hardware = config.models["given"].hardware
     answers = []
     for name in ("given", "qwen2-s"):
-        text = Text.from_folder(base_folder(config, name))
-        engine = serve(hardware, base_folder(config, name), text, 4)
-        answers.append(engine.generate([text.encode("3 + 4 :")], Sampling(8, temperature=0.0)))
+        tokenizer = ModelTokenizer.from_folder(base_folder(config, name))
+        engine = serve(hardware, base_folder(config, name), tokenizer, 4)
+        answers.append(engine.generate([tokenizer.encode("3 + 4 :")], Sampling(8, temperature=0.0)))
     assert answers[0] == answers[1]
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from intro.model.tokenizer import Text, render
+from intro.model.tokenizer import ModelTokenizer, render
 from intro.tasks.tiny_world.language import tokenizer_json
 from intro.types import IntroError, Problem
-from toy import text_of
+from toy import tokenizer_of
 
 PROBLEM = Problem("p", "chain-2", "3 + 4", "7")
 
@@ -25,24 +25,26 @@ def folder(path: Path, config: object, generation: object | None = None) -> Path
 
 def test_words_and_ids_round_trip(toy_config) -> None:
     """A saved base model's folder reads back: special words are left out of the text."""
-    text = text_of(toy_config, "qwen2-s")
-    ids = text.encode("3 + 4 = 7 ; answer 7")
-    assert text.decode([*ids, *text.stop]) == "3 + 4 = 7 ; answer 7"
-    assert text.encode_all(["3 + 4", "no"]) == [text.encode("3 + 4"), text.encode("no")]
-    assert text.stop == (1,) and text.pad == 0
+    tokenizer = tokenizer_of(toy_config, "qwen2-s")
+    ids = tokenizer.encode("3 + 4 = 7 ; answer 7")
+    assert tokenizer.decode([*ids, *tokenizer.stop]) == "3 + 4 = 7 ; answer 7"
+    assert tokenizer.encode_all(["3 + 4", "no"]) == [tokenizer.encode("3 + 4"), tokenizer.encode("no")]
+    assert tokenizer.stop == (1,) and tokenizer.pad == 0
 
 
 def test_stop_ids_come_from_both_files(tmp_path: Path) -> None:
     """Base checkpoints differ between the two; missing one would let responses run on."""
-    text = Text.from_folder(folder(tmp_path, {"eos_token_id": 5}, {"eos_token_id": [7, 5], "pad_token_id": 3}))
-    assert text.stop == (5, 7) and text.pad == 3
+    tokenizer = ModelTokenizer.from_folder(
+        folder(tmp_path, {"eos_token_id": 5}, {"eos_token_id": [7, 5], "pad_token_id": 3})
+    )
+    assert tokenizer.stop == (5, 7) and tokenizer.pad == 3
     (tmp_path / "generation_config.json").unlink()
-    assert Text.from_folder(tmp_path).pad == 5  # no pad id anywhere: any id will do, it is never seen
+    assert ModelTokenizer.from_folder(tmp_path).pad == 5  # no pad id anywhere: any id will do, it is never seen
 
 
 def test_folder_without_an_end_is_refused(tmp_path: Path) -> None:
     with pytest.raises(IntroError, match="no eos_token_id"):
-        Text.from_folder(folder(tmp_path, {"eos_token_id": None}))
+        ModelTokenizer.from_folder(folder(tmp_path, {"eos_token_id": None}))
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "config.json"])
@@ -50,11 +52,11 @@ def test_damaged_folder_is_one_sentence(tmp_path: Path, name: str) -> None:
     folder(tmp_path, {"eos_token_id": 1})
     (tmp_path / name).write_text('{"eos_token_id"')
     with pytest.raises(IntroError) as error:
-        Text.from_folder(tmp_path)
+        ModelTokenizer.from_folder(tmp_path)
     assert str(tmp_path) in str(error.value) and "\n" not in str(error.value)
     (tmp_path / "tokenizer.json").unlink()
     with pytest.raises(IntroError, match=r"found no tokenizer\.json"):
-        Text.from_folder(tmp_path)
+        ModelTokenizer.from_folder(tmp_path)
 
 
 def test_prompts_hold_the_problems_own_answer_or_another() -> None:
@@ -69,15 +71,15 @@ def test_stop_and_pad_ids_come_from_the_tokenizer_too(tmp_path: Path) -> None:
     (eos, one), (pad, two) = ((w, i) for w, i in list(words.items())[4:6])
     folder(tmp_path, {"eos_token_id": 1})
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"eos_token": eos, "pad_token": pad, "bos_token": None}))
-    text = Text.from_folder(tmp_path)
-    assert text.stop == tuple(sorted((1, one))) and text.pad == two
+    tokenizer = ModelTokenizer.from_folder(tmp_path)
+    assert tokenizer.stop == tuple(sorted((1, one))) and tokenizer.pad == two
     settings = {"eos_token": {"content": pad, "lstrip": False}, "pad_token": "no such word"}
     (tmp_path / "special_tokens_map.json").write_text(json.dumps(settings))
-    assert set(Text.from_folder(tmp_path).stop) == {1, one, two}
+    assert set(ModelTokenizer.from_folder(tmp_path).stop) == {1, one, two}
     (tmp_path / "config.json").write_text("{}")
-    assert set(Text.from_folder(tmp_path).stop) == {one, two}
+    assert set(ModelTokenizer.from_folder(tmp_path).stop) == {one, two}
     folder(tmp_path, {"eos_token_id": 1, "pad_token_id": 0})
-    assert Text.from_folder(tmp_path).pad == 0, "the config's pad comes first"
+    assert ModelTokenizer.from_folder(tmp_path).pad == 0, "the config's pad comes first"
 
 
 def test_prompts_begin_with_the_tokenizers_bos(tmp_path: Path) -> None:
@@ -86,12 +88,12 @@ def test_prompts_begin_with_the_tokenizers_bos(tmp_path: Path) -> None:
     from tokenizers.processors import TemplateProcessing
 
     folder(tmp_path, {"eos_token_id": 1})
-    plain = Text.from_folder(tmp_path)
+    plain = ModelTokenizer.from_folder(tmp_path)
     assert plain.bos == () and plain.prompts(["3 + 4"]) == plain.encode_all(["3 + 4"])
     tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     bos, eos = tokenizer.id_to_token(5), tokenizer.id_to_token(1)
     tokenizer.post_processor = TemplateProcessing(single=f"{bos} $A {eos}", special_tokens=[(bos, 5), (eos, 1)])
     tokenizer.save(str(tmp_path / "tokenizer.json"))
-    text = Text.from_folder(tmp_path)
-    assert text.bos == (5,) and text.encode("3 + 4") == plain.encode("3 + 4")
-    assert text.prompts(["3 + 4", "no"]) == [[5, *plain.encode("3 + 4")], [5, *plain.encode("no")]]
+    tokenizer = ModelTokenizer.from_folder(tmp_path)
+    assert tokenizer.bos == (5,) and tokenizer.encode("3 + 4") == plain.encode("3 + 4")
+    assert tokenizer.prompts(["3 + 4", "no"]) == [[5, *plain.encode("3 + 4")], [5, *plain.encode("no")]]

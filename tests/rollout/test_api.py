@@ -17,7 +17,7 @@ from scipy.stats import chi2_contingency
 
 from intro.config import Hardware
 from intro.model.load import load_model
-from intro.model.tokenizer import Text
+from intro.model.tokenizer import ModelTokenizer
 from intro.rollout import api as engines
 from intro.rollout.api import ENGINES, ended, open_engine
 from intro.rollout.decoder import Decoder
@@ -25,7 +25,7 @@ from intro.rollout.native import Engine, Sampling
 from intro.types import IntroError
 from toy import random_model, random_tokens
 
-TEXT = Text(None, 0, (0, 3, 11))
+TOKENIZER = ModelTokenizer(None, 0, (0, 3, 11))
 RUN_HERE = ["own", "transformers"]
 no_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
@@ -45,10 +45,10 @@ def test_greedy_tokens_are_the_same(tmp_path: Path, live: bool) -> None:
     model = random_model("qwen3", seed=3)
     model.save_pretrained(tmp_path)
     prompts = prompts_of(11)
-    wanted = Engine.of(Decoder.from_model(model), TEXT).generate(prompts, Sampling(12, 0))
+    wanted = Engine.of(Decoder.from_model(model), TOKENIZER).generate(prompts, Sampling(12, 0))
     assert len({len(r.tokens) for r in wanted}) > 1
     for name in RUN_HERE:
-        engine, seen = open_engine(name, model if live else tmp_path, TEXT, batch=4), []
+        engine, seen = open_engine(name, model if live else tmp_path, TOKENIZER, batch=4), []
         got = engine.generate(prompts, Sampling(12, 0), progress=seen.append)
         assert [(r.tokens, r.truncated) for r in got] == [(r.tokens, r.truncated) for r in wanted], name
         assert sum(seen) == 11 and engine.generate([], Sampling(12, 0)) == []
@@ -57,13 +57,13 @@ def test_greedy_tokens_are_the_same(tmp_path: Path, live: bool) -> None:
 @pytest.mark.parametrize("name", RUN_HERE)
 def test_a_live_models_updates_are_followed(name: str) -> None:
     model, prompts = random_model(seed=3), prompts_of(5)
-    engine = open_engine(name, model, TEXT)
+    engine = open_engine(name, model, TOKENIZER)
     before = engine.generate(prompts, Sampling(12, 0))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1
     after = engine.generate(prompts, Sampling(12, 0))
-    fresh = open_engine(name, model, TEXT).generate(prompts, Sampling(12, 0))
+    fresh = open_engine(name, model, TOKENIZER).generate(prompts, Sampling(12, 0))
     assert [r.tokens for r in after] == [r.tokens for r in fresh] != [r.tokens for r in before]
 
 
@@ -71,7 +71,7 @@ def test_a_live_models_updates_are_followed(name: str) -> None:
 def test_sampling_repeats_and_leaves_the_rest_alone(name: str) -> None:
     """The caller's generator decides; global random numbers and the model's mode are as they were."""
     model, prompts = random_model(seed=3).train(), prompts_of(6)
-    engine, state = open_engine(name, model, TEXT), torch.get_rng_state()
+    engine, state = open_engine(name, model, TOKENIZER), torch.get_rng_state()
     first, second, other = (
         [r.tokens for r in engine.generate(prompts, Sampling(10, 1.0, 0.9), seeded(s))] for s in (1, 1, 2)
     )
@@ -90,7 +90,9 @@ def test_engines_sample_one_distribution(temperature: float, top_p: float) -> No
         model.get_output_embeddings().weight *= 0.3  # flat, so that a hidden cut would show
     counts = np.zeros((2, 20))
     for row, name in zip(counts, RUN_HERE, strict=True):
-        drawn = open_engine(name, model, TEXT, batch=1500).generate(prompts, Sampling(1, temperature, top_p), seeded(0))
+        drawn = open_engine(name, model, TOKENIZER, batch=1500).generate(
+            prompts, Sampling(1, temperature, top_p), seeded(0)
+        )
         for response in drawn:
             row[response.tokens[0]] += 1
     seen = counts[:, counts.sum(0) > 0]
@@ -107,7 +109,7 @@ def test_responses_end_with_their_stop_token() -> None:
 def test_a_failed_prompt_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     """transformers logs errors and returns what it has; a missing answer must not shift the others."""
     model = random_model()
-    engine = open_engine("transformers", model, TEXT)
+    engine = open_engine("transformers", model, TOKENIZER)
     bad = SimpleNamespace(error="out of memory\ntrace", generated_tokens=[])
     good = SimpleNamespace(error=None, generated_tokens=[1, 0])
     monkeypatch.setattr(model, "generate_batch", lambda **_: {"a": good, "b": bad})
@@ -117,17 +119,17 @@ def test_a_failed_prompt_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_unknown_engines_and_missing_packages_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(IntroError, match="expected one of own, transformers, vllm, found 'sglang'"):
-        open_engine("sglang", random_model(), TEXT)
+        open_engine("sglang", random_model(), TOKENIZER)
     with pytest.raises(IntroError, match="it holds a model on one GPU, found gpus: 4"):
-        open_engine("own", random_model(), TEXT, gpus=4)
+        open_engine("own", random_model(), TOKENIZER, gpus=4)
     monkeypatch.setattr(engines, "find_spec", lambda name: None)
     with pytest.raises(IntroError, match=r"vllm is not installed; install the extra `vllm`"):
-        open_engine("vllm", random_model(), TEXT)
+        open_engine("vllm", random_model(), TOKENIZER)
     monkeypatch.setattr(engines, "find_spec", lambda name: True)
     monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=StandIn))
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(IntroError, match="follows a live model in one process only"):
-        open_engine("vllm", random_model(), TEXT)
+        open_engine("vllm", random_model(), TOKENIZER)
 
 
 class StandIn:
@@ -145,7 +147,7 @@ class StandIn:
 
     def generate(self, prompts: list[dict], params: list, use_tqdm: bool) -> list[SimpleNamespace]:
         assert len({p["seed"] for p in params}) == len(prompts) and params[0]["ignore_eos"]
-        own = open_engine("own", self.folder, TEXT)
+        own = open_engine("own", self.folder, TOKENIZER)
         limit = params[0]["max_tokens"]
         found = own.generate([p["prompt_token_ids"] for p in prompts], Sampling(limit, params[0]["temperature"]))
         return [SimpleNamespace(outputs=[SimpleNamespace(token_ids=list(r.tokens))]) for r in found]
@@ -156,14 +158,14 @@ def test_vllm_is_handed_the_live_weights_before_every_call(monkeypatch: pytest.M
     monkeypatch.setattr(engines, "find_spec", lambda name: True)
     monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=StandIn, SamplingParams=dict))
     model, prompts = random_model(seed=3), prompts_of(5)
-    engine = engines.VllmEngine(model, TEXT, batch=8, scratch=tmp_path)
+    engine = engines.VllmEngine(model, TOKENIZER, batch=8, scratch=tmp_path)
     assert engine._llm.options["dtype"] == "float32", "a live model has its own dtype"
     engine.generate(prompts, Sampling(8, 0))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1
     got = engine.generate(prompts, Sampling(8, 0))
-    wanted = open_engine("own", model, TEXT).generate(prompts, Sampling(8, 0))
+    wanted = open_engine("own", model, TOKENIZER).generate(prompts, Sampling(8, 0))
     assert [(r.tokens, r.truncated) for r in got] == [(r.tokens, r.truncated) for r in wanted]
     assert [entry[0] if isinstance(entry, tuple) else entry for entry in engine._llm.log] == [
         "reload_weights",
@@ -178,10 +180,10 @@ def test_vllm_is_handed_the_live_weights_before_every_call(monkeypatch: pytest.M
 def test_engines_on_a_gpu(tmp_path: Path, name: str) -> None:
     """bfloat16 on the device: responses end as they must, and repeat with their seed."""
     random_model("qwen3", seed=3).save_pretrained(tmp_path)
-    engine = open_engine(name, tmp_path, TEXT, dtype="bfloat16", device="cuda")
+    engine = open_engine(name, tmp_path, TOKENIZER, dtype="bfloat16", device="cuda")
     first, second = (engine.generate(prompts_of(20), Sampling(12, 0.6, 0.95), seeded(1)) for _ in range(2))
     assert [r.tokens for r in first] == [r.tokens for r in second]
-    assert all(r.truncated == (r.tokens[-1] not in TEXT.stop) for r in first)
+    assert all(r.truncated == (r.tokens[-1] not in TOKENIZER.stop) for r in first)
 
 
 @pytest.mark.gpu
@@ -191,11 +193,11 @@ def test_engines_on_a_gpu(tmp_path: Path, name: str) -> None:
 def test_vllm_follows_a_live_model() -> None:
     """A real checkpoint in fp32: greedy tokens are our own engine's, before and after the weights change."""
     folder = Path(os.environ["INTRO_TEST_MODEL"])
-    model, text = load_model(folder, device="cuda"), Text.from_folder(folder)
-    prompts = text.prompts(["1 + 1 =", "The capital of France is", "def add(a, b):"])
-    engine = open_engine("vllm", model, text, dtype="float32", memory=0.3)
+    model, tokenizer = load_model(folder, device="cuda"), ModelTokenizer.from_folder(folder)
+    prompts = tokenizer.prompts(["1 + 1 =", "The capital of France is", "def add(a, b):"])
+    engine = open_engine("vllm", model, tokenizer, dtype="float32", memory=0.3)
     for _ in range(2):
-        wanted = open_engine("own", model, text).generate(prompts, Sampling(16, 0))
+        wanted = open_engine("own", model, tokenizer).generate(prompts, Sampling(16, 0))
         assert [r.tokens for r in engine.generate(prompts, Sampling(16, 0))] == [r.tokens for r in wanted]
         with torch.no_grad():
             for parameter in model.parameters():

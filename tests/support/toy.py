@@ -20,7 +20,7 @@ from transformers import (
 from intro import config as configuration
 from intro.config import Config
 from intro.experiments import base_folder
-from intro.model.tokenizer import Text
+from intro.model.tokenizer import ModelTokenizer
 from intro.pretraining.train import build_model, save_base
 from intro.rollout.decoder import Decoder
 from intro.rollout.kv_cache import Cache
@@ -170,5 +170,5 @@ class LengthJudge:
         return [self.grade(*pair) for pair in pairs]
 
 
-def text_of(config: Config, model: str) -> Text:
-    return Text.from_folder(base_folder(config, model))
+def tokenizer_of(config: Config, model: str) -> ModelTokenizer:
+    return ModelTokenizer.from_folder(base_folder(config, model))

@@ -117,7 +117,7 @@ def replicas(root: Path) -> dict:
 def trainer(root: Path, name: str, hardware: Hardware, temperature: float, **settings) -> Trainer:
     config = parse(toy.mapping(root))
     source = load_source(config.data, config.prompts, config.seed)
-    prompter = Prompter(toy.text_of(config, "qwen2-s"), config.prompts, toy.LengthJudge(source))
+    prompter = Prompter(toy.tokenizer_of(config, "qwen2-s"), config.prompts, toy.LengthJudge(source))
     training = config.training.model_copy(update=settings)
     run = Run(build(name), training, lr=0.003, seed=0, steps=4, sampling=Sampling(12, temperature), batch=32)
     policy, base = (load_model(base_folder(config, "qwen2-s")) for _ in range(2))

@@ -39,7 +39,9 @@ def trainer(
 ) -> Trainer:
     objective = build(name, **options)
     source = load_source(config.data, config.prompts, config.seed)
-    prompter = Prompter(toy.text_of(config, "qwen2-s"), config.prompts, toy.LengthJudge(source) if judge else source)
+    prompter = Prompter(
+        toy.tokenizer_of(config, "qwen2-s"), config.prompts, toy.LengthJudge(source) if judge else source
+    )
     problems = source.train()
     training = config.training.model_copy(update=settings)
     run = Run(objective, training, lr=0.01, seed=0, steps=STEPS, sampling=Sampling(12, 0.6, 0.95), batch=32)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import toy
 from intro.config import Config, load, parse
 from intro.experiments import base_folder
-from intro.model.tokenizer import Text
+from intro.model.tokenizer import ModelTokenizer
 from intro.objectives import Posterior, build
 from intro.rollout.decoder import Decoder
 from intro.rollout.native import Engine
@@ -32,11 +32,11 @@ def world(toy_root: Path) -> Config:
 @pytest.fixture(scope="module")
 def prompter(world: Config) -> Prompter:
     source = load_source(world.data, world.prompts, world.seed)
-    return Prompter(toy.text_of(world, "qwen2-s"), world.prompts, source)
+    return Prompter(toy.tokenizer_of(world, "qwen2-s"), world.prompts, source)
 
 
 def words(prompter: Prompter, ids) -> str:
-    return prompter.text.tokenizer.decode(list(ids), skip_special_tokens=False)
+    return prompter.tokenizer.raw.decode(list(ids), skip_special_tokens=False)
 
 
 def test_posterior_prompt_states_the_gold_a_wrong_or_no_answer(prompter: Prompter) -> None:
@@ -60,17 +60,19 @@ def test_own_sample_is_graded_in_order(world: Config, prompter: Prompter) -> Non
     """Row-major P x G; each grade belongs to its own response, each prompt to its own problem."""
     from intro.model.load import load_model
 
-    judged = Prompter(prompter.text, prompter.templates, toy.LengthJudge(prompter.source))
+    judged = Prompter(prompter.tokenizer, prompter.templates, toy.LengthJudge(prompter.source))
     problems = prompter.source.train()[:3]
-    engine = Engine(Decoder.from_model(load_model(base_folder(world, "qwen2-s"))), judged.text.stop, judged.text.pad)
+    engine = Engine(
+        Decoder.from_model(load_model(base_folder(world, "qwen2-s"))), judged.tokenizer.stop, judged.tokenizer.pad
+    )
     sample = own_sample(problems, 4, build("intro"), judged, engine, 20, torch.Generator().manual_seed(0))
     assert sample.rewards.shape == (3, 4) and 0 < sample.rewards.mean() < 1
     for i, rationale in enumerate(sample.rationales):
-        problem, text = problems[i // 4], judged.text.decode(rationale.tokens)
+        problem, text = problems[i // 4], judged.tokenizer.decode(rationale.tokens)
         assert rationale.group == i // 4 and rationale.prompt == judged.question(problem)
         assert rationale.posterior_prompt == judged.named("posterior", problem)
         assert bool(sample.rewards[i // 4, i % 4]) == (len(text.split()) % 2 == 0)
-        assert bool(sample.truncated[i // 4, i % 4]) == (rationale.tokens[-1] not in judged.text.stop)
+        assert bool(sample.truncated[i // 4, i % 4]) == (rationale.tokens[-1] not in judged.tokenizer.stop)
     lengths = [len(r.tokens) for r in sample.rationales]
     assert sample.tokens == sum(lengths)
     plain = own_sample(problems, 2, build("grpo"), judged, engine, 20, torch.Generator().manual_seed(0))
@@ -88,7 +90,7 @@ def test_forced_answer_by_hand(prompter: Prompter) -> None:
         "answer 1 ; wait ; answer 2": "answer 1 ; wait ; answer 5 <eos>",
         "3 + 4 = 7 <eos>": "3 + 4 = 7 answer 5 <eos>",
     }.items():
-        tokens, start = end_in_answer(tuple(prompter.text.encode(written)), PROBLEM, prompter)
+        tokens, start = end_in_answer(tuple(prompter.tokenizer.encode(written)), PROBLEM, prompter)
         assert words(prompter, tokens) == wanted
         assert words(prompter, tokens[start:]) == "5 <eos>"
 
@@ -101,7 +103,7 @@ def bpe(tmp_path_factory: pytest.TempPathFactory) -> Prompter:
 
     config = load(Path(__file__).resolve().parents[2] / "config" / "rehearsal.yaml")
     tokenizer = train_tokenizer(config)
-    return Prompter(Text(tokenizer, 0, (0, 1)), config.prompts, Hub(config.data, 0))
+    return Prompter(ModelTokenizer(tokenizer, 0, (0, 1)), config.prompts, Hub(config.data, 0))
 
 
 @pytest.mark.parametrize(
@@ -116,22 +118,22 @@ def bpe(tmp_path_factory: pytest.TempPathFactory) -> Prompter:
 )
 def test_forced_answer_in_text_that_is_no_list_of_words(bpe: Prompter, written: str, wanted: str) -> None:
     """The sampled tokens before the marker stay as they were drawn; the answer's own begin where the box opens."""
-    sampled = (*bpe.text.encode(written), 0)
+    sampled = (*bpe.tokenizer.encode(written), 0)
     tokens, start = end_in_answer(sampled, PROBLEM, bpe)
-    assert bpe.text.decode(tokens) == wanted and tokens[-1] in bpe.text.stop
-    assert bpe.text.decode(tokens[start:]) == "5}"
+    assert bpe.tokenizer.decode(tokens) == wanted and tokens[-1] in bpe.tokenizer.stop
+    assert bpe.tokenizer.decode(tokens[start:]) == "5}"
     before = written.rpartition("\\boxed{")[0]
     same = next(i for i, (a, b) in enumerate(zip(tokens, sampled, strict=False)) if a != b)
-    assert len(bpe.text.decode(tokens[:same])) >= len(before) - 2  # one token may reach across
+    assert len(bpe.tokenizer.decode(tokens[:same])) >= len(before) - 2  # one token may reach across
 
 
 @given(st.lists(st.sampled_from(VOCABULARY[2:]), max_size=12), st.booleans())
 def test_forced_answer_is_always_graded_correct(response: list[str], ends: bool) -> None:
     """Whatever was sampled, the result ends once, in the gold answer."""
-    text = Text(build_tokenizer(), 0, (1,))
+    tokenizer = ModelTokenizer(build_tokenizer(), 0, (1,))
     config = parse(toy.mapping(Path()))
-    prompter = Prompter(text, config.prompts, load_source(config.data, config.prompts, 0))
-    tokens = (*text.encode(" ".join(response)), *((1,) if ends else ()))
+    prompter = Prompter(tokenizer, config.prompts, load_source(config.data, config.prompts, 0))
+    tokens = (*tokenizer.encode(" ".join(response)), *((1,) if ends else ()))
     forced, start = end_in_answer(tokens, PROBLEM, prompter)
-    assert prompter.source.grade(text.decode(forced), PROBLEM).correct
-    assert forced.count(1) == 1 and forced[-1] == 1 and text.decode(forced[start:]) == "5"
+    assert prompter.source.grade(tokenizer.decode(forced), PROBLEM).correct
+    assert forced.count(1) == 1 and forced[-1] == 1 and tokenizer.decode(forced[start:]) == "5"

@@ -14,7 +14,7 @@ from intro.infra.digests import weights_digest
 from intro.infra.files import write_json
 from intro.infra.provenance import Provenance
 from intro.infra.seeds import generator_for
-from intro.model.tokenizer import Text, render
+from intro.model.tokenizer import ModelTokenizer, render
 from intro.rollout.native import Sampling
 from intro.tasks.store import GENERATION_KEYS, read_problems, write_jsonl
 
@@ -28,12 +28,12 @@ def generate(config: Config, cell: Cell, suites: Sequence[str]) -> None:
         check_evaluation(config, cell, suite)
     watch, settings = Provenance(), config.evaluation
     folder = cell.weights(config)
-    text = Text.from_folder(folder)
-    engine = serve(config.models[cell.model].hardware, folder, text, settings.batch)
+    tokenizer = ModelTokenizer.from_folder(folder)
+    engine = serve(config.models[cell.model].hardware, folder, tokenizer, settings.batch)
     weights_hash = weights_digest(folder)
     for suite in suites:
         out = suite_file(config, cell, suite, "generations.jsonl")
-        write_jsonl(out, answers(config, cell, suite, text, engine))
+        write_jsonl(out, answers(config, cell, suite, tokenizer, engine))
         record = watch.record(
             settings={
                 "evaluation": settings.model_dump(exclude={"suites"}),
@@ -47,7 +47,9 @@ def generate(config: Config, cell: Cell, suites: Sequence[str]) -> None:
         watch = Provenance()  # loading counts as the first suite's
 
 
-def answers(config: Config, cell: Cell, suite: str, text: Text, engine: RolloutEngine) -> list[dict[str, Any]]:
+def answers(
+    config: Config, cell: Cell, suite: str, tokenizer: ModelTokenizer, engine: RolloutEngine
+) -> list[dict[str, Any]]:
     """A line per response to every problem of a suite, k of them where its benchmark says so."""
     chosen = config.evaluation.suites[suite]
     lines = []
@@ -55,11 +57,18 @@ def answers(config: Config, cell: Cell, suite: str, text: Text, engine: RolloutE
         problems = read_problems(problems_file(config, benchmark))
         samples, sampling = config.data.benchmarks[benchmark].samples, sampling_of(config, benchmark)
         asked = [(p, j) for p in problems for j in range(samples)]
-        prompts = text.prompts(render(config.prompts[chosen.prompt], p) for p, _ in asked)
+        prompts = tokenizer.prompts(render(config.prompts[chosen.prompt], p) for p, _ in asked)
         # the seed names neither method nor model: all cells answer with common random numbers
         generator = generator_for("generate", config.seed, cell.seed, suite, benchmark)
         for (problem, j), response in zip(asked, engine.generate(prompts, sampling, generator), strict=True):
-            values = (benchmark, problem.id, j, len(response.tokens), response.truncated, text.decode(response.tokens))
+            values = (
+                benchmark,
+                problem.id,
+                j,
+                len(response.tokens),
+                response.truncated,
+                tokenizer.decode(response.tokens),
+            )
             lines.append(dict(zip(GENERATION_KEYS, values, strict=True)))
     return lines
 

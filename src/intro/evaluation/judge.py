@@ -11,7 +11,7 @@ from intro.evaluation.serve import serve
 from intro.experiments import Cell, check_evaluation, judge_folder, problems_file, suite_file
 from intro.infra.files import write_json
 from intro.infra.provenance import Provenance
-from intro.model.tokenizer import Text
+from intro.model.tokenizer import ModelTokenizer
 from intro.rollout.native import Sampling
 from intro.tasks.store import AGAIN, GENERATION_KEYS, GRADE_KEYS, JUDGED_KEYS, read_jsonl, read_problems, write_jsonl
 from intro.types import IntroError, Problem
@@ -56,12 +56,12 @@ def question(verifier: Verifier, problem: Problem, response: str) -> str:
 
 def answer(verifier: Verifier, folder: Path, asked: list[str], batch: int) -> list[str]:
     """The judge's replies, greedy; a chat model is asked in its own template."""
-    text = Text.from_folder(folder)
-    engine = serve(verifier.hardware, folder, text, batch, gpus=verifier.hardware.gpus or 1)
-    prompts = [text.encode(prompt) for prompt in in_template(folder, asked)]
+    tokenizer = ModelTokenizer.from_folder(folder)
+    engine = serve(verifier.hardware, folder, tokenizer, batch, gpus=verifier.hardware.gpus or 1)
+    prompts = [tokenizer.encode(prompt) for prompt in in_template(folder, asked)]
     with tqdm(total=len(prompts), desc="judge", unit="response") as bar:
         replies = engine.generate(prompts, Sampling(verifier.max_response_tokens, temperature=0.0), None, bar.update)
-    return [text.decode(reply.tokens) for reply in replies]
+    return [tokenizer.decode(reply.tokens) for reply in replies]
 
 
 def in_template(folder: Path, asked: list[str]) -> list[str]:

@@ -24,7 +24,7 @@ from intro.infra.seeds import generator_for
 from intro.model.load import load_model
 from intro.model.logprobs import log_distribution
 from intro.model.scoring import Rationale, head_of, logprob_pass, response_hidden
-from intro.model.tokenizer import Text, render
+from intro.model.tokenizer import ModelTokenizer, render
 from intro.rollout.decoder import Decoder
 from intro.rollout.native import Engine, Sampling
 from intro.tasks.registry import TaskSource, load_source
@@ -41,15 +41,15 @@ class Subject:
 
     name: str
     model: nn.Module
-    text: Text
+    tokenizer: ModelTokenizer
     source: TaskSource
     prompts: dict[str, str]
 
     def prompt(self, template: str, problem: Problem) -> tuple[int, ...]:
-        return tuple(self.text.encode(render(self.prompts[template], problem)))
+        return tuple(self.tokenizer.encode(render(self.prompts[template], problem)))
 
     def correct(self, tokens: Sequence[int], problem: Problem) -> bool:
-        return self.source.grade_all([(self.text.decode(tokens), problem)])[0].correct
+        return self.source.grade_all([(self.tokenizer.decode(tokens), problem)])[0].correct
 
     def logprobs(self, template: str, problem: Problem, rationales: Sequence[tuple[int, ...]]) -> Tensor:
         """log pi(z | prompt) of each rationale [R], fp64, summed over its tokens and the end token."""
@@ -65,7 +65,7 @@ def sequence_kl(log_true: Tensor, log_estimated: Tensor, weights: Tensor) -> flo
 
 def by_sampling(subject: Subject, problem: Problem, rationales: int, max_tokens: int) -> dict[str, object] | None:
     """KL by Bayes over sampled rationales; None when none of them ends in y."""
-    engine = Engine.of(Decoder.from_model(subject.model), subject.text, 512)
+    engine = Engine.of(Decoder.from_model(subject.model), subject.tokenizer, 512)
     prompt = subject.prompt("question", problem)
     generator = generator_for("posterior", subject.name, problem.id)
     drawn = engine.generate([prompt] * rationales, Sampling(max_tokens), generator)
@@ -87,7 +87,7 @@ def enumerate_rationales(
     subject: Subject, problem: Problem, floor: float, max_tokens: int
 ) -> tuple[list[tuple[int, ...]], Tensor]:
     """Every rationale all of whose prefixes have probability >= floor, and their log pi(z | x) [R]."""
-    prompt, stop = subject.prompt("question", problem), set(subject.text.stop)
+    prompt, stop = subject.prompt("question", problem), set(subject.tokenizer.stop)
     alive: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
     done: list[tuple[int, ...]] = []
     logs: list[float] = []
@@ -135,7 +135,7 @@ def posterior_check(config: Config) -> None:
     limit, rows = config.training.max_response_tokens, []
     for name in settings.models:
         folder = base_folder(config, name)
-        subject = Subject(name, load_model(folder), Text.from_folder(folder), source, config.prompts)
+        subject = Subject(name, load_model(folder), ModelTokenizer.from_folder(folder), source, config.prompts)
         for problem in tqdm(chosen.values(), desc=f"posterior {name}", unit="problem"):
             found = [by_sampling(subject, problem, settings.rationales, limit)]
             if problem in small:

@@ -15,17 +15,17 @@ SETTINGS = ("tokenizer_config.json", "special_tokens_map.json")
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class ModelTokenizer:
     """A model folder's tokenizer with its pad and stop ids."""
 
-    tokenizer: object  # tokenizers.Tokenizer
+    raw: object  # tokenizers.Tokenizer
     pad: int
     # from config.json, generation_config.json and the tokenizer's own settings: they differ for Qwen models
     stop: tuple[int, ...]
     bos: tuple[int, ...] = ()  # what the tokenizer itself puts before every text: nothing for Qwen
 
     @classmethod
-    def from_folder(cls, folder: str | Path) -> Text:
+    def from_folder(cls, folder: str | Path) -> ModelTokenizer:
         from tokenizers import Tokenizer
 
         folder = Path(folder)
@@ -63,14 +63,14 @@ class Text:
 
     def encode(self, text: str) -> list[int]:
         """Ids of the text and nothing else."""
-        return self.tokenizer.encode(text, add_special_tokens=False).ids
+        return self.raw.encode(text, add_special_tokens=False).ids
 
     def encode_all(self, texts: Iterable[str]) -> list[list[int]]:
-        return [e.ids for e in self.tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+        return [e.ids for e in self.raw.encode_batch(list(texts), add_special_tokens=False)]
 
     def decode(self, tokens: Iterable[int]) -> str:
         """Text of the tokens, special ones left out."""
-        return self.tokenizer.decode(list(tokens), skip_special_tokens=True)
+        return self.raw.decode(list(tokens), skip_special_tokens=True)
 
 
 def _named(tokenizer: object, token: object) -> int | None:

@@ -24,7 +24,7 @@ from intro.rollout.native import Engine, Response, Sampling, seed_of
 from intro.types import IntroError
 
 if TYPE_CHECKING:
-    from intro.model.tokenizer import Text
+    from intro.model.tokenizer import ModelTokenizer
 
 Progress = Callable[[int], None]
 
@@ -46,7 +46,7 @@ class RolloutEngine(Protocol):
 def open_engine(
     name: str,
     source: str | Path | nn.Module,
-    text: Text,
+    tokenizer: ModelTokenizer,
     batch: int = 256,
     dtype: str = "float32",
     device: str | torch.device = "cpu",
@@ -64,12 +64,12 @@ def open_engine(
         raise IntroError(f"engine: expected one of {', '.join(ENGINES)}, found {name!r}")
     if gpus > 1 and name != "vllm":
         raise IntroError(f"engine {name}: it holds a model on one GPU, found gpus: {gpus}; use vllm for a larger model")
-    return ENGINES[name](source, text, batch=batch, dtype=dtype, device=device, gpus=gpus, memory=memory)
+    return ENGINES[name](source, tokenizer, batch=batch, dtype=dtype, device=device, gpus=gpus, memory=memory)
 
 
 def native_engine(
     source: str | Path | nn.Module,
-    text: Text,
+    tokenizer: ModelTokenizer,
     *,
     batch: int,
     dtype: str,
@@ -82,7 +82,7 @@ def native_engine(
         decoder = Decoder.from_model(source)
     else:
         decoder = Decoder.from_folder(source, dtype, device)
-    return Engine.of(decoder, text, batch, memory)
+    return Engine.of(decoder, tokenizer, batch, memory)
 
 
 class TransformersEngine:
@@ -94,7 +94,7 @@ class TransformersEngine:
     def __init__(
         self,
         source: str | Path | nn.Module,
-        text: Text,
+        tokenizer: ModelTokenizer,
         *,
         batch: int,
         dtype: str = "float32",
@@ -105,7 +105,7 @@ class TransformersEngine:
         from intro.model.load import load_model
 
         self.model: Any = source if isinstance(source, nn.Module) else load_model(source, dtype, device)
-        self.text, self.batch, self.memory = text, batch, memory
+        self.tokenizer, self.batch, self.memory = tokenizer, batch, memory
 
     def generate(
         self,
@@ -126,8 +126,8 @@ class TransformersEngine:
             temperature=None if greedy else sampling.temperature,
             top_p=None if greedy else sampling.top_p,
             top_k=None if greedy else 0,  # its own default cuts to 50
-            eos_token_id=list(self.text.stop),
-            pad_token_id=self.text.pad,
+            eos_token_id=list(self.tokenizer.stop),
+            pad_token_id=self.tokenizer.pad,
         )
         longest = max(len(p) for p in prompts) + sampling.max_tokens
         with _as_it_was(self.model):
@@ -142,7 +142,7 @@ class TransformersEngine:
             reason = str(failed[0]).splitlines()[0] if failed else "it stopped before the end"
             raise IntroError(f"engine transformers: {lost} of {len(prompts)} prompts got no answer ({reason})")
         progress(len(prompts))
-        return [ended(r.generated_tokens, self.text.stop) for r in results.values()]
+        return [ended(r.generated_tokens, self.tokenizer.stop) for r in results.values()]
 
     def _layout(self, longest: int, rows: int, seed: int) -> Any:
         from transformers import ContinuousBatchingConfig
@@ -188,7 +188,7 @@ class VllmEngine:
     def __init__(
         self,
         source: str | Path | nn.Module,
-        text: Text,
+        tokenizer: ModelTokenizer,
         *,
         batch: int,
         dtype: str = "bfloat16",
@@ -204,7 +204,7 @@ class VllmEngine:
             )
         from vllm import LLM
 
-        self.text = text
+        self.tokenizer = tokenizer
         self.live: Any = source if isinstance(source, nn.Module) else None
         if self.live is not None and int(os.environ.get("WORLD_SIZE", "1")) > 1:
             raise IntroError(
@@ -252,7 +252,7 @@ class VllmEngine:
                 temperature=sampling.temperature,
                 top_p=sampling.top_p,
                 max_tokens=sampling.max_tokens,
-                stop_token_ids=list(self.text.stop),
+                stop_token_ids=list(self.tokenizer.stop),
                 ignore_eos=True,  # stop_token_ids says it all
                 detokenize=False,
                 seed=seed_of(generator),
@@ -261,7 +261,7 @@ class VllmEngine:
         ]
         outputs = self._llm.generate([{"prompt_token_ids": list(p)} for p in prompts], params, use_tqdm=False)
         progress(len(prompts))
-        return [ended(output.outputs[0].token_ids, self.text.stop) for output in outputs]
+        return [ended(output.outputs[0].token_ids, self.tokenizer.stop) for output in outputs]
 
 
 def ended(tokens: Sequence[int], stop: Sequence[int]) -> Response:

@@ -18,7 +18,7 @@ from intro.rollout.rows import Response, Slots
 from intro.rollout.sampling import Sampling
 
 if TYPE_CHECKING:
-    from intro.model.tokenizer import Text
+    from intro.model.tokenizer import ModelTokenizer
 
 __all__ = ["Engine", "Response", "Sampling", "on_device", "seed_of"]
 
@@ -51,9 +51,9 @@ class Engine:
         self.steps = 8 if self.on_gpu else 1  # between two looks for ended rows, each of which makes a GPU wait
 
     @classmethod
-    def of(cls, decoder: Decoder, text: Text, batch: int = 256, memory: float = 0.5) -> Engine:
+    def of(cls, decoder: Decoder, tokenizer: ModelTokenizer, batch: int = 256, memory: float = 0.5) -> Engine:
         """An engine that pads and stops as the model's tokenizer says."""
-        return cls(decoder, text.stop, text.pad, batch, memory)
+        return cls(decoder, tokenizer.stop, tokenizer.pad, batch, memory)
 
     @torch.inference_mode()
     def generate(

@@ -95,7 +95,7 @@ class Trainer:
         return {"live": policy, "frozen": base}.get(network) or copy.deepcopy(base)
 
     def _engine(self, network: nn.Module) -> RolloutEngine:
-        return open_engine(self.hardware.engine, network, self.prompter.text, self.run.batch)
+        return open_engine(self.hardware.engine, network, self.prompter.tokenizer, self.run.batch)
 
     # ------------------------------------------------------------ the loop
 

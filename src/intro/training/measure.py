@@ -46,7 +46,7 @@ def measure(
 ) -> Measured:
     """Generate one response per prompt and grade it, each rank its share; the result is the same on all."""
     mine = engine.generate(ranks.shard(prompts), sampling, generator_for("measure", seed, *ranks.name))
-    graded = ranks.gather_in_order(grade_responses(mine, ranks.shard(problems), prompter.text, prompter.source))
+    graded = ranks.gather_in_order(grade_responses(mine, ranks.shard(problems), prompter.tokenizer, prompter.source))
     responses = ranks.gather_in_order(mine)
     count = sum(len(r.tokens) for r in responses)
     return Measured(

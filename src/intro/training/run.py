@@ -16,7 +16,7 @@ from intro.infra.digests import digest, weights_digest
 from intro.infra.files import atomic_folder, to_csv, write_json, write_text
 from intro.infra.provenance import Provenance, code_digest
 from intro.model.load import load_model, save_model
-from intro.model.tokenizer import Text
+from intro.model.tokenizer import ModelTokenizer
 from intro.objectives import build
 from intro.pretraining import train as pretraining
 from intro.rollout.api import RolloutEngine, open_engine
@@ -85,7 +85,7 @@ class RunContext:
         check_model(config, model)
         join(config.models[model].hardware)  # wrong numbers of processes or devices are said before anything is read
         source = load_source(config.data, config.prompts, config.seed)
-        prompter = Prompter(Text.from_folder(base), config.prompts, source)
+        prompter = Prompter(ModelTokenizer.from_folder(base), config.prompts, source)
         train = read_problems(problems_file(config, "train"))
         return cls(config, model, base, prompter, train, curve_subsets(config, train))
 
@@ -98,7 +98,7 @@ class RunContext:
         """The untrained model, ready to answer."""
         hardware, batch = self.hardware, self.config.evaluation.batch
         device = device_of(hardware)
-        return open_engine(hardware.engine, self.base, self.prompter.text, batch, hardware.dtype, device)
+        return open_engine(hardware.engine, self.base, self.prompter.tokenizer, batch, hardware.dtype, device)
 
     @property
     def hardware(self) -> Hardware:

@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from intro.model.scoring import Rationale
-from intro.model.tokenizer import Text, render
+from intro.model.tokenizer import ModelTokenizer, render
 from intro.objectives import Objective, Posterior
 from intro.rollout.api import RolloutEngine
 from intro.rollout.native import Response, Sampling
@@ -39,7 +39,7 @@ class Sample:
 class Prompter:
     """Problems to prompt ids, with and without the answer."""
 
-    text: Text
+    tokenizer: ModelTokenizer
     templates: Mapping[str, str]
     source: TaskSource
 
@@ -47,7 +47,7 @@ class Prompter:
         return self.named("question", problem)
 
     def named(self, template: str, problem: Problem, answer: str | None = None) -> tuple[int, ...]:
-        (ids,) = self.text.prompts([render(self.templates[template], problem, answer)])
+        (ids,) = self.tokenizer.prompts([render(self.templates[template], problem, answer)])
         return tuple(ids)
 
     def posterior(self, problem: Problem, posterior: Posterior) -> tuple[int, ...]:
@@ -61,10 +61,10 @@ class Prompter:
 
 
 def grade_responses(
-    responses: Sequence[Response], problems: Sequence[Problem], text: Text, source: TaskSource
+    responses: Sequence[Response], problems: Sequence[Problem], tokenizer: ModelTokenizer, source: TaskSource
 ) -> list[Graded]:
     """Grades in order. A cut-off response can be correct."""
-    words = [text.decode(response.tokens) for response in responses]
+    words = [tokenizer.decode(response.tokens) for response in responses]
     grades = source.grade_all(list(zip(words, problems, strict=True)))
     return [
         Graded(Rollout(problem.id, sample, response.tokens, words[sample], response.truncated), grades[sample])
@@ -74,9 +74,9 @@ def grade_responses(
 
 def gold_sample(problems: Sequence[Problem], prompter: Prompter) -> Sample:
     """G = 1: the gold rationale z*, which ends in y, and the end token."""
-    stop = prompter.text.stop[0]
+    stop = prompter.tokenizer.stop[0]
     rationales = [
-        Rationale(prompter.question(p), (*prompter.text.encode(p.rationale), stop), group)
+        Rationale(prompter.question(p), (*prompter.tokenizer.encode(p.rationale), stop), group)
         for group, p in enumerate(problems)
     ]
     shape = (len(problems), 1)
@@ -97,7 +97,7 @@ def own_sample(
     repeated = [p for p in problems for _ in range(group_size)]
     prompts = {p.id: prompter.question(p) for p in problems}
     responses = engine.generate([prompts[p.id] for p in repeated], Sampling(max_tokens), generator)
-    graded = grade_responses(responses, repeated, prompter.text, prompter.source)
+    graded = grade_responses(responses, repeated, prompter.tokenizer, prompter.source)
     posterior = getattr(objective, "source", None)
     given = {p.id: prompter.posterior(p, posterior) for p in problems} if posterior else {}
     rationales = []
@@ -120,12 +120,12 @@ def end_in_answer(tokens: tuple[int, ...], problem: Problem, prompter: Prompter)
     z is cut before its last answer marker; a rationale that never got there has the marker appended. The marker is
     looked for in the text, since a tokenizer may join its ends with what stands beside it; tokens before it stay.
     """
-    text, marker = prompter.text, prompter.source.answer_marker
-    body = tuple(t for t in tokens if t not in text.stop)
-    words = text.decode(body)
+    tokenizer, marker = prompter.tokenizer, prompter.source.answer_marker
+    body = tuple(t for t in tokens if t not in tokenizer.stop)
+    words = tokenizer.decode(body)
     before, found, _ = words.rpartition(marker)
     before = before if found else f"{words} " if words else ""
-    kept = bisect_right(range(len(body)), len(before), key=lambda k: len(text.decode(body[: k + 1])))
-    rest = before[len(text.decode(body[:kept])) :]
-    z = (*body[:kept], *text.encode(rest + marker))
-    return (*z, *text.encode(problem.answer + prompter.source.answer_end), text.stop[0]), len(z)
+    kept = bisect_right(range(len(body)), len(before), key=lambda k: len(tokenizer.decode(body[: k + 1])))
+    rest = before[len(tokenizer.decode(body[:kept])) :]
+    z = (*body[:kept], *tokenizer.encode(rest + marker))
+    return (*z, *tokenizer.encode(problem.answer + prompter.source.answer_end), tokenizer.stop[0]), len(z)

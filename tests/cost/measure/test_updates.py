@@ -30,7 +30,7 @@ def world(toy_root: Path) -> Config:
 
 def update(world: Config, name: str) -> Step:
     source = load_source(world.data, world.prompts, world.seed)
-    sample = fixed_sample(world, Prompter(toy.text_of(world, "qwen2-s"), world.prompts, source), 60)
+    sample = fixed_sample(world, Prompter(toy.tokenizer_of(world, "qwen2-s"), world.prompts, source), 60)
     policy, base = (load_model(base_folder(world, "qwen2-s")) for _ in range(2))
     return Step(build(name), sample, policy, base)
 

@@ -15,7 +15,7 @@ from intro.infra.files import to_csv, write_json, write_text
 from intro.infra.provenance import Provenance
 from intro.model.load import load_model
 from intro.model.scoring import Rationale
-from intro.model.tokenizer import Text
+from intro.model.tokenizer import ModelTokenizer
 from intro.objectives import build, forward_passes
 from intro.tasks.registry import load_source
 from intro.tasks.store import read_problems
@@ -35,7 +35,7 @@ def fixed_sample(config: Config, prompter: Prompter, tokens: int) -> Sample:
     for problem in read_problems(problems_file(config, "train")):
         if sum(len(r.tokens) for r in rationales) >= tokens:
             break
-        z = (*prompter.text.encode(problem.rationale), prompter.text.stop[0])
+        z = (*prompter.tokenizer.encode(problem.rationale), prompter.tokenizer.stop[0])
         given = prompter.named("posterior", problem)
         rationales.append(Rationale(prompter.question(problem), z, len(rationales), given))
     shape = (len(rationales), 1)
@@ -49,7 +49,7 @@ def cost_check(config: Config) -> None:
     watch, settings = Provenance(), config.cost
     folder = base_folder(config, settings.model)
     source = load_source(config.data, config.prompts, config.seed)
-    sample = fixed_sample(config, Prompter(Text.from_folder(folder), config.prompts, source), settings.tokens)
+    sample = fixed_sample(config, Prompter(ModelTokenizer.from_folder(folder), config.prompts, source), settings.tokens)
     hardware = config.models[settings.model].hardware
     device = device_of(hardware)
     policy = load_model(folder, hardware.dtype, device)
