@@ -10,8 +10,7 @@ import pytest
 import yaml
 from pydantic_core import PydanticUndefined
 
-from intro import config
-from intro import experiments as plan
+from intro import config, experiments
 from intro.config import Config, Record, load, parse, read
 from intro.types import IntroError
 from toy import mapping
@@ -212,13 +211,13 @@ def test_grid_of_n_becomes_methods_but_for_the_default(tmp_path: Path) -> None:
 def test_plan_lists_each_run_once(tmp_path: Path) -> None:
     """Table methods on every model under both protocols; the grid on its model under the shared rate."""
     parsed = parse(mapping(tmp_path))
-    cells = plan.trained(parsed)
+    cells = experiments.training_runs(parsed)
     assert len(cells) == len(set(cells)) == 2 * 3 * 2 + 1
-    assert plan.Cell("qwen2-s", "intro-n1", "paper", 0) in cells
-    assert len(plan.evaluations(parsed)) == len(cells) + 2
-    assert set(plan.validated(parsed)) == {("qwen2-s", "base"), *plan.sweeps(parsed)}
-    assert plan.sweeps(parsed) == [("qwen2-s", m) for m in ("sft", "grpo", "intro")]
-    assert plan.tables(parsed) == ["main", "main_tuned", "ablation_n"]
+    assert experiments.Cell("qwen2-s", "intro-n1", "paper", 0) in cells
+    assert len(experiments.evaluations(parsed)) == len(cells) + 2
+    assert set(experiments.sweeps_and_bases(parsed)) == {("qwen2-s", "base"), *experiments.sweeps(parsed)}
+    assert experiments.sweeps(parsed) == [("qwen2-s", m) for m in ("sft", "grpo", "intro")]
+    assert experiments.table_names(parsed) == ["main", "main_tuned", "ablation_n"]
 
 
 def test_sampling_and_grading_decide_no_problem_and_no_run() -> None:

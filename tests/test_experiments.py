@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from intro.config import load
-from intro.experiments import Cell, base_folder, bundles, evaluations, swept_base, trained
+from intro.experiments import Cell, base_folder, evaluation_jobs, evaluations, sweep_base_folder, training_runs
 
 CONFIG = Path(__file__).resolve().parents[1] / "config"
 
@@ -16,28 +16,30 @@ CONFIG = Path(__file__).resolve().parents[1] / "config"
 @pytest.mark.parametrize("name", ["tiny", "reference", "smoke", "rehearsal", "paper", "llama"])
 def test_every_evaluation_is_in_one_process(name: str) -> None:
     config = load(CONFIG / f"{name}.yaml")
-    made = Counter((cell, suite) for suites, cells in bundles(config).items() for cell in cells for suite in suites)
+    made = Counter(
+        (cell, suite) for suites, cells in evaluation_jobs(config).items() for cell in cells for suite in suites
+    )
     assert made == Counter(evaluations(config))
 
 
 def test_a_checkpoint_on_cpus_has_one_process_and_one_on_gpus_one_per_suite() -> None:
     """Starting costs more than a suite of the tiny world; a suite of the paper's takes hours."""
     tiny, paper = load(CONFIG / "tiny.yaml"), load(CONFIG / "paper.yaml")
-    processes = Counter(cell for cells in bundles(tiny).values() for cell in cells)
+    processes = Counter(cell for cells in evaluation_jobs(tiny).values() for cell in cells)
     assert set(processes.values()) == {1}
-    assert ("main", "ood", "given") in bundles(tiny)
-    assert set(bundles(paper)) == {("main",), ("ood",), ("given",)}
+    assert ("main", "ood", "given") in evaluation_jobs(tiny)
+    assert set(evaluation_jobs(paper)) == {("main",), ("ood",), ("given",)}
 
 
 def test_every_training_seed_has_a_base_model_that_is_evaluated() -> None:
     """Methods are compared with the base model that their own run started from, so there must be answers of it."""
     config = load(CONFIG / "reference.yaml")
     answered = {cell for cell, suite in evaluations(config) if suite == "main"}
-    for cell in trained(config):
+    for cell in training_runs(config):
         assert cell.pretraining_seed(config) == cell.seed
         assert Cell(cell.model, "base", "base", cell.seed) in answered
-        assert cell.base(config) == base_folder(config, cell.model, cell.seed) != cell.weights(config)
-    assert swept_base(config, "qwen2-s") == base_folder(config, "qwen2-s") == base_folder(config, "qwen2-s", 0)
+        assert cell.base_folder(config) == base_folder(config, cell.model, cell.seed) != cell.weights_folder(config)
+    assert sweep_base_folder(config, "qwen2-s") == base_folder(config, "qwen2-s") == base_folder(config, "qwen2-s", 0)
 
 
 def test_training_seeds_take_fewer_base_models_in_turn() -> None:
@@ -53,5 +55,5 @@ def test_of_a_published_checkpoint_there_is_one_base_model() -> None:
     config = load(CONFIG / "paper.yaml")
     model = next(iter(config.models))
     cell = Cell(model, "intro", "paper", 2)
-    assert cell.pretraining_seed(config) == 0 and cell.base(config) == base_folder(config, model)
+    assert cell.pretraining_seed(config) == 0 and cell.base_folder(config) == base_folder(config, model)
     assert base_folder(config, model).name == model

@@ -92,17 +92,17 @@ def test_workflow_is_lint_clean(tree: Path) -> None:
 @pytest.mark.parametrize("config", ["tiny", "reference", "smoke", "paper", "llama", "rehearsal"])
 def test_every_config_plans_its_whole_dag(tree: Path, config: str) -> None:
     """Each config has a training job per cell that it asks for; asking again for less would lose table rows."""
-    from intro import experiments as plan
+    from intro import experiments
     from intro.config import load
 
     wanted = load(tree / "config" / f"{config}.yaml")
     jobs = planned(snakemake(tree, config, "--dry-run", "--quiet", "rules"))
     if not jobs:  # the smoke run may already be whole
         pytest.skip("nothing left to plan: this config was run before in this session")
-    assert jobs["train_policy"] == len(plan.trained(wanted))
-    checkpoints = {cell for cell, _ in plan.evaluations(wanted)}
+    assert jobs["train_policy"] == len(experiments.training_runs(wanted))
+    checkpoints = {cell for cell, _ in experiments.evaluations(wanted)}
     together = not any(model.hardware.gpus for model in wanted.models.values())
-    processes = len(checkpoints) if together else len(plan.evaluations(wanted))
+    processes = len(checkpoints) if together else len(experiments.evaluations(wanted))
     assert evaluated(jobs) == evaluated(jobs, "grade") == processes
 
 
@@ -147,7 +147,7 @@ def test_profiles_set_what_there_is(tree: Path) -> None:
 
 
 def test_parts_of_the_paper_can_be_asked_for(tree: Path) -> None:
-    """The gate trains nothing; one model or one cell trains only what it is."""
+    """The base check trains nothing; one model or one cell trains only what it is."""
 
     def trained(target: str) -> int:
         text = tool(tree, "snakemake", "--dry-run", "--cores", "2", "--profile", "profiles/a100", "--", target)
@@ -159,7 +159,7 @@ def test_parts_of_the_paper_can_be_asked_for(tree: Path) -> None:
 
 
 def test_a_suite_of_the_paper_is_generated_alone(tree: Path) -> None:
-    """The gate asks base models for Table 1's benchmarks, one cell for its own: no suite that takes hours beside it."""
+    """The base check needs base models on Table 1's suite only, and one cell its own suite: a suite takes hours."""
 
     def generated(target: str) -> dict[str, int]:
         text = tool(tree, "snakemake", "--dry-run", "--cores", "2", "--profile", "profiles/a100", "--", target)
@@ -279,14 +279,14 @@ def test_smoke_run_makes_every_table_and_figure(smoke: Path) -> None:
 @pytest.mark.pipeline
 def test_tables_of_their_own_runs_are_those_of_all_runs(smoke: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A table is made from the runs that it shows; what `collect` gathered from all of them gives the same text."""
-    from intro import experiments as plan
+    from intro import experiments
     from intro.analysis.data.inputs import Inputs
     from intro.analysis.tables import build as tables
     from intro.config import load
 
     monkeypatch.chdir(smoke)
     config = load("config/smoke.yaml")
-    for name in plan.tables(config):
+    for name in experiments.table_names(config):
         files = [config.results_dir / "tables" / f"{name}.{ending}" for ending in ("csv", "md", "tex")]
         before = [file.read_text() for file in files]
         assert [file.read_text() for file in tables.table(config, name, Inputs(config))] == before

@@ -207,12 +207,12 @@ def judge(
         judge(loaded, _cell(model, method, protocol, seed), suite)
 
 
-@app.command()
-def gate(config: ConfigOption = DEFAULT) -> None:
+@app.command("base-check")
+def base_check(config: ConfigOption = DEFAULT) -> None:
     """Base models beside the paper's base rows: tables/main_base."""
-    from intro.analysis.compare.base_check import gate
+    from intro.analysis.compare.base_check import base_check
 
-    table = next(file for file in gate(_load(config)) if file.suffix == ".md")
+    table = next(file for file in base_check(_load(config)) if file.suffix == ".md")
     typer.echo(table.read_text(), nl=False)
 
 

@@ -19,7 +19,7 @@ from threading import Event, Thread
 from typing import Literal
 from urllib.parse import urlsplit
 
-from intro import experiments as plan
+from intro import experiments
 from intro.config import Checkpoint, Config, Hub
 from intro.infra import gpus as devices
 from intro.infra.provenance import ROOT
@@ -420,12 +420,12 @@ def hub(config: Config) -> Check | None:
 def models(config: Config) -> Check | None:
     """Published checkpoints: fetched, in a folder, or still to be fetched."""
     wanted = {
-        name: (model.checkpoint, plan.base_folder(config, name))
+        name: (model.checkpoint, experiments.base_folder(config, name))
         for name, model in config.models.items()
         if isinstance(model, Checkpoint)
     }
     if config.verifier:
-        wanted["the judge"] = (config.verifier.checkpoint, plan.judge_folder(config))
+        wanted["the judge"] = (config.verifier.checkpoint, experiments.judge_folder(config))
     if not wanted:
         return None
     local = {name: Path(path) for name, (path, _) in wanted.items() if path.startswith((".", "/"))}

@@ -23,8 +23,7 @@ from transformers import (
 )
 from typer.testing import CliRunner
 
-from intro import cli
-from intro import experiments as plan
+from intro import cli, experiments
 from intro.config import Config, Hardware, load, parse, read
 from intro.cost.estimate import memory
 from intro.cost.estimate.assumptions import ENGINES, accelerator, assumptions, default_accelerator
@@ -467,14 +466,16 @@ def test_every_run_and_evaluation_counts_once(config: Config) -> None:
     found = targets(p)
     keys = Counter(key for target in found for key in target.items)
     assert set(keys.values()) == {1} and set(keys) == set(prices(p))
-    assert {key[1] for key in keys if key[0] == "train"} == set(plan.trained(config))
-    assert {key[1:] for key in keys if key[0] == "evaluate"} == set(plan.evaluations(config))
-    grid = len(plan.sweeps(config)) * len(config.training.learning_rates)
+    assert {key[1] for key in keys if key[0] == "train"} == set(experiments.training_runs(config))
+    assert {key[1:] for key in keys if key[0] == "evaluate"} == set(experiments.evaluations(config))
+    grid = len(experiments.sweeps(config)) * len(config.training.learning_rates)
     seed = config.training.train_seeds[0]
-    shared = sum((c.model, c.method) in plan.sweeps(config) and c.seed == seed for c in plan.trained(config))
+    shared = sum(
+        (c.model, c.method) in experiments.sweeps(config) and c.seed == seed for c in experiments.training_runs(config)
+    )
     cost = total(found)
-    assert cost.runs == len(plan.trained(config)) + grid - shared
-    assert cost.evaluations == len(plan.evaluations(config))
+    assert cost.runs == len(experiments.training_runs(config)) + grid - shared
+    assert cost.evaluations == len(experiments.evaluations(config))
 
 
 def test_shared_work_counts_at_the_first_target(paper: Config) -> None:
@@ -485,7 +486,7 @@ def test_shared_work_counts_at_the_first_target(paper: Config) -> None:
     assert found["table_ood"].cost.runs == 0 and found["table_ood"].cost.evaluations == 9
     assert found["table_main_base"].cost.evaluations == 5
     needs = wanted(paper, list(prices(planner(paper))))
-    swept = plan.Cell("Qwen2.5-1.5B", "intro", "paper", 0)
+    swept = experiments.Cell("Qwen2.5-1.5B", "intro", "paper", 0)
     assert ("train", swept) in needs["table_ablation_n"] and ("train", swept) in found["table_main"].items
 
 
@@ -524,7 +525,9 @@ def test_states_of_finished_runs_count_only_where_they_are_kept(paper: Config) -
     sizes = {name: (14 * planner(paper).shape(name).parameters, m.hardware.gpus) for name, m in paper.models.items()}
     at_once = max(size * (8 // gpus) for size, gpus in sizes.values())
     assert deleted.state_bytes == at_once
-    assert kept.state_bytes == sum(14 * planner(paper).shape(c.model).parameters for c in plan.trained(paper))
+    assert kept.state_bytes == sum(
+        14 * planner(paper).shape(c.model).parameters for c in experiments.training_runs(paper)
+    )
     assert kept.disk_bytes - kept.state_bytes == pytest.approx(deleted.disk_bytes - deleted.state_bytes)
 
 
@@ -662,7 +665,7 @@ def test_a_model_nobody_knows_is_one_sentence(tmp_path: Path) -> None:
 def test_tiny_models_have_their_tokenizers_vocabulary(toy_config) -> None:
     """As pretrained: the same count as the saved model's."""
     for name in toy_config.models:
-        saved = json.loads((plan.base_folder(toy_config, name) / "config.json").read_text())
+        saved = json.loads((experiments.base_folder(toy_config, name) / "config.json").read_text())
         assert shape_of(toy_config, name) == Shape.of(saved, name)
 
 

@@ -72,7 +72,7 @@ def test_generation_repeats_and_says_where_it_came_from(generated: Config) -> No
     generate(generated, BASE, ["main"])
     assert file_of(generated, "generations.jsonl").read_bytes() == before
     other = Cell("qwen2-s", "intro", "paper", 1)
-    shutil.copytree(BASE.weights(generated), other.weights(generated))
+    shutil.copytree(BASE.weights_folder(generated), other.weights_folder(generated))
     generate(generated, other, ["main"])
     assert suite_file(generated, other, "main", "generations.jsonl").read_bytes() != before
     record = json.loads(file_of(generated, "generations.record.json").read_text())
@@ -82,7 +82,7 @@ def test_generation_repeats_and_says_where_it_came_from(generated: Config) -> No
 def test_no_cell_has_random_numbers_of_its_own(generated: Config) -> None:
     """A checkpoint equal to the base answers word for word like it: paired differences are of the weights alone."""
     trained = Cell("qwen2-s", "intro", "paper", 0)
-    shutil.copytree(BASE.weights(generated), trained.weights(generated))
+    shutil.copytree(BASE.weights_folder(generated), trained.weights_folder(generated))
     generate(generated, trained, ["main"])
     same = suite_file(generated, trained, "main", "generations.jsonl").read_bytes()
     assert same == file_of(generated, "generations.jsonl").read_bytes()

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import toy
-from intro import experiments as plan
+from intro import experiments
 from intro.analysis.data.collect import grades_of
 from intro.config import Config, Verifier, parse
 from intro.evaluation import judge as judging
@@ -29,7 +29,7 @@ def config(toy_root: Path, toy_config: Config, tmp_path: Path) -> Config:
     mapping["verifier"] = VERIFIER | {"checkpoint": str(base_folder(toy_config, "qwen3-m"))}
     mapping["evaluation"]["suites"]["given"] = {"benchmarks": ["chain-2"], "prompt": "posterior", "methods": ["base"]}
     config = parse(mapping)
-    problems = read_problems(plan.problems_file(config, "chain-2"))
+    problems = read_problems(experiments.problems_file(config, "chain-2"))
     said = [(p, j) for p in problems for j in range(2)]
     graded = [("chain-2", p.id, j, int(p is problems[0]), "", None, None, 4, 0) for p, j in said]
     spoken = [("chain-2", p.id, j, 4, 0, f"{j} + {j} = 0 ;") for p, j in said]
@@ -49,7 +49,7 @@ def test_it_reads_correct_responses_and_its_word_is_collected(config: Config, mo
 
     monkeypatch.setattr(judging, "answer", replies)
     judge(config, CELL, "given")
-    first = read_problems(plan.problems_file(config, "chain-2"))[0]
+    first = read_problems(experiments.problems_file(config, "chain-2"))[0]
     assert asked == [f"{first.question} {first.answer} {j} + {j} = 0 ;" for j in range(2)]
     rows = grades_of(config, [(CELL, "given")])
     assert list(rows.correct[:4]) == [1, 1, 0, 0] and list(rows.verified[:2]) == [1, 0]
@@ -69,7 +69,7 @@ def test_a_real_model_answers_every_prompt(config: Config) -> None:
 def test_chat_models_are_asked_in_their_template(config: Config, tmp_path: Path) -> None:
     folder = tmp_path / "chat"
     fetch_judge(config)
-    source = plan.judge_folder(config)
+    source = experiments.judge_folder(config)
     folder.mkdir()
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (folder / name).write_text((source / name).read_text())
@@ -97,4 +97,4 @@ def test_braces_in_responses_are_left_alone() -> None:
 def test_without_a_judge_it_says_so(toy_config: Config) -> None:
     with pytest.raises(IntroError, match="names no judge model"):
         judge(toy_config, CELL, "main")
-    assert plan.judged(toy_config) == []
+    assert experiments.judged_evaluations(toy_config) == []

@@ -1,4 +1,4 @@
-"""Paths, settings and helpers that all rules share. What there is to run comes from `intro.experiments`."""
+"""Paths, settings and helpers that all rules share. `intro.experiments` lists what there is to run."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ import yaml
 from snakemake.exceptions import WorkflowError
 
 from intro import config as intro_config
-from intro import experiments as plan
+from intro import experiments
 from intro.infra.files import write_text
 from intro.infra.provenance import training_code
 from intro.training.selection import learning_rate
@@ -154,13 +154,18 @@ def run_files(name, cells):
 
 def suite_files(name, evaluations):
     return [
-        str(plan.suite_file(CONFIG, cell, suite, name)) for cell, suite in evaluations
+        str(experiments.suite_file(CONFIG, cell, suite, name))
+        for cell, suite in evaluations
     ]
 
 
 def trained_behind(table):
     """The training runs that a table shows."""
-    return [cell for cell, _ in plan.behind(CONFIG, table) if cell in TRAINED]
+    return [
+        cell
+        for cell, _ in experiments.table_evaluations(CONFIG, table)
+        if cell in TRAINED
+    ]
 
 
 def protocol_file(wildcards):
@@ -175,17 +180,17 @@ def chosen_rate(wildcards):
 
 
 def cell_of(w):
-    return plan.Cell(w.model, w.method, w.protocol, int(w.seed))
+    return experiments.Cell(w.model, w.method, w.protocol, int(w.seed))
 
 
 def weights(wildcards):
     """The folder that answers: the base model's, or a run's final one."""
-    return str(cell_of(wildcards).weights(CONFIG))
+    return str(cell_of(wildcards).weights_folder(CONFIG))
 
 
 def base_model(wildcards):
     """The base model that a run starts from."""
-    return str(cell_of(wildcards).base(CONFIG))
+    return str(cell_of(wildcards).base_folder(CONFIG))
 
 
 def suite_problems(*suites):
@@ -232,17 +237,19 @@ def table_files(name):
     return [f"{RESULTS}/tables/{name}.{ending}" for ending in ("csv", "md", "tex")]
 
 
-TRAINED = plan.trained(CONFIG)
-GRID = [str(plan.grid_file(CONFIG, *pair)) for pair in plan.sweeps(CONFIG)]
-VALIDATED = [str(plan.grid_file(CONFIG, *pair)) for pair in plan.validated(CONFIG)]
-PROBLEMS = plan.splits(CONFIG)
-FETCHED = plan.published(CONFIG)
+TRAINED = experiments.training_runs(CONFIG)
+GRID = [
+    str(experiments.grid_file(CONFIG, *pair)) for pair in experiments.sweeps(CONFIG)
+]
+VALIDATED = [
+    str(experiments.grid_file(CONFIG, *pair))
+    for pair in experiments.sweeps_and_bases(CONFIG)
+]
+PROBLEMS = experiments.problem_sets(CONFIG)
+FETCHED = experiments.fetched_models(CONFIG)
 # what generates, from a checkpoint's folder to responses
 ENGINE_CODE = sources(
-    *(
-        name
-        for name in ("rollout/*.py", "model/*.py", "model/kernels/*.py")
-    ),
+    *(name for name in ("rollout/*.py", "model/*.py", "model/kernels/*.py")),
     "infra/seeds.py",
 )
 # a run's own objective is added by `objective_file`

@@ -4,10 +4,10 @@ COMPARISON = expand(
 ) + [f"{RESULTS}/claims.csv", f"{RESULTS}/claims.md"]
 
 
-# the gate of an expensive scale: base models need no training and should agree with the paper
+# the first check of an expensive scale: base models need no training and should agree with the paper
 rule table_main_base:
     input:
-        grades=suite_files("grades.jsonl", plan.gate(CONFIG)),
+        grades=suite_files("grades.jsonl", experiments.base_check_evaluations(CONFIG)),
         reported="workflow/reported/reported.csv",
         code=sources("analysis/**/*.py"),
     output:
@@ -23,7 +23,7 @@ rule table_main_base:
         settings=settings("models", "evaluation"),
         config=SETTINGS,
     shell:
-        "intro gate --config {params.config} > {log} 2>&1"
+        "intro base-check --config {params.config} > {log} 2>&1"
 
 
 rule compare:
@@ -79,7 +79,7 @@ for model in CONFIG.models:
                 "grades.jsonl",
                 [
                     (cell, suite)
-                    for cell, suite in plan.evaluations(CONFIG)
+                    for cell, suite in experiments.evaluations(CONFIG)
                     if cell.model == model
                 ],
             ),

@@ -1,5 +1,5 @@
-# a checkpoint's suites share a process where starting one takes longer than its work: `plan.bundles` says where
-for suites, cells in plan.bundles(CONFIG).items():
+# `experiments.evaluation_jobs` says which suites of a checkpoint share a process
+for suites, cells in experiments.evaluation_jobs(CONFIG).items():
 
     rule:
         name:
@@ -70,7 +70,7 @@ for suites, cells in plan.bundles(CONFIG).items():
 
 rule judge_rationales:
     input:
-        model=str(plan.judge_folder(CONFIG)),
+        model=str(experiments.judge_folder(CONFIG)),
         generations=f"{RUN}/{{suite}}/generations.jsonl",
         grades=f"{RUN}/{{suite}}/grades.jsonl",
         problems=lambda w: suite_problems(w.suite),
@@ -98,8 +98,8 @@ rule judge_rationales:
 
 rule collect_results:
     input:
-        grades=suite_files("grades.jsonl", plan.evaluations(CONFIG)),
-        judged=suite_files("judged.jsonl", plan.judged(CONFIG)),
+        grades=suite_files("grades.jsonl", experiments.evaluations(CONFIG)),
+        judged=suite_files("judged.jsonl", experiments.judged_evaluations(CONFIG)),
         curves=run_files("curves.csv", TRAINED),
         metrics=run_files("metrics.csv", TRAINED),
         grid=VALIDATED,
@@ -131,7 +131,8 @@ rule collect_results:
 rule check_posterior:
     input:
         models=[
-            str(plan.base_folder(CONFIG, model)) for model in CONFIG.posterior.models
+            str(experiments.base_folder(CONFIG, model))
+            for model in CONFIG.posterior.models
         ],
         problems=f"{RESULTS}/problems/validation.jsonl",
         code=sources("model/**/*.py", "rollout/*.py", "evaluation/posterior.py"),
@@ -156,7 +157,7 @@ rule check_posterior:
 
 rule measure_cost:
     input:
-        model=str(plan.base_folder(CONFIG, CONFIG.cost.model)),
+        model=str(experiments.base_folder(CONFIG, CONFIG.cost.model)),
         problems=f"{RESULTS}/problems/train.jsonl",
         code=sources(
             "model/**/*.py",

@@ -21,7 +21,7 @@ rule figures:
                 category="Figures",
                 labels={"figure": name, "format": ending},
             )
-            for name in plan.FIGURES
+            for name in experiments.FIGURES
             for ending in ("png", "pdf")
         ],
     log:
@@ -39,5 +39,5 @@ rule figures:
 
 
 FIGURES = expand(
-    f"{PICTURES}/{{name}}.{{ending}}", name=plan.FIGURES, ending=["pdf", "png"]
+    f"{PICTURES}/{{name}}.{{ending}}", name=experiments.FIGURES, ending=["pdf", "png"]
 )

@@ -57,7 +57,7 @@ rule fetch_model:
 
 rule fetch_verifier:
     output:
-        model=directory(str(plan.judge_folder(CONFIG))),
+        model=directory(str(experiments.judge_folder(CONFIG))),
     log:
         f"{RESULTS}/logs/fetch/verifier.log",
     benchmark:

@@ -1,13 +1,17 @@
-TABLES = [file for name in plan.tables(CONFIG) for file in table_files(name)]
+TABLES = [
+    file for name in experiments.table_names(CONFIG) for file in table_files(name)
+]
 
 # one rule per table: its name is a target, and its caption is its own
-for table in plan.tables(CONFIG):
+for table in experiments.table_names(CONFIG):
 
     rule:
         name:
             f"table_{table}"
         input:
-            grades=suite_files("grades.jsonl", plan.behind(CONFIG, table)),
+            grades=suite_files(
+                "grades.jsonl", experiments.table_evaluations(CONFIG, table)
+            ),
             metrics=run_files("metrics.csv", trained_behind(table)),
             code=sources("analysis/**/*.py"),
         output:

@@ -1,6 +1,6 @@
 rule sweep_learning_rates:
     input:
-        model=lambda w: str(plan.swept_base(CONFIG, w.model)),
+        model=lambda w: str(experiments.sweep_base_folder(CONFIG, w.model)),
         problems=expand(
             f"{RESULTS}/problems/{{name}}.jsonl", name=["train", "validation"]
         ),

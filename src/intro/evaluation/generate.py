@@ -27,7 +27,7 @@ def generate(config: Config, cell: Cell, suites: Sequence[str]) -> None:
     for suite in suites:
         check_evaluation(config, cell, suite)
     watch, settings = Provenance(), config.evaluation
-    folder = cell.weights(config)
+    folder = cell.weights_folder(config)
     tokenizer = ModelTokenizer.from_folder(folder)
     engine = serve(config.models[cell.model].hardware, folder, tokenizer, settings.batch)
     weights_hash = weights_digest(folder)

@@ -11,7 +11,7 @@ from torch import nn
 from tqdm import tqdm
 
 from intro.config import Config, Hardware
-from intro.experiments import Cell, base_folder, check_model, grid_file, method_of, problems_file, swept_base
+from intro.experiments import Cell, base_folder, check_model, grid_file, method_of, problems_file, sweep_base_folder
 from intro.infra.digests import digest, weights_digest
 from intro.infra.files import atomic_folder, to_csv, write_json, write_text
 from intro.infra.provenance import Provenance, code_digest
@@ -178,7 +178,7 @@ def train_cell(config: Config, cell: Cell) -> None:
     """One training run: final/ (a Hugging Face folder), metrics.csv, curves.csv, record.json."""
     watch = Provenance()
     method_of(config, cell.method)  # a wrong name is said before anything is read
-    bench = RunContext.open(config, cell.model, cell.base(config))
+    bench = RunContext.open(config, cell.model, cell.base_folder(config))
     lr = learning_rate(config, cell.method, cell.protocol)
     writer = _tensorboard(cell.folder(config)) if config.training.tensorboard and bench.ranks.first else None
     trainer = bench.train_one(cell.method, lr, cell.seed, writer)
@@ -208,7 +208,7 @@ def sweep(config: Config, model: str, method: str) -> None:
     The base model has no rate: it answers once, and its lines hold `lr: null`.
     """
     watch = Provenance()
-    bench = RunContext.open(config, model, swept_base(config, model))
+    bench = RunContext.open(config, model, sweep_base_folder(config, model))
     problems = read_problems(problems_file(config, "validation"))
     prompts = [bench.prompter.question(p) for p in problems]
     seed, lines = config.training.train_seeds[0], []

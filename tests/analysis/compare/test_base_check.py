@@ -1,4 +1,4 @@
-"""The gate: base rows from their grades alone, held against the paper's only where the model is the paper's own."""
+"""The base check: base rows from their grades alone, compared with the paper's only for the paper's own models."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pandas as pd
 import pytest
 
 import toy
-from intro import experiments as plan
-from intro.analysis.compare.base_check import gate
+from intro import experiments
+from intro.analysis.compare.base_check import base_check
 from intro.config import parse
 from intro.tasks.store import GRADE_KEYS, write_jsonl
 from intro.types import IntroError
@@ -29,20 +29,20 @@ def config(tmp_path: Path):
         mapping[place]["model"] = "Qwen2.5-1.5B"
     mapping["training"]["sweep_models"] = ["Qwen2.5-1.5B"]
     config = parse(mapping)
-    for cell, suite in plan.gate(config):
+    for cell, suite in experiments.base_check_evaluations(config):
         lines = [
             dict(zip(GRADE_KEYS, (b, f"{b}/{i}", 0, i % 2, "", None, None, 5, 0), strict=True))
             for b in ("chain-2", "chain-3")
             for i in range(60)
         ]
-        write_jsonl(plan.suite_file(config, cell, suite, "grades.jsonl"), lines)
+        write_jsonl(experiments.suite_file(config, cell, suite, "grades.jsonl"), lines)
     (tmp_path / "reported.csv").write_text(REPORTED)
     return config
 
 
 def test_cells_outside_sampling_error_are_flagged(config, tmp_path: Path) -> None:
     """Half of 60 problems: 50.0 fits, 90.0 does not, and a stand-in is compared with nothing."""
-    csv, page = gate(config, tmp_path)
+    csv, page = base_check(config, tmp_path)
     rows = pd.read_csv(csv).set_index(["model", "benchmark"])
     own = rows.loc["Qwen2.5-1.5B"]
     assert own.agreement.to_dict() == {
@@ -56,8 +56,8 @@ def test_cells_outside_sampling_error_are_flagged(config, tmp_path: Path) -> Non
 
 def test_only_base_models_are_needed(config, tmp_path: Path) -> None:
     """No trained run exists here; a missing base file is one sentence that says what to do."""
-    cell, suite = plan.gate(config)[0]
-    assert {cell.method for cell, _ in plan.gate(config)} == {"base"}
-    plan.suite_file(config, cell, suite, "grades.jsonl").unlink()
+    cell, suite = experiments.base_check_evaluations(config)[0]
+    assert {cell.method for cell, _ in experiments.base_check_evaluations(config)} == {"base"}
+    experiments.suite_file(config, cell, suite, "grades.jsonl").unlink()
     with pytest.raises(IntroError, match=r"grades\.jsonl: no such file; .*intro grade"):
-        gate(config, tmp_path)
+        base_check(config, tmp_path)

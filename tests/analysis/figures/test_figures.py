@@ -139,7 +139,7 @@ def test_no_personal_matplotlibrc_leaks_in():
 
 
 def test_every_planned_figure_can_be_drawn():
-    """The workflow asks for plan.FIGURES; a name without a drawing would fail at the end of a run."""
+    """The workflow asks for experiments.FIGURES; a name without a drawing would fail at the end of a run."""
     assert set(DRAW) == set(FIGURES)
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import whole_run
-from intro import experiments as plan
+from intro import experiments
 from intro.analysis.data.inputs import Inputs
 from intro.analysis.figures.build import FIGURES, figure
 from intro.analysis.report import build as report
@@ -36,7 +36,7 @@ class Balance(HTMLParser):
 
 @pytest.fixture(scope="module")
 def config(whole):
-    for name in plan.tables(whole):
+    for name in experiments.table_names(whole):
         tables.table(whole, name, Inputs(whole))
     for name in FIGURES:
         (whole.figures_dir / f"{name}.png").unlink(missing_ok=True)
@@ -74,7 +74,7 @@ def test_comparison_shows_three_columns(page):
 
 
 def test_tables_figures_and_captions_are_inside(page, config):
-    for name in plan.tables(config):
+    for name in experiments.table_names(config):
         assert f'id="table-{name}"' in page
     assert page.count("data:image/png;base64,") == 2
     assert "<b>Table 1.</b>" in page
@@ -106,7 +106,7 @@ def test_text_from_files_is_escaped(config):
 
 
 def test_every_table_and_figure_has_a_caption(config):
-    for name in [*plan.tables(config), *FIGURES, "workflow"]:
+    for name in [*experiments.table_names(config), *FIGURES, "workflow"]:
         text = (report.CAPTIONS / f"{name}.rst").read_text()
         assert text.strip() and max(map(len, text.splitlines())) <= 120
 

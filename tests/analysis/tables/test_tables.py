@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 import whole_run
-from intro import experiments as plan
+from intro import experiments
 from intro.analysis.data.inputs import Inputs
 from intro.analysis.stats import cells as estimates
 from intro.analysis.stats.intervals import Resampling
@@ -22,7 +22,7 @@ IN_DOMAIN = ["chain-2", "chain-5", "chain-6", "chain-4", "chain-3", "chain-7"]
 
 @pytest.fixture(scope="module")
 def config(whole):
-    for name in plan.tables(whole):
+    for name in experiments.table_names(whole):
         tables.table(whole, name, Inputs(whole))
     return whole
 
@@ -36,7 +36,7 @@ def text(config, name: str) -> str:
 
 
 def test_names_follow_the_config(config):
-    assert plan.tables(config) == ["main", "main_tuned", "ood", "controls", "ablation_n"]
+    assert experiments.table_names(config) == ["main", "main_tuned", "ood", "controls", "ablation_n"]
 
 
 def test_main_has_the_papers_rows_and_columns(config):
@@ -87,7 +87,7 @@ def test_best_of_each_block_is_bold_in_both_texts(config):
 
 
 def test_latex_is_a_balanced_booktabs_tabular(config):
-    for name in plan.tables(config):
+    for name in experiments.table_names(config):
         latex = text(config, f"{name}.tex")
         assert latex.startswith("\\begin{tabular}") and latex.rstrip().endswith("\\end{tabular}")
         assert latex.count("{") == latex.count("}")
@@ -135,7 +135,7 @@ def test_no_interval_of_an_accuracy_leaves_the_percentages():
 
 def test_a_config_without_results_makes_tables_of_dashes(tmp_path):
     empty = whole_run.config(tmp_path)
-    for name in plan.tables(empty):
+    for name in experiments.table_names(empty):
         tables.table(empty, name, Inputs(empty))
     assert typeset.DASH in text(empty, "main.md")
     assert "**" not in text(empty, "main.md").replace("**qwen", "").replace("-s**", "").split("\n")[3]

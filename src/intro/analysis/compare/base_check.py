@@ -1,4 +1,4 @@
-"""The gate: base models beside the paper's base rows, from their grades alone, before anyone pays for training."""
+"""The base check: base models beside the paper's base rows, from their grades alone, before any training."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from intro import experiments as plan
+from intro import experiments
 from intro.analysis.claims.judge import SHARED_RATE
 from intro.analysis.compare import agreement
 from intro.analysis.compare.run import REPORTED
@@ -20,9 +20,9 @@ from intro.infra.files import write_text
 FLAGS = {agreement.Agreement.WITHIN: "", agreement.Agreement.OUTSIDE: " **outside**"}
 
 
-def gate(config: Config, reported: Path = REPORTED) -> list[Path]:
+def base_check(config: Config, reported: Path = REPORTED) -> list[Path]:
     """Write tables/main_base.csv (a row per cell) and .md (a row per model); return their paths."""
-    results = results_of(config, grades_of(config, plan.gate(config))).under(SHARED_RATE)
+    results = results_of(config, grades_of(config, experiments.base_check_evaluations(config))).under(SHARED_RATE)
     paper, reference = agreement.read_reported(reported / "reported.csv"), agreement.read_reference(config)
     frame = agreement.table_frame(results, paper, reference, "main")
     frame = frame[frame.method == BASE].drop(columns="table")

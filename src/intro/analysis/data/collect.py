@@ -12,7 +12,16 @@ import pandas as pd
 
 from intro.analysis.stats.intervals import Resampling, within_model
 from intro.config import Config
-from intro.experiments import Cell, evaluations, grid_file, judged, method_of, suite_file, trained, validated
+from intro.experiments import (
+    Cell,
+    evaluations,
+    grid_file,
+    judged_evaluations,
+    method_of,
+    suite_file,
+    sweeps_and_bases,
+    training_runs,
+)
 from intro.infra.files import atomic_file, write_json
 from intro.infra.provenance import Provenance
 from intro.tasks.store import AGAIN, GRID_KEYS, JUDGED_KEYS, read_jsonl
@@ -26,7 +35,7 @@ def collect(config: Config) -> None:
     resampling = Resampling(config.evaluation.resamples, config.seed)
     grades = grades_of(config, evaluations(config))
     grid = read_grid(config)
-    cells = trained(config)
+    cells = training_runs(config)
     frames = {
         "graded_responses.csv.gz": grades,
         "scores.csv": score_rows(config, grades, resampling),
@@ -50,7 +59,7 @@ def write_frame(path: Path, frame: pd.DataFrame) -> None:
 
 def grades_of(config: Config, asked: Iterable[tuple[Cell, str]]) -> pd.DataFrame:
     """One row per graded response; what a judge model read replaces what the grader could not verify."""
-    judges, columns = set(judged(config)), defaultdict(list)
+    judges, columns = set(judged_evaluations(config)), defaultdict(list)
     for cell, suite in asked:
         graded = read_jsonl(suite_file(config, cell, suite, "grades.jsonl"), KEPT, AGAIN.format("grade"))
         if (cell, suite) in judges:
@@ -93,7 +102,7 @@ def score_rows(config: Config, grades: pd.DataFrame, resampling: Resampling) -> 
 
 def read_grid(config: Config) -> pd.DataFrame:
     """Validation grades of every method at every rate of the grid and of the base model, one row per problem."""
-    files = [grid_file(config, *pair) for pair in validated(config)]
+    files = [grid_file(config, *pair) for pair in sweeps_and_bases(config)]
     lines = [line for f in files for line in read_jsonl(f, GRID_KEYS, "run `intro sweep` for it again")]
     return pd.DataFrame(lines, columns=list(GRID_KEYS))
 
@@ -127,5 +136,5 @@ def run_record(config: Config, watch: Provenance) -> dict[str, Any]:
         seed=config.seed,
         compute_seconds=round(sum(r.get("wall_seconds", 0.0) for r in records), 1),
         commits=sorted({r["commit"] for r in records if "commit" in r}),
-        runs=len(trained(config)),
+        runs=len(training_runs(config)),
     )

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from intro import experiments as plan
+from intro import experiments
 from intro.analysis.claims.judge import SHARED_RATE
 from intro.analysis.compare.audit import REPORTED_COLUMNS
 from intro.analysis.data import collect
@@ -82,12 +82,12 @@ class Behind(Inputs):
 
     @cached_property
     def results(self) -> Results:
-        grades = collect.grades_of(self.config, plan.behind(self.config, self.table))
+        grades = collect.grades_of(self.config, experiments.table_evaluations(self.config, self.table))
         return results_of(self.config, grades).under(SHARED_RATE)
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
-        cells = [cell for cell, _ in plan.behind(self.config, self.table) if cell.method != BASE]
+        cells = [cell for cell, _ in experiments.table_evaluations(self.config, self.table) if cell.method != BASE]
         return collect.stack(cell.folder(self.config) / "metrics.csv" for cell in cells)
 
 

@@ -13,7 +13,7 @@ import pandas as pd
 from jinja2 import Environment
 from markupsafe import Markup
 
-from intro import experiments as plan
+from intro import experiments
 from intro.analysis.claims.judge import ANY
 from intro.analysis.data.inputs import Inputs
 from intro.analysis.figures.palette import VERDICTS
@@ -152,7 +152,7 @@ def grid(heads: Sequence[str], rows: list[list[Any]], words: set[int]) -> Markup
 
 def _tables(config: Config, captions: Path) -> list[dict[str, Any]]:
     folder = config.results_dir / "tables"
-    found = [(name, folder / f"{name}.md") for name in plan.tables(config)]
+    found = [(name, folder / f"{name}.md") for name in experiments.table_names(config)]
     return [
         {"name": name, "html": from_markdown(path.read_text()), "caption": caption(captions / f"{name}.rst")}
         for name, path in found

@@ -44,14 +44,14 @@ def _chain(config: Config, cell: Cell, suite: str, benchmark: str) -> list[str]:
     score = _read(folder / "score.json")
     generated = _read(folder / "generations.record.json")
     trained = {} if cell.method == "base" else _read(cell.folder(config) / "record.json")
-    base = _read(cell.base(config) / "record.json")
+    base = _read(cell.base_folder(config) / "record.json")
     found = score["scores"][benchmark]
     lines = [
         f"  seed {cell.seed}: {found['value']:.1f} over {found['problems']} problems x {found['samples']} samples",
         f"    score        {folder / 'score.json'}",
         f"    grades       {folder / 'grades.jsonl'}   {_made(score['record'])}",
         f"    generations  {folder / 'generations.jsonl'}   {_made(generated)}",
-        f"    checkpoint   {cell.weights(config)}   sha256 {generated['weights_hash']}",
+        f"    checkpoint   {cell.weights_folder(config)}   sha256 {generated['weights_hash']}",
     ]
     if trained:
         settings = trained["settings"]
@@ -60,7 +60,7 @@ def _chain(config: Config, cell: Cell, suite: str, benchmark: str) -> list[str]:
         lines.append(f"      settings   {rate}, {trained['steps']} steps, {settings['method']}")
     return [
         *lines,
-        f"    base model   {cell.base(config)}   {_made(base)}, config {base['config_hash']}",
+        f"    base model   {cell.base_folder(config)}   {_made(base)}, config {base['config_hash']}",
         f"    problems     {problems_file(config, benchmark)}",
         f"    config       {config.results_dir / 'config.yaml'}",
         f"    versions     {', '.join(f'{k} {v}' for k, v in generated['versions'].items())}",

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from intro import experiments as plan
+from intro import experiments
 from intro.analysis.claims.judge import SHARED_RATE
 from intro.analysis.data.inputs import Behind, Inputs, under
 from intro.analysis.data.results import BASE, Results, by_benchmark
@@ -41,15 +41,17 @@ def table(config: Config, name: str, inputs: Inputs | None = None) -> list[Path]
 
     Without `inputs` it is made from the runs that it shows, whether or not others exist.
     """
-    if name not in plan.tables(config):
-        raise IntroError(f"there is no table '{name}' in this config; it has {', '.join(plan.tables(config))}")
+    if name not in experiments.table_names(config):
+        raise IntroError(
+            f"there is no table '{name}' in this config; it has {', '.join(experiments.table_names(config))}"
+        )
     inputs = inputs or Behind(config, name)
     if name == "ablation_n":
         frame = ablation_n(inputs)
         model, methods = config.ablation_n.model, list(methods_by_n(config).values())
         texts = typeset.ablation_n(config, frame, _spread(inputs.results, "main", model, methods))
     else:
-        layout = plan.layouts(config)[name]
+        layout = experiments.table_layouts(config)[name]
         frame = scores_table(inputs, layout)
         texts = typeset.scores_table(frame, _columns(config, layout), _note(inputs, layout))
     folder = config.results_dir / "tables"
@@ -69,7 +71,7 @@ def benchmarks(config: Config, suite: str) -> list[str]:
     return sorted(listed, key=lambda b: order.get(config.data.benchmarks[b].stands_for, len(order)))
 
 
-def scores_table(inputs: Inputs, layout: plan.Layout) -> pd.DataFrame:
+def scores_table(inputs: Inputs, layout: experiments.TableLayout) -> pd.DataFrame:
     """One row per model and method: a column per benchmark, average, improvement over base, interval of the average."""
     config, columns = inputs.config, benchmarks(inputs.config, layout.suite)
     results = inputs.results.under(layout.protocol)
@@ -98,12 +100,12 @@ def means(results: Results, suite: str, model: str, method: str, columns: list[s
     return [float(found[name].mean(axis=0).mean()) if name in found else np.nan for name in columns]
 
 
-def _improves(layout: plan.Layout) -> bool:
+def _improves(layout: experiments.TableLayout) -> bool:
     """Table 1 and its likes print the improvement over the base model; Table 2 does not."""
     return layout.suite == "main"
 
 
-def _columns(config: Config, layout: plan.Layout) -> typeset.Columns:
+def _columns(config: Config, layout: experiments.TableLayout) -> typeset.Columns:
     heads = {}
     for name in benchmarks(config, layout.suite):
         spec = config.data.benchmarks[name]
@@ -114,7 +116,7 @@ def _columns(config: Config, layout: plan.Layout) -> typeset.Columns:
     return typeset.Columns(heads, labels, _improves(layout))
 
 
-def _note(inputs: Inputs, layout: plan.Layout) -> str:
+def _note(inputs: Inputs, layout: experiments.TableLayout) -> str:
     spread = _spread(inputs.results.under(layout.protocol), layout.suite, layout.models[0], layout.methods)
     rate = (
         "each method at its own best learning rate on validation"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from intro import experiments as plan
+from intro import experiments
 from intro.config import Hardware
 from intro.cost.estimate.memory import Load, Peak, peak, remedies, width_of
 from intro.cost.estimate.shapes import Shape
@@ -29,7 +29,7 @@ class ModelPlan:
 def model_plan(planner: Planner, model: str) -> ModelPlan:
     """The worst peak over the methods that train this model, and one sentence per group that does not fit."""
     config, shape, limit = planner.config, planner.shape(model), planner.accelerator.memory * 1e9
-    names = dict.fromkeys(cell.method for cell in plan.trained(config) if cell.model == model)
+    names = dict.fromkeys(cell.method for cell in experiments.training_runs(config) if cell.model == model)
     loads = {name: planner.load(model, config.all_methods[name]) for name in names}
     distinct: dict[Load, list[str]] = {}
     for name, load in loads.items():

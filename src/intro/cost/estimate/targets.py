@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 
-from intro import experiments as plan
+from intro import experiments
 from intro.config import Config
 from intro.cost.estimate.memory import width_of
 from intro.cost.estimate.work import Cost, Planner
@@ -24,21 +24,21 @@ def prices(planner: Planner) -> dict[Hashable, Callable[[], Cost]]:
     """Every piece of work by its key, as something to call for its cost."""
     config = planner.config
     pieces: dict[Hashable, Callable[[], Cost]] = {}
-    for model, seed in plan.bases(config):
+    for model, seed in experiments.base_models(config):
         pieces["base", model, seed] = lambda m=model: planner.base(m)
-    for model, method in plan.sweeps(config):
+    for model, method in experiments.sweeps(config):
         for rate in config.training.learning_rates:
             pieces["sweep", model, method, rate] = lambda m=model, n=method: planner.sweep(m, n)
     if config.training.sweep_models:
         for model in config.training.sweep_models:
             pieces["sweep", model, "base", None] = lambda m=model: planner.sweep_answers(m)
-    for cell in plan.trained(config):
+    for cell in experiments.training_runs(config):
         pieces["train", cell] = lambda c=cell: planner.cell(c)
     if not config.training.keep_states:
         pieces["states"] = planner.states_at_once
-    for cell, suite in plan.evaluations(config):
+    for cell, suite in experiments.evaluations(config):
         pieces["evaluate", cell, suite] = lambda c=cell, s=suite: planner.evaluate(c.model, s)
-    for cell, suite in plan.judged(config):
+    for cell, suite in experiments.judged_evaluations(config):
         pieces["judge", cell, suite] = lambda s=suite: planner.judge(s)
     if planner.judge_shape is not None:
         weights = width_of(config.verifier.hardware) * planner.judge_shape.parameters
@@ -69,7 +69,7 @@ def wanted(config: Config, keys: list[Hashable]) -> dict[str, list[Hashable]]:
     answers = {key[1:]: key for key in keys if isinstance(key, tuple) and key[0] == "evaluate"}
     grid = [key for key in keys if isinstance(key, tuple) and key[0] == "sweep"]
 
-    def cells(suite: str, take: Callable[[plan.Cell], bool]) -> list[Hashable]:
+    def cells(suite: str, take: Callable[[experiments.Cell], bool]) -> list[Hashable]:
         """The grid first, which decides the rates; then training and answers of the cells that a table shows."""
         shown = [(cell, key) for (cell, name), key in answers.items() if name == suite and take(cell)]
         trained = [runs[cell] for cell, _ in shown if cell in runs]
@@ -79,11 +79,11 @@ def wanted(config: Config, keys: list[Hashable]) -> dict[str, list[Hashable]]:
     family = {name for name in config.all_methods if name.startswith(f"{swept.method}-n")} | {swept.method}
     family -= set(config.controls.methods)
     judged = [key for key in keys if key == "judge" or (isinstance(key, tuple) and key[0] == "judge")]
-    fig_6 = [("evaluate", *pair) for pair in plan.judged(config)] or cells("given", lambda c: True)
+    fig_6 = [("evaluate", *pair) for pair in experiments.judged_evaluations(config)] or cells("given", lambda c: True)
     rest = {
         "table_main_base": [
-            *(("base", *base) for base in plan.bases(config)),
-            *(("evaluate", *pair) for pair in plan.gate(config)),
+            *(("base", *base) for base in experiments.base_models(config)),
+            *(("evaluate", *pair) for pair in experiments.base_check_evaluations(config)),
         ],
         "learning_rate": grid,
         "table_main": cells("main", lambda c: c.method in config.methods and c.protocol == "paper"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from functools import cached_property
 
-from intro import experiments as plan
+from intro import experiments
 from intro.config import AnyMethod, Config, Hardware, Hub, TinyModel
 from intro.cost.estimate.assumptions import ENGINES, GRADING_S, PROGRAM_S, Accelerator, Assumptions
 from intro.cost.estimate.memory import Load, peak, rows_at_once, width_of
@@ -153,7 +153,7 @@ class Planner:
         """States on the disk where finished runs leave none: the most that runs sharing one node have at a time."""
         most, methods = 0.0, self.config.all_methods
         runs: dict[str, list[str]] = {}
-        for cell in plan.trained(self.config):
+        for cell in experiments.training_runs(self.config):
             runs.setdefault(cell.model, []).append(cell.method)
         for model, names in runs.items():
             gpus = self.hardware(model).gpus
@@ -204,14 +204,14 @@ class Planner:
         return PROGRAM_S.get(benchmark, GRADING_S) if published else GRADING_S / 100
 
     def sweep(self, model: str, method: str) -> Cost:
-        return self.train(model, plan.method_of(self.config, method)) + self.sweep_answers(model)
+        return self.train(model, experiments.method_of(self.config, method)) + self.sweep_answers(model)
 
-    def cell(self, cell: plan.Cell) -> Cost:
+    def cell(self, cell: experiments.Cell) -> Cost:
         """A cell whose run is one of the grid's costs nothing more than its weights."""
         training, shape = self.config.training, self.shape(cell.model)
-        if (cell.model, cell.method) in plan.sweeps(self.config) and cell.seed == training.train_seeds[0]:
+        if (cell.model, cell.method) in experiments.sweeps(self.config) and cell.seed == training.train_seeds[0]:
             return Cost(disk_bytes=width_of(self.hardware(cell.model)) * shape.parameters)
-        return self.train(cell.model, plan.method_of(self.config, cell.method), training.keep_states)
+        return self.train(cell.model, experiments.method_of(self.config, cell.method), training.keep_states)
 
     def sweep_answers(self, model: str) -> Cost:
         """The validation problems, answered once."""
@@ -236,7 +236,7 @@ class Planner:
     @cached_property
     def judge_shape(self) -> Shape | None:
         verifier = self.config.verifier
-        return verifier and checkpoint_shape(verifier.checkpoint, plan.judge_folder(self.config))
+        return verifier and checkpoint_shape(verifier.checkpoint, experiments.judge_folder(self.config))
 
     def judge(self, suite: str) -> Cost:
         """The judge reads each correct response of a suite and says a word; its weights are spread over its GPUs."""
