@@ -10,6 +10,7 @@ from statistics import median
 import pytest
 import torch
 
+from intro.cost.measure import timing
 from intro.cost.measure.timing import Ratio, interleaved, machine, median_interval, paired, peak_bytes
 
 
@@ -23,15 +24,16 @@ def test_works_take_turns_in_an_order_that_rotates() -> None:
     assert all(s >= 0 for taken in seconds.values() for s in taken)
 
 
-def test_seconds_belong_to_the_work_that_took_them() -> None:
-    """A work that is many times larger has the larger seconds in every round, whatever its place."""
+def test_seconds_belong_to_the_work_that_took_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The seconds of a work are what the clock advances while it runs, whatever its place in a round."""
+    now = [0.0]
 
-    def idle(turns: int) -> None:
-        for _ in range(turns):
-            pass
+    def advance(seconds: float) -> None:
+        now[0] += seconds
 
-    seconds = interleaved({"short": lambda: idle(10), "long": lambda: idle(1_000_000)}, rounds=4)
-    assert max(seconds["short"]) < min(seconds["long"])
+    monkeypatch.setattr(timing.time, "perf_counter", lambda: now[0])
+    seconds = interleaved({"short": lambda: advance(1.0), "long": lambda: advance(8.0)}, rounds=4)
+    assert seconds == {"short": [1.0] * 4, "long": [8.0] * 4}
 
 
 def test_ratios_are_taken_within_a_round() -> None:
