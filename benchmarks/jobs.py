@@ -20,7 +20,7 @@ RECORDS = {
     "make_data": "problems/record.json",
     "pretrain": "models/**/record.json",
     "sweep": "grid/*/*.record.json",
-    "select": "protocol.json",
+    "select": "learning_rates.json",
     "train": "runs/*/*/*/*/record.json",
     "generate": "runs/*/*/*/*/*/generations.record.json",
     "grade": "runs/*/*/*/*/*/score.json",

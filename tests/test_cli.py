@@ -66,7 +66,7 @@ def test_debug_shows_the_traceback(arguments: list[str], environment: dict[str, 
     ("arguments", "message"),
     [
         (("train", "--model", "gpt", "--method", "intro"), "model: unknown 'gpt'; this config has qwen2-s, qwen3-m"),
-        (("train", "--model", "qwen2-s", "--method", "intro"), "protocol.json: no such file; `intro select` makes it"),
+        (("train", "--model", "qwen2-s", "--method", "intro"), "learning_rates.json: no such file; `intro select` makes it"),
         (("generate", "--model", "qwen2-s", "--method", "ppo", "--suite", "main"), "method: unknown 'ppo'"),
         (("generate", "--model", "gpt", "--method", "base", "--suite", "main"), "model: unknown 'gpt'"),
         (("generate", "--model", "qwen2-s", "--method", "base", "--suite", "ood"), "suite: unknown 'ood'"),
@@ -113,7 +113,7 @@ def test_model_folder_that_is_none(toy_config, monkeypatch: pytest.MonkeyPatch, 
     weights.write_bytes(weights.read_bytes()[:100])
     base = ("generate", "--model", "qwen2-s", "--method", "base", "--suite", "main")
     assert str(folder) in sentence(monkeypatch, *base, "--config", config_file(tmp_path))
-    (tmp_path / "results/toy/protocol.json").write_text(
+    (tmp_path / "results/toy/learning_rates.json").write_text(
         json.dumps({"paper": {"learning_rate": 0.1, "steps": 1}, "tuned": {}})
     )
     train = ("train", "--model", "qwen2-s", "--method", "intro")

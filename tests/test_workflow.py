@@ -345,12 +345,12 @@ def test_changing_a_swept_method_leaves_the_others_alone(smoke: Path) -> None:
     changed["methods"]["grpo"] = {"epsilon": 2.0e-4}
     runs = smoke / "results/smoke/runs/qwen2-s"
     records = {method: runs / method / "paper/seed0/record.json" for method in ("intro", "grpo")}
-    rate = json.loads((smoke / "results/smoke/protocol.json").read_text())["paper"]
+    rate = json.loads((smoke / "results/smoke/learning_rates.json").read_text())["paper"]
     before = {method: path.stat().st_mtime_ns for method, path in records.items()}
     try:
         path.write_text(yaml.safe_dump(changed))
         text = snakemake(smoke, "smoke", *(str(p.relative_to(smoke)) for p in records.values()))
-        assert json.loads((smoke / "results/smoke/protocol.json").read_text())["paper"] == rate
+        assert json.loads((smoke / "results/smoke/learning_rates.json").read_text())["paper"] == rate
         assert records["intro"].stat().st_mtime_ns == before["intro"], text[-3000:]
         assert records["grpo"].stat().st_mtime_ns > before["grpo"], text[-3000:]
     finally:

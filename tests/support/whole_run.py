@@ -71,7 +71,7 @@ def write(folder: Path, seeds: tuple[int, ...] = (0,), problems: int = 20, **ove
         path.parent.mkdir(parents=True, exist_ok=True)
         frame.to_csv(path, index=False)
     records = {
-        "protocol.json": {"paper": {"learning_rate": 1e-4, "steps": 40}, "tuned": TUNED},
+        "learning_rates.json": {"paper": {"learning_rate": 1e-4, "steps": 40}, "tuned": TUNED},
         "theory/identities.json": _theory(),
         "run.json": {"commit": "0123abc", "wall_seconds": 6300, "versions": {"python": "3.12.3", "torch": "2.13.0"}},
     }

@@ -43,7 +43,7 @@ def config_file(toy_config: Config, tmp_path: Path) -> Path:
     mapping["models"]["qwen2-s"]["hardware"] = {"processes": 2, "zero": 3}
     mapping["models"]["qwen3-m"]["hardware"] = {"processes": 1, "zero": 2, "dtype": "bfloat16"}
     protocol = {"paper": {"learning_rate": 0.003, "steps": 3}, "tuned": {}}
-    (toy_config.results_dir / "protocol.json").write_text(json.dumps(protocol))
+    (toy_config.results_dir / "learning_rates.json").write_text(json.dumps(protocol))
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(mapping))
     return path

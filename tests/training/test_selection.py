@@ -45,7 +45,7 @@ def test_select_reads_the_grid_and_learning_rate_reads_it_back(toy_config) -> No
     grades(toy_config, "grpo", {0.001: [1, 1], 0.003: [0, 1]})
     grades(toy_config, "intro", {0.001: [0, 1], 0.003: [1, 1]})
     select(toy_config)
-    written = json.loads((toy_config.results_dir / "protocol.json").read_text())
+    written = json.loads((toy_config.results_dir / "learning_rates.json").read_text())
     assert written["paper"] == {"learning_rate": 0.001, "steps": 3}  # 12 problems by 4
     assert written["tuned"] == {"sft": 0.001, "grpo": 0.001, "intro": 0.003}
     assert learning_rate(toy_config, "intro", "paper") == 0.001

@@ -168,13 +168,13 @@ def trained_behind(table):
     ]
 
 
-def protocol_file(wildcards):
-    return checkpoints.select_learning_rates.get().output.protocol
+def learning_rates_file(wildcards):
+    return checkpoints.select_learning_rates.get().output.learning_rates
 
 
 def chosen_rate(wildcards):
     """The rate of a run, once it is known."""
-    if not Path(RESULTS, "protocol.json").exists():
+    if not Path(RESULTS, "learning_rates.json").exists():
         return None
     return learning_rate(CONFIG, wildcards.method, wildcards.protocol)
 

@@ -38,7 +38,7 @@ rule compare:
                 "grid_graded_responses.csv.gz",
                 "posterior.csv",
                 "cost.csv",
-                "protocol.json",
+                "learning_rates.json",
             ],
         ),
         TABLES,

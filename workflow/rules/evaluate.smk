@@ -103,7 +103,7 @@ rule collect_results:
         curves=run_files("curves.csv", TRAINED),
         metrics=run_files("metrics.csv", TRAINED),
         grid=VALIDATED,
-        protocol=f"{RESULTS}/protocol.json",
+        learning_rates=f"{RESULTS}/learning_rates.json",
         code=sources("analysis/data/collect.py", "analysis/stats/intervals.py"),
     output:
         expand(

@@ -40,7 +40,7 @@ checkpoint select_learning_rates:
         grid=GRID,
         code=sources("training/selection.py"),
     output:
-        protocol=f"{RESULTS}/protocol.json",
+        learning_rates=f"{RESULTS}/learning_rates.json",
     log:
         f"{RESULTS}/logs/select.log",
     benchmark:
@@ -64,7 +64,7 @@ rule train_policy:
             f"{RESULTS}/problems/{{name}}.jsonl",
             name=["train", *CONFIG.evaluation.suites["main"].benchmarks],
         ),
-        protocol=ancient(protocol_file),
+        learning_rates=ancient(learning_rates_file),
         objective=objective_file,
         code=sources(*TRAINING_CODE),
     output:

@@ -33,7 +33,7 @@ def choose(values: dict[tuple[str, str, float], float]) -> tuple[float, dict[str
 
 
 def select(config: Config) -> None:
-    """Write protocol.json from the grid's validation grades, or with the one rate of a config without a grid."""
+    """Write learning_rates.json from the grid's validation grades, or with the one rate of a config without a grid."""
     watch = Provenance()
     grades: dict[tuple[str, str, float], list[int]] = defaultdict(list)
     files = {f"{model}/{method}": grid_file(config, model, method) for model, method in sweeps(config)}
@@ -47,13 +47,13 @@ def select(config: Config) -> None:
         shared, own = training.learning_rates[0], {}
     steps = steps_of(config.data.train_problems, training.prompts_per_step, training.epochs)
     record = watch.record(settings=training.model_dump(), seed=None, inputs=files)
-    path = config.results_dir / "protocol.json"
+    path = config.results_dir / "learning_rates.json"
     write_json(path, {"paper": {"learning_rate": shared, "steps": steps}, "tuned": own, "record": record})
 
 
 def learning_rate(config: Config, method: str, protocol: str) -> float:
     """The rate that `select` chose; methods outside the grid (n-ablation, controls) have the shared one only."""
-    path = config.results_dir / "protocol.json"
+    path = config.results_dir / "learning_rates.json"
     if not path.is_file():
         raise IntroError(f"{path}: no such file; `intro select` makes it from the learning-rate grid")
     try:

@@ -17,7 +17,7 @@ def draw(inputs: Inputs) -> Figure:
     config, grid = inputs.config, inputs.frame("grid")
     if grid.empty:
         return style.nothing("No learning-rate grid in this configuration.")
-    chosen = inputs.record("protocol.json") or {}
+    chosen = inputs.record("learning_rates.json") or {}
     models = [m for m in config.models if m in set(grid.model)]
     figure, axes = style.blank(len(models), height=3.1, width=3.4 * len(models) + 1.2, sharey=True)
     for panel, model in zip(axes[0], models, strict=True):

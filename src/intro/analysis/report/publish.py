@@ -12,7 +12,7 @@ from intro.types import IntroError
 
 KEPT = [
     *("tables/*", "compare/*.csv", "theory/identities.*", "scores.csv", "curves.csv", "grid.csv", "posterior.csv"),
-    *("cost.csv", "claims.csv", "claims.md", "protocol.json", "run.json", "config.yaml"),
+    *("cost.csv", "claims.csv", "claims.md", "learning_rates.json", "run.json", "config.yaml"),
 ]
 LARGEST = 1_000_000  # bytes: a bigger file does not belong in a repository
 

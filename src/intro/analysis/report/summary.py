@@ -24,6 +24,6 @@ def summary(config: Config) -> str:
         f"report      {folder}/report.html",
         "",
     ]
-    protocol = json.loads((folder / "protocol.json").read_text())
-    lines += [f"shared learning rate, chosen on validation problems: {protocol['paper']['learning_rate']:g}", ""]
+    rates = json.loads((folder / "learning_rates.json").read_text())
+    lines += [f"shared learning rate, chosen on validation problems: {rates['paper']['learning_rate']:g}", ""]
     return "\n".join(lines) + scoreboard(claims)
