@@ -6,7 +6,7 @@ import pytest
 import sympy as sp
 from sympy import Abs, Max, Min, Rational, log
 
-from intro.theory.decide import Claim, decide
+from intro.theory.decide import Equation, decide
 from intro.theory.polynomial import numerator
 
 a, b, c = sp.symbols("a b c", positive=True)
@@ -38,22 +38,22 @@ FALSE = [
 
 @pytest.mark.parametrize(("left", "right"), TRUE, ids=str)
 def test_proved(left, right):
-    assert decide([Claim(left, right, GAUGE)]).verdict == "proved"
+    assert decide([Equation(left, right, GAUGE)]).verdict == "proved"
 
 
 @pytest.mark.parametrize(("left", "right"), FALSE, ids=str)
 def test_refuted(left, right):
-    decision = decide([Claim(left, right, GAUGE)])
+    decision = decide([Equation(left, right, GAUGE)])
     assert decision.verdict == "refuted" and decision.size != 0
 
 
 def test_one_false_claim_among_true_ones_refutes():
-    assert decide([Claim(a, a, GAUGE), Claim([a, b], [a, 2 * b], GAUGE)]).verdict == "refuted"
+    assert decide([Equation(a, a, GAUGE), Equation([a, b], [a, 2 * b], GAUGE)]).verdict == "refuted"
 
 
 def test_the_witness_reproduces_the_size():
     left, right = a / (a + b) + log(a), b
-    decision = decide([Claim(left, right, GAUGE)])
+    decision = decide([Equation(left, right, GAUGE)])
     point = {sp.Symbol(k, positive=True): sp.Rational(v) for k, v in decision.witness.items()}
     assert sp.simplify((left - right).xreplace(point) - decision.size) == 0
 

@@ -61,7 +61,7 @@ def test_a_wrong_gap_is_noticed():
     right = REGISTRY["mean_over_tokens"]
 
     def wrong(setting):
-        return [replace(claim, gap=2 * claim.gap) for claim in right.claims(setting)]
+        return [replace(equation, gap=2 * equation.gap) for equation in right.equations(setting)]
 
     with pytest.raises(IntroError, match="the printed gap is not the gap"):
-        check(replace(right, claims=wrong))
+        check(replace(right, equations=wrong))

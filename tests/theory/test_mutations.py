@@ -113,7 +113,7 @@ def test_a_changed_definition_is_refuted(name, mutant):
     statement = IDENTITIES[name]
     for setting in (ONE_SOFTMAX, END_TOKEN):
         if setting in statement.settings:
-            assert decide(statement.claims(rebuilt(setting, mutant))).verdict == "refuted", setting.name
+            assert decide(statement.equations(rebuilt(setting, mutant))).verdict == "refuted", setting.name
 
 
 class TruePosteriorPrompted(Setting):
@@ -123,8 +123,8 @@ class TruePosteriorPrompted(Setting):
 
 def test_a_departure_vanishes_where_it_should():
     exact = rebuilt(END_TOKEN, TruePosteriorPrompted)
-    assert decide(STATEMENTS["estimated_posterior"].claims(exact)).verdict == "proved"
-    assert decide(STATEMENTS["mean_over_tokens"].claims(ONE_SOFTMAX)).verdict == "proved"  # all lengths are one
+    assert decide(STATEMENTS["estimated_posterior"].equations(exact)).verdict == "proved"
+    assert decide(STATEMENTS["mean_over_tokens"].equations(ONE_SOFTMAX)).verdict == "proved"  # all lengths are one
 
 
 def test_a_counterexample_that_holds_is_an_error():
@@ -134,18 +134,18 @@ def test_a_counterexample_that_holds_is_an_error():
 
 
 def test_the_clip_of_the_true_posterior_is_a_rescaling_for_one_softmax():
-    decision = decide(STATEMENTS["clipped_weight"].claims(ONE_SOFTMAX))
+    decision = decide(STATEMENTS["clipped_weight"].equations(ONE_SOFTMAX))
     assert decision.verdict == "refuted" and decision.rescaling  # every good token has the same weight 1/pi(y|x)
 
 
 def test_group_of_one_is_the_expected_reward():
     s = END_TOKEN
-    assert decide([s.claim(group_mean(s, 1), s.grad(s.marginal()))]).verdict == "proved"
+    assert decide([s.equation(group_mean(s, 1), s.grad(s.marginal()))]).verdict == "proved"
 
 
 def test_a_softmax_by_rule_is_a_softmax_by_exponentials():
     by_rule, literal = (kind("p", ((),), 4) for kind in (Softmax, Logits))
     for v in range(4):
         p = by_rule.probability(v, ())
-        claim = ONE_SOFTMAX.claim(sp.Matrix(by_rule.grad(sp.log(p) * p)), sp.Matrix(literal.grad(sp.log(p) * p)))
-        assert decide([replace(claim, gauge=by_rule.gauge)]).verdict == "proved"
+        equation = ONE_SOFTMAX.equation(sp.Matrix(by_rule.grad(sp.log(p) * p)), sp.Matrix(literal.grad(sp.log(p) * p)))
+        assert decide([replace(equation, gauge=by_rule.gauge)]).verdict == "proved"

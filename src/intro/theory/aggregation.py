@@ -9,7 +9,7 @@ from itertools import product
 import sympy as sp
 from sympy import log
 
-from intro.theory.decide import Claim
+from intro.theory.decide import Equation
 from intro.theory.registry import counterexample, identity
 from intro.theory.sequence import GRADED, log_likelihood_gradient
 from intro.theory.setting import END_TOKEN, FIXED_LENGTH, ONE_SOFTMAX, Setting
@@ -40,12 +40,12 @@ def group_size(s: Setting) -> int:
     GRADED + r"; mean over the $K$ kept of $G$ samples, prompts with $K = 0$ count as zero",
     settings=(ONE_SOFTMAX, END_TOKEN),
 )
-def group_objective(s: Setting) -> list[Claim]:
+def group_objective(s: Setting) -> list[Equation]:
     size, likelihood = group_size(s), s.marginal()
     left = group_mean(s, size)
     weighted = (1 - (1 - likelihood) ** size) * log_likelihood_gradient(s)
     series = -sp.Add(*((1 - likelihood) ** k / k for k in range(1, size + 1)))
-    return [s.claim(left, weighted), s.claim(left, s.grad(series))]
+    return [s.equation(left, weighted), s.equation(left, s.grad(series))]
 
 
 @counterexample(
@@ -55,9 +55,9 @@ def group_objective(s: Setting) -> list[Claim]:
     gap=r"-(1 - \pi(y \mid x))^G\, \nabla \log \pi(y \mid x)",
     settings=(ONE_SOFTMAX, END_TOKEN),
 )
-def dropped_prompts(s: Setting) -> list[Claim]:
+def dropped_prompts(s: Setting) -> list[Equation]:
     size, target = group_size(s), log_likelihood_gradient(s)
-    return [s.claim(group_mean(s, size), target, -((1 - s.marginal()) ** size) * target)]
+    return [s.equation(group_mean(s, size), target, -((1 - s.marginal()) ** size) * target)]
 
 
 def two_prompts(s: Setting) -> tuple[Setting, Setting]:
@@ -86,8 +86,8 @@ def global_mean(prompts: tuple[Setting, Setting]) -> sp.Matrix:
     return sp.Matrix.vstack(*(kept_scores(s) / count for s in prompts))
 
 
-def joint_claim(prompts: tuple[Setting, Setting], left: sp.Matrix, right: sp.Matrix, gap=None) -> Claim:
-    return Claim(left, right, {**prompts[0].gauge, **prompts[1].gauge}, gap)
+def joint_equation(prompts: tuple[Setting, Setting], left: sp.Matrix, right: sp.Matrix, gap=None) -> Equation:
+    return Equation(left, right, {**prompts[0].gauge, **prompts[1].gauge}, gap)
 
 
 @identity(
@@ -96,10 +96,10 @@ def joint_claim(prompts: tuple[Setting, Setting], left: sp.Matrix, right: sp.Mat
     r" = \nabla \frac1P \sum_x \log \pi(y \mid x)",
     PROMPTS + r", $G \to \infty$ or given $K_x > 0$; $P = 2$",
 )
-def mean_per_prompt(s: Setting) -> list[Claim]:
+def mean_per_prompt(s: Setting) -> list[Equation]:
     prompts = two_prompts(s)
     objective = sp.Add(*(log(u.marginal()) for u in prompts)) / len(prompts)
-    return [joint_claim(prompts, prompt_mean(prompts), over_prompts(prompts, objective))]
+    return [joint_equation(prompts, prompt_mean(prompts), over_prompts(prompts, objective))]
 
 
 @identity(
@@ -108,10 +108,10 @@ def mean_per_prompt(s: Setting) -> list[Claim]:
     r" = \frac{\nabla \sum_x \pi(y \mid x)}{\sum_x \pi(y \mid x)}",
     PROMPTS + r", many prompts; $P = 2$",
 )
-def mean_over_kept(s: Setting) -> list[Claim]:
+def mean_over_kept(s: Setting) -> list[Equation]:
     prompts = two_prompts(s)
     reward = sp.Add(*(u.marginal() for u in prompts))
-    return [joint_claim(prompts, global_mean(prompts), over_prompts(prompts, reward) / reward)]
+    return [joint_equation(prompts, global_mean(prompts), over_prompts(prompts, reward) / reward)]
 
 
 @counterexample(
@@ -123,8 +123,8 @@ def mean_over_kept(s: Setting) -> list[Claim]:
     r" \quad \text{at the logits of prompt } x",
     settings=(ONE_SOFTMAX, FIXED_LENGTH),
 )
-def means_differ(s: Setting) -> list[Claim]:
+def means_differ(s: Setting) -> list[Equation]:
     prompts = two_prompts(s)
     reward = sp.Add(*(u.marginal() for u in prompts))
     gap = sp.Matrix.vstack(*((u.marginal() / reward - sp.Rational(1, 2)) * log_likelihood_gradient(u) for u in prompts))
-    return [joint_claim(prompts, global_mean(prompts), prompt_mean(prompts), gap)]
+    return [joint_equation(prompts, global_mean(prompts), prompt_mean(prompts), gap)]

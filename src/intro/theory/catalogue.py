@@ -11,7 +11,7 @@ CHAPTERS = (sequence, equation_7, departures, aggregation)
 def statements() -> list[Statement]:
     """Proposition 2.1 first, then chapter by chapter."""
     modules = [chapter.__name__ for chapter in CHAPTERS]
-    return sorted(REGISTRY.values(), key=lambda s: modules.index(s.claims.__module__))
+    return sorted(REGISTRY.values(), key=lambda s: modules.index(s.equations.__module__))
 
 
 def identities() -> list[Identity]:

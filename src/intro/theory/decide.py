@@ -1,7 +1,7 @@
 """Exact decisions: is one closed form equal to another, for every policy?
 
 Every expression here is built from token probabilities, so it is a rational function of them (plus logarithms and,
-for the clip, absolute values). A claim is *proved* when the numerator of the difference is the zero polynomial once
+for the clip, absolute values). An equation is *proved* when the numerator of the difference is the zero polynomial once
 each softmax's last probability is written as one minus the others, and *refuted* by a rational point where the
 difference is exactly not zero.
 """
@@ -21,7 +21,7 @@ Gauge = Mapping[sp.Symbol, sp.Expr]  # last probability of a softmax -> one minu
 
 
 @dataclass(frozen=True)
-class Claim:
+class Equation:
     """left = right, componentwise. `gap`, where given, is the closed form that left - right is said to have."""
 
     left: Any
@@ -36,7 +36,7 @@ class Claim:
 
 @dataclass(frozen=True)
 class Decision:
-    """Outcome over all claims; the rest describes the first component found to differ most at the witness."""
+    """Outcome over all equations; the rest describes the first component found to differ most at the witness."""
 
     verdict: str  # "proved" or "refuted"
     size: sp.Expr | None = None
@@ -67,12 +67,12 @@ def _absolute(argument: sp.Expr) -> sp.Expr:
     return sp.Abs(sp.factor_terms(sp.expand(top))) / sp.Abs(bottom)
 
 
-def decide(claims: Iterable[Claim]) -> Decision:
-    """Prove all claims, or refute one of them with a witness (looked for first, being cheap)."""
-    for claim in claims:
-        refutation = _refute(claim, attempt=0)
-        if refutation is None and not all(is_zero(d, claim.gauge) for d in claim.differences()):
-            refutation = next(filter(None, (_refute(claim, attempt) for attempt in range(1, 6))), None)
+def decide(equations: Iterable[Equation]) -> Decision:
+    """Prove all equations, or refute one of them with a witness (looked for first, being cheap)."""
+    for equation in equations:
+        refutation = _refute(equation, attempt=0)
+        if refutation is None and not all(is_zero(d, equation.gauge) for d in equation.differences()):
+            refutation = next(filter(None, (_refute(equation, attempt) for attempt in range(1, 6))), None)
             if refutation is None:
                 raise IntroError("theory: a difference is no zero polynomial, yet vanishes at six rational points")
         if refutation is not None:
@@ -80,16 +80,16 @@ def decide(claims: Iterable[Claim]) -> Decision:
     return Decision("proved")
 
 
-def gap_holds(claim: Claim) -> bool:
-    """Whether left - right is exactly the closed form that the claim names as its gap."""
-    pairs = zip(claim.differences(), entries(claim.gap), strict=True)
-    return all(is_zero(difference - gap, claim.gauge) for difference, gap in pairs)
+def gap_holds(equation: Equation) -> bool:
+    """Whether left - right is exactly the closed form that the equation names as its gap."""
+    pairs = zip(equation.differences(), entries(equation.gap), strict=True)
+    return all(is_zero(difference - gap, equation.gauge) for difference, gap in pairs)
 
 
-def _refute(claim: Claim, attempt: int) -> Decision | None:
+def _refute(equation: Equation, attempt: int) -> Decision | None:
     """Both sides at a rational point, exactly; None where they agree there."""
-    point = _rational_point(claim, attempt)
-    left, right = ([_exact(e.xreplace(point)) for e in entries(side)] for side in (claim.left, claim.right))
+    point = _rational_point(equation, attempt)
+    left, right = ([_exact(e.xreplace(point)) for e in entries(side)] for side in (equation.left, equation.right))
     size = max((_exact(a - b) for a, b in zip(left, right, strict=True)), key=lambda gap: abs(float(gap)))
     if size == 0:
         return None
@@ -104,15 +104,15 @@ def _parallel(left: list[sp.Expr], right: list[sp.Expr]) -> bool | None:
     return all(_exact(a * right[pivot] - b * left[pivot]) == 0 for a, b in zip(left, right, strict=True))
 
 
-def _rational_point(claim: Claim, attempt: int) -> dict[sp.Symbol, sp.Rational]:
+def _rational_point(equation: Equation, attempt: int) -> dict[sp.Symbol, sp.Rational]:
     """Small unequal probabilities per softmax; parameters in `at` as given, all others between 0 and 1."""
-    fixed = dict(claim.at)
-    for softmax, (last, rest) in enumerate(claim.gauge.items()):
+    fixed = dict(equation.at)
+    for softmax, (last, rest) in enumerate(equation.gauge.items()):
         for index, p in enumerate(sorted(rest.free_symbols, key=str)):
             # 1, 2 and 4 fifteenths, in an order that turns with the softmax and with the attempt
             fixed[p] = sp.Rational(2 ** ((softmax + (1 + attempt % 2) * index + attempt // 2) % 3), 15)
         fixed[last] = rest.xreplace(fixed)
-    free = {s for e in entries(claim.left) + entries(claim.right) for s in e.free_symbols}
+    free = {s for e in entries(equation.left) + entries(equation.right) for s in e.free_symbols}
     for index, symbol in enumerate(sorted(free - set(fixed), key=str)):
         fixed[symbol] = sp.Rational(1 + (3 * index + attempt) % 5, 7)
     return {s: v for s, v in fixed.items() if s in free}

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import sympy as sp
 
-from intro.theory.decide import Claim
+from intro.theory.decide import Equation
 from intro.theory.equation_7 import TRUE, along, along_prefixes, logits_at, over_candidates, sequence_weight
 from intro.theory.registry import counterexample
 from intro.theory.sequence import GRADED, log_likelihood_gradient
@@ -22,14 +22,14 @@ EXPECT = r"E_{z \sim \pi(z \mid x,y)} "
     r"$q = \pi(\cdot \mid x \oplus y, \cdot)$ is not the true posterior; " + GRADED,
     gap=r"\pi(s \mid x,y)\, (q(v \mid s) - \pi(v \mid x,y,s)) \quad \text{at the logit of token } v \text{ after } s",
 )
-def estimated_posterior(s: Setting) -> list[Claim]:
+def estimated_posterior(s: Setting) -> list[Equation]:
     left = along_prefixes(s, lambda t: over_candidates(s, t, s.estimate))
 
     def step(t: Prefix) -> sp.Matrix:
         values = [s.estimate(v, t) - s.token_posterior(v, t) for v in range(s.vocabulary)]
         return logits_at(s, t, values)
 
-    return [s.claim(left, log_likelihood_gradient(s), along_prefixes(s, step))]
+    return [s.equation(left, log_likelihood_gradient(s), along_prefixes(s, step))]
 
 
 @counterexample(
@@ -41,12 +41,12 @@ def estimated_posterior(s: Setting) -> list[Claim]:
     TRUE + r"; $z_t$ is itself a draw from $q$, which its weight then applies once more",
     gap=r"\frac1n E_{z \sim \pi(z \mid x,y)} \sum_t (w_t - 1) \nabla \log \pi(z_t \mid x,z_{<t})",
 )
-def own_token_weight(s: Setting) -> list[Claim]:
+def own_token_weight(s: Setting) -> list[Equation]:
     n, q = sp.Symbol("n", positive=True), s.token_posterior
     own = along(s, lambda v, t: s.correction(v, t, q) * s.token_score(v, t))
     left = own / n + (n - 1) / n * along_prefixes(s, lambda t: over_candidates(s, t, q))
     gap = along(s, lambda v, t: (s.correction(v, t, q) - 1) / n * s.token_score(v, t))
-    return [s.claim(left, log_likelihood_gradient(s), gap, n=5)]
+    return [s.equation(left, log_likelihood_gradient(s), gap, n=5)]
 
 
 @counterexample(
@@ -55,10 +55,10 @@ def own_token_weight(s: Setting) -> list[Claim]:
     TRUE + r"; Eq. 5 weighs unfiltered rationales, Algorithm 1 filters them",
     gap=r"\Big(\frac{1}{\pi(y \mid x)} - 1\Big) \nabla \log \pi(y \mid x)",
 )
-def sequence_weight_after_filter(s: Setting) -> list[Claim]:
+def sequence_weight_after_filter(s: Setting) -> list[Equation]:
     left = s.expect(lambda z: s.posterior(z) * sequence_weight(s, z, s.token_posterior) if z in s.kept else 0, s.score)
     target = log_likelihood_gradient(s)
-    return [s.claim(left, target, (1 / s.marginal() - 1) * target)]
+    return [s.equation(left, target, (1 / s.marginal() - 1) * target)]
 
 
 @counterexample(
@@ -68,10 +68,10 @@ def sequence_weight_after_filter(s: Setting) -> list[Claim]:
     gap=r"E_{z \sim \pi(z \mid x,y)}\Big[\Big(\frac{1}{|z|} - 1\Big) \nabla \log \pi(z \mid x)\Big]",
     settings=(END_TOKEN,),
 )
-def mean_over_tokens(s: Setting) -> list[Claim]:
+def mean_over_tokens(s: Setting) -> list[Equation]:
     left = s.expect(lambda z: s.posterior(z) / len(z), s.score)
     gap = s.expect(lambda z: s.posterior(z) * (sp.Rational(1, len(z)) - 1), s.score)
-    return [s.claim(left, log_likelihood_gradient(s), gap)]
+    return [s.equation(left, log_likelihood_gradient(s), gap)]
 
 
 @counterexample(
@@ -82,7 +82,7 @@ def mean_over_tokens(s: Setting) -> list[Claim]:
     gap=r"E_{z} \frac{1}{|z|} \sum_t (1[v = z_t] - \pi(v \mid x,y,z_{<t})) \quad \text{at the logits of } z_{<t}",
     settings=(END_TOKEN,),
 )
-def mean_over_tokens_splits(s: Setting) -> list[Claim]:
+def mean_over_tokens_splits(s: Setting) -> list[Equation]:
     q = s.token_posterior
 
     def per_token(step: Callable[[int, Prefix], sp.Matrix]) -> sp.Matrix:
@@ -92,7 +92,7 @@ def mean_over_tokens_splits(s: Setting) -> list[Claim]:
         return logits_at(s, t, [int(u == v) - q(u, t) for u in range(s.vocabulary)])
 
     candidates = per_token(lambda v, t: over_candidates(s, t, q))
-    return [s.claim(per_token(s.token_score), candidates, per_token(surprise))]
+    return [s.equation(per_token(s.token_score), candidates, per_token(surprise))]
 
 
 @counterexample(
@@ -102,7 +102,7 @@ def mean_over_tokens_splits(s: Setting) -> list[Claim]:
     gap=r"-E_{z \sim \pi(z \mid x,y)} \sum_t \sum_v \max(\pi(v \mid x,y,z_{<t}) - c\, \pi(v \mid x,z_{<t}), 0)"
     r" \nabla \log \pi(v \mid x,z_{<t})",
 )
-def clipped_weight(s: Setting) -> list[Claim]:
+def clipped_weight(s: Setting) -> list[Equation]:
     c, q = sp.Symbol("c", positive=True), s.token_posterior
 
     def clipped(t: Prefix) -> sp.Matrix:
@@ -112,7 +112,7 @@ def clipped_weight(s: Setting) -> list[Claim]:
         return s.next_token(t, lambda v, u: sp.Max(q(v, u) - c * s.token(v, u), 0))
 
     gap = -along_prefixes(s, above)
-    return [s.claim(along_prefixes(s, clipped), log_likelihood_gradient(s), gap, c=sp.Rational(4, 3))]
+    return [s.equation(along_prefixes(s, clipped), log_likelihood_gradient(s), gap, c=sp.Rational(4, 3))]
 
 
 @counterexample(
@@ -122,7 +122,7 @@ def clipped_weight(s: Setting) -> list[Claim]:
     gap=r"-\nabla \log \pi(y \mid x)",
     settings=SETTINGS,
 )
-def control_variate_on_own_token(s: Setting) -> list[Claim]:
+def control_variate_on_own_token(s: Setting) -> list[Equation]:
     q = s.token_posterior
     left = along(s, lambda v, t: (s.own_weight(v, t, q) - 1) * s.token_score(v, t))
-    return [s.claim(left, log_likelihood_gradient(s), -log_likelihood_gradient(s))]
+    return [s.equation(left, log_likelihood_gradient(s), -log_likelihood_gradient(s))]

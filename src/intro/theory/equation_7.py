@@ -8,7 +8,7 @@ from itertools import product
 import sympy as sp
 from sympy import log
 
-from intro.theory.decide import Claim
+from intro.theory.decide import Equation
 from intro.theory.registry import identity
 from intro.theory.sequence import GRADED, log_likelihood_gradient
 from intro.theory.setting import ONE_SOFTMAX, Prefix, Rationale, Setting
@@ -57,10 +57,10 @@ def sequence_weight(s: Setting, z: Rationale, q: TokenWeight) -> sp.Expr:
     r" = E_{z \sim q}[\nabla \log \pi(z \mid x)]",
     ANY,
 )
-def importance_sampling(s: Setting) -> list[Claim]:
+def importance_sampling(s: Setting) -> list[Equation]:
     left = s.expect(lambda z: s.prob(z) * sequence_weight(s, z, s.estimate), s.score)
     right = s.expect(lambda z: sp.Mul(*(s.estimate(v, t) for v, t in s.steps(z))), s.score)
-    return [s.claim(left, right)]
+    return [s.equation(left, right)]
 
 
 @identity(
@@ -69,9 +69,9 @@ def importance_sampling(s: Setting) -> list[Claim]:
     r" = -\nabla\, \mathrm{KL}(q(\cdot \mid s) \,\|\, \pi(\cdot \mid x,s)), \quad w_v = q(v \mid s) / \pi(v \mid x,s)",
     ANY,
 )
-def token_forward_kl(s: Setting) -> list[Claim]:
+def token_forward_kl(s: Setting) -> list[Equation]:
     return [
-        s.claim(over_candidates(s, prefix, s.estimate), -s.grad(token_kl(s, prefix, s.estimate)))
+        s.equation(over_candidates(s, prefix, s.estimate), -s.grad(token_kl(s, prefix, s.estimate)))
         for prefix in s.prefixes
     ]
 
@@ -82,14 +82,14 @@ def token_forward_kl(s: Setting) -> list[Claim]:
     r" \sum_t \mathrm{KL}(\pi(\cdot \mid x,y,z_{<t}) \,\|\, \pi(\cdot \mid x,z_{<t}))",
     GRADED,
 )
-def alignment_chain_rule(s: Setting) -> list[Claim]:
+def alignment_chain_rule(s: Setting) -> list[Equation]:
     whole = s.kl([s.posterior(z) for z in s.kept], [s.prob(z) for z in s.kept])
 
     def step(prefix: Prefix) -> sp.Expr:
         q = [s.token_posterior(v, prefix) for v in range(s.vocabulary)]
         return s.kl(q, [s.token(v, prefix) for v in range(s.vocabulary)])
 
-    return [s.claim(whole, sp.Add(*(s.mass(t) / s.marginal() * step(t) for t in s.live)))]
+    return [s.equation(whole, sp.Add(*(s.mass(t) / s.marginal() * step(t) for t in s.live)))]
 
 
 @identity(
@@ -98,9 +98,9 @@ def alignment_chain_rule(s: Setting) -> list[Claim]:
     r" = \nabla \log \pi(y \mid x)",
     TRUE + r"; $n \to \infty$, no $1/|z|$, no clip",
 )
-def infinite_candidates(s: Setting) -> list[Claim]:
+def infinite_candidates(s: Setting) -> list[Equation]:
     left = along_prefixes(s, lambda prefix: over_candidates(s, prefix, s.token_posterior))
-    return [s.claim(left, log_likelihood_gradient(s))]
+    return [s.equation(left, log_likelihood_gradient(s))]
 
 
 @identity(
@@ -109,12 +109,12 @@ def infinite_candidates(s: Setting) -> list[Claim]:
     r" \qquad \prod_t w_t = \frac{\pi(z \mid x,y)}{\pi(z \mid x)} = \frac{1}{\pi(y \mid x)}",
     TRUE + "; the product along any kept $z$",
 )
-def weights_are_values(s: Setting) -> list[Claim]:
+def weights_are_values(s: Setting) -> list[Equation]:
     steps = [(v, t) for t in s.live for v in range(s.vocabulary)]
     weights = [s.correction(v, t, s.token_posterior) for v, t in steps]
     values = [s.value((*t, v)) / s.value(t) for v, t in steps]
     products = [sequence_weight(s, z, s.token_posterior) for z in s.kept]
-    return [s.claim(weights, values), s.claim(products, [1 / s.marginal()] * len(products))]
+    return [s.equation(weights, values), s.equation(products, [1 / s.marginal()] * len(products))]
 
 
 def equation_7(s: Setting, z: Rationale, n: int, q: TokenWeight) -> sp.Matrix:
@@ -135,16 +135,16 @@ def equation_7(s: Setting, z: Rationale, n: int, q: TokenWeight) -> sp.Matrix:
     r" - \frac{n-1}{n} \sum_t \nabla\, \mathrm{KL}(q(\cdot \mid z_{<t}) \,\|\, \pi(\cdot \mid x,z_{<t}))",
     ANY + r"; a kept $z$, its own token first, $n - 1$ drawn; $n = 1, 2, 3$ by enumeration",
 )
-def two_updates(s: Setting) -> list[Claim]:
-    claims = []
+def two_updates(s: Setting) -> list[Equation]:
+    equations = []
     for n, z in product((1, 2, 3), s.kept[-2:]):
         imitation, forward_kl = s.zero(), s.zero()
         for own, prefix in s.steps(z):
             imitation += s.estimate(own, prefix) / s.token(own, prefix) * s.token_score(own, prefix)
             forward_kl += s.grad(token_kl(s, prefix, s.estimate))
         right = imitation / n - sp.Rational(n - 1, n) * forward_kl
-        claims.append(s.claim(equation_7(s, z, n, s.estimate), right))
-    return claims
+        equations.append(s.equation(equation_7(s, z, n, s.estimate), right))
+    return equations
 
 
 @identity(
@@ -153,12 +153,12 @@ def two_updates(s: Setting) -> list[Claim]:
     r" E_{v \sim \pi}[w_v \nabla \log \pi(v \mid x,z_{<t})]\Big] = \nabla \log \pi(y \mid x)",
     TRUE + r"; weight 1 on the own token; any $n \ge 1$",
 )
-def consistent_own_weight(s: Setting) -> list[Claim]:
+def consistent_own_weight(s: Setting) -> list[Equation]:
     n = sp.Symbol("n", positive=True)
     q = s.token_posterior
     own = along(s, lambda v, t: s.own_weight(v, t, q) * s.token_score(v, t))
     candidates = along_prefixes(s, lambda t: over_candidates(s, t, q))
-    return [s.claim(own / n + (n - 1) / n * candidates, log_likelihood_gradient(s), n=5)]
+    return [s.equation(own / n + (n - 1) / n * candidates, log_likelihood_gradient(s), n=5)]
 
 
 @identity(
@@ -167,14 +167,14 @@ def consistent_own_weight(s: Setting) -> list[Claim]:
     r" = w_v 1[v = k] - w_v\, \pi(k \mid x,s)",
     ANY + r"; hence a logit falls only through $-w_v\, \pi(k \mid x,s)$, the derivative of the normaliser",
 )
-def nonnegative_weights(s: Setting) -> list[Claim]:
+def nonnegative_weights(s: Setting) -> list[Equation]:
     weights = [s.correction(v, t, s.estimate) for t in s.prefixes for v in range(s.vocabulary)]
-    claims = [s.claim(weights, [sp.Abs(w) for w in weights])]
+    equations = [s.equation(weights, [sp.Abs(w) for w in weights])]
     for v in range(s.vocabulary):
         w = s.correction(v, (), s.estimate)
         pull = [w * (int(k == v) - s.token(k, ())) for k in range(s.vocabulary)]
-        claims.append(s.claim(s.grad(s.detach(w) * log(s.token(v, ()))), logits_at(s, (), pull)))
-    return claims
+        equations.append(s.equation(s.grad(s.detach(w) * log(s.token(v, ()))), logits_at(s, (), pull)))
+    return equations
 
 
 @identity(
@@ -183,9 +183,9 @@ def nonnegative_weights(s: Setting) -> list[Claim]:
     r" \qquad E_{z \sim \pi(z \mid x)}[\nabla \log \pi(z \mid x)] = 0",
     "none",
 )
-def centred_score(s: Setting) -> list[Claim]:
-    tokens = [s.claim(s.next_token(t, s.token), s.zero()) for t in s.prefixes]
-    return [*tokens, s.claim(s.expect(s.prob, s.score), s.zero())]
+def centred_score(s: Setting) -> list[Equation]:
+    tokens = [s.equation(s.next_token(t, s.token), s.zero()) for t in s.prefixes]
+    return [*tokens, s.equation(s.expect(s.prob, s.score), s.zero())]
 
 
 @identity(
@@ -193,10 +193,10 @@ def centred_score(s: Setting) -> list[Claim]:
     r"E_{v \sim \pi}[(w_v - 1) \nabla \log \pi(v \mid x,s)] = E_{v \sim \pi}[w_v \nabla \log \pi(v \mid x,s)]",
     ANY + "; on sampled candidates only",
 )
-def control_variate(s: Setting) -> list[Claim]:
+def control_variate(s: Setting) -> list[Equation]:
     q = s.estimate
     return [
-        s.claim(
+        s.equation(
             s.next_token(t, lambda v, u: s.token(v, u) * (s.correction(v, u, q) - 1)),
             over_candidates(s, t, q),
         )
@@ -211,9 +211,9 @@ def control_variate(s: Setting) -> list[Claim]:
     ANY + r"; any $c > 0$; what is lost is the part of $q$ that exceeds $c\, \pi$",
     settings=(ONE_SOFTMAX,),
 )
-def clip_caps_posterior(s: Setting) -> list[Claim]:
+def clip_caps_posterior(s: Setting) -> list[Equation]:
     c, q = sp.Symbol("c", positive=True), s.estimate
     clipped = s.next_token((), lambda v, t: s.token(v, t) * sp.Min(s.correction(v, t, q), c))
     capped = s.next_token((), lambda v, t: sp.Min(q(v, t), c * s.token(v, t)))
     above = s.next_token((), lambda v, t: sp.Max(q(v, t) - c * s.token(v, t), 0))
-    return [s.claim(clipped, capped), s.claim(clipped, s.next_token((), q) - above)]
+    return [s.equation(clipped, capped), s.equation(clipped, s.next_token((), q) - above)]

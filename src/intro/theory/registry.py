@@ -1,4 +1,4 @@
-"""The list of statements. A statement is a function from a setting to the claims that it makes there."""
+"""The list of statements. A statement is a function from a setting to the equations that it asserts there."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Literal
 
 import sympy as sp
 
-from intro.theory.decide import Claim, decide, gap_holds
+from intro.theory.decide import Equation, decide, gap_holds
 from intro.theory.setting import SETTINGS, Setting
 from intro.types import IntroError
 
-Claims = Callable[[Setting], list[Claim]]
+Equations = Callable[[Setting], list[Equation]]
 
 
 @dataclass(frozen=True)
 class Statement:
-    """What is claimed, in LaTeX and in words, and the function that builds both sides from the definitions."""
+    """An equation, in LaTeX and in words, and the function that builds both sides from the definitions."""
 
     name: str
     kind: Literal["identity", "counterexample"]
     title: str
     latex: str
     assumptions: str
-    claims: Claims
+    equations: Equations
     settings: tuple[Setting, ...] = SETTINGS
     gap: str | None = None  # counterexamples: LaTeX of left minus right, itself proved
 
@@ -63,7 +63,7 @@ def counterexample(title: str, latex: str, assumptions: str, gap: str, settings:
 
 
 def _register(kind, title, latex, assumptions, settings, gap=None):
-    def add(function: Claims) -> Claims:
+    def add(function: Equations) -> Equations:
         name = function.__name__
         REGISTRY[name] = Statement(name, kind, title, latex, assumptions, function, settings, gap)
         return function
@@ -76,9 +76,9 @@ def check(statement: Statement) -> Identity:
     start = time.perf_counter()
     decisions = []
     for setting in statement.settings:
-        claims = statement.claims(setting)
-        decisions.append(decide(claims))
-        if statement.gap and not all(gap_holds(claim) for claim in claims):
+        equations = statement.equations(setting)
+        decisions.append(decide(equations))
+        if statement.gap and not all(gap_holds(equation) for equation in equations):
             raise IntroError(f"theory: {statement.name}: the printed gap is not the gap in '{setting.name}'")
     refuted = [d for d in decisions if d.verdict == "refuted"]
     if statement.kind == "counterexample" and len(refuted) < len(decisions):

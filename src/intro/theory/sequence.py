@@ -5,7 +5,7 @@ from __future__ import annotations
 import sympy as sp
 from sympy import log
 
-from intro.theory.decide import Claim
+from intro.theory.decide import Equation
 from intro.theory.registry import counterexample, identity
 from intro.theory.setting import Setting
 
@@ -33,8 +33,8 @@ def alignment(s: Setting, detached: bool) -> sp.Expr:
     r"\nabla \log \pi(y \mid x) = E_{z \sim \pi(z \mid x,y)}[\nabla \log \pi(z \mid x)]",
     GRADED,
 )
-def proposition_2_1(s: Setting) -> list[Claim]:
-    return [s.claim(log_likelihood_gradient(s), posterior_score(s))]
+def proposition_2_1(s: Setting) -> list[Equation]:
+    return [s.equation(log_likelihood_gradient(s), posterior_score(s))]
 
 
 @identity(
@@ -42,8 +42,8 @@ def proposition_2_1(s: Setting) -> list[Claim]:
     r"\mathrm{KL}(\pi(z \mid x,y) \,\|\, \pi(z \mid x)) = -\log \pi(y \mid x)",
     GRADED,
 )
-def alignment_value(s: Setting) -> list[Claim]:
-    return [s.claim(alignment(s, detached=False), -log(s.marginal()))]
+def alignment_value(s: Setting) -> list[Equation]:
+    return [s.equation(alignment(s, detached=False), -log(s.marginal()))]
 
 
 @identity(
@@ -51,9 +51,9 @@ def alignment_value(s: Setting) -> list[Claim]:
     r"\log \frac{\pi(z \mid x,y)}{\pi(z \mid x)} = -\log \pi(y \mid x)",
     GRADED + r"; every $z$ with $f(z) = y$",
 )
-def constant_log_ratio(s: Setting) -> list[Claim]:
+def constant_log_ratio(s: Setting) -> list[Equation]:
     ratios = [log(s.posterior(z) / s.prob(z)) for z in s.kept]
-    return [s.claim(ratios, [-log(s.marginal())] * len(ratios))]
+    return [s.equation(ratios, [-log(s.marginal())] * len(ratios))]
 
 
 @identity(
@@ -61,9 +61,9 @@ def constant_log_ratio(s: Setting) -> list[Claim]:
     r"E_{z \sim \pi(z \mid x,y)}[\nabla \log \pi(z \mid x,y)] = 0",
     "none",
 )
-def centred_posterior_score(s: Setting) -> list[Claim]:
+def centred_posterior_score(s: Setting) -> list[Equation]:
     total = sum((s.posterior(z) * s.grad(log(s.posterior(z))) for z in s.kept), start=s.zero())
-    return [s.claim(total, s.zero())]
+    return [s.equation(total, s.zero())]
 
 
 @identity(
@@ -72,9 +72,9 @@ def centred_posterior_score(s: Setting) -> list[Claim]:
     r" = \nabla\, \mathrm{KL}(\pi(z \mid x,y) \,\|\, \pi(z \mid x)) = -\nabla \log \pi(y \mid x)",
     GRADED,
 )
-def detached_posterior(s: Setting) -> list[Claim]:
+def detached_posterior(s: Setting) -> list[Equation]:
     detached, attached = (s.grad(alignment(s, d)) for d in (True, False))
-    return [s.claim(detached, attached), s.claim(detached, -log_likelihood_gradient(s))]
+    return [s.equation(detached, attached), s.equation(detached, -log_likelihood_gradient(s))]
 
 
 @identity(
@@ -82,7 +82,7 @@ def detached_posterior(s: Setting) -> list[Claim]:
     r"\nabla \log \pi(y \mid x) = E_{z \sim \pi(z \mid x,y)}[\nabla \log \pi(z \mid x)]",
     r"$p(y \mid z)$ any constants in $(0, \infty)$, free of $\theta$",
 )
-def constant_likelihood_gradient(s: Setting) -> list[Claim]:
+def constant_likelihood_gradient(s: Setting) -> list[Equation]:
     return proposition_2_1(s.with_answer("constant"))
 
 
@@ -92,10 +92,10 @@ def constant_likelihood_gradient(s: Setting) -> list[Claim]:
     r"$p(y \mid z)$ any constants, free of $\theta$",
     gap=r"E_{z \sim \pi(z \mid x,y)}[\log p(y \mid z)]",
 )
-def constant_likelihood_value(s: Setting) -> list[Claim]:
+def constant_likelihood_value(s: Setting) -> list[Equation]:
     s = s.with_answer("constant")
     gap = s.expect(s.posterior, lambda z: log(s.likelihood(z)))
-    return [s.claim(alignment(s, detached=False), -log(s.marginal()), gap)]
+    return [s.equation(alignment(s, detached=False), -log(s.marginal()), gap)]
 
 
 @counterexample(
@@ -104,10 +104,10 @@ def constant_likelihood_value(s: Setting) -> list[Claim]:
     r"$p(y \mid z) = \pi_\theta(y \mid x, z)$, a softmax that is trained too",
     gap=r"E_{z \sim \pi(z \mid x,y)}[\nabla \log p(y \mid z)]",
 )
-def trained_likelihood_gradient(s: Setting) -> list[Claim]:
+def trained_likelihood_gradient(s: Setting) -> list[Equation]:
     s = s.with_answer("trained")
     gap = s.expect(s.posterior, lambda z: s.grad(log(s.likelihood(z))))
-    return [s.claim(log_likelihood_gradient(s), posterior_score(s), gap)]
+    return [s.equation(log_likelihood_gradient(s), posterior_score(s), gap)]
 
 
 def first_accepted(s: Setting, z: tuple[int, ...]) -> sp.Expr:
@@ -123,9 +123,9 @@ def first_accepted(s: Setting, z: tuple[int, ...]) -> sp.Expr:
     r"\sum_{k \ge 0} (1 - \pi(y \mid x))^k \; \pi(z \mid x)\, 1[f(z) = y] = \pi(z \mid x,y)",
     GRADED + "; draw from the policy until the answer is right",
 )
-def rejection_samples_posterior(s: Setting) -> list[Claim]:
+def rejection_samples_posterior(s: Setting) -> list[Equation]:
     accepted = [first_accepted(s, z) for z in s.kept]
-    return [s.claim(accepted, [s.posterior(z) for z in s.kept])]
+    return [s.equation(accepted, [s.posterior(z) for z in s.kept])]
 
 
 @identity(
@@ -133,6 +133,6 @@ def rejection_samples_posterior(s: Setting) -> list[Claim]:
     r"E[\nabla \log \pi(z \mid x) \mid z \text{ accepted}] = \nabla \log \pi(y \mid x)",
     GRADED + r"; fresh samples, the log-probability summed over tokens (RFT)",
 )
-def filter_only_unbiased(s: Setting) -> list[Claim]:
+def filter_only_unbiased(s: Setting) -> list[Equation]:
     left = sum((first_accepted(s, z) * s.score(z) for z in s.kept), start=s.zero())
-    return [s.claim(left, log_likelihood_gradient(s))]
+    return [s.equation(left, log_likelihood_gradient(s))]

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import sympy as sp
 from sympy import exp, log
 
-from intro.theory.decide import Claim, Gauge
+from intro.theory.decide import Equation, Gauge
 
 Rationale = tuple[int, ...]
 Prefix = tuple[int, ...]
@@ -230,7 +230,7 @@ class Setting:
         """Weight of the rationale's own token in the consistent form; Eq. 7 itself takes `correction`."""
         return sp.Integer(1)
 
-    # ------------------------------------------------------------ claims
+    # ------------------------------------------------------------ equations
 
     @cached_property
     def gauge(self) -> Gauge:
@@ -239,10 +239,10 @@ class Setting:
             gauge |= softmax.gauge
         return gauge
 
-    def claim(self, left: Any, right: Any, gap: Any = None, **at: sp.Rational) -> Claim:
+    def equation(self, left: Any, right: Any, gap: Any = None, **at: sp.Rational) -> Equation:
         """left = right; keyword arguments give the witness's value of named positive parameters."""
         points = {sp.Symbol(name, positive=True): sp.Rational(value) for name, value in at.items()}
-        return Claim(left, right, self.gauge, gap, points)
+        return Equation(left, right, self.gauge, gap, points)
 
     def zero(self) -> sp.Matrix:
         return sp.zeros(len(self._bars), 1)

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from intro.analysis.compare.audit import (
-    Cell,
     Finding,
+    ReportedCell,
     Variant,
     attainable,
     audit,
@@ -128,7 +128,7 @@ def printed(value: float) -> str:
     return f"{value:.1f}"
 
 
-def synthetic(seed: int) -> list[Cell]:
+def synthetic(seed: int) -> list[ReportedCell]:
     """Averages and improvements of exact percentages, every number rounded only when it is printed."""
     rng, cells, averages = np.random.default_rng(seed), [], {}
     for method in ("base", "x", "y"):
@@ -144,7 +144,7 @@ def synthetic(seed: int) -> list[Cell]:
     return cells
 
 
-def false_ones(cells: list[Cell]) -> list[Finding]:
+def false_ones(cells: list[ReportedCell]) -> list[Finding]:
     return [finding for finding in audit(cells, VARIANTS) if not finding.consistent]
 
 

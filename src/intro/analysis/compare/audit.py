@@ -23,7 +23,7 @@ VARIANT_COLUMNS = ["benchmark", "variant", "problems", "samples", "expected"]
 
 
 @dataclass(frozen=True, slots=True)
-class Cell:
+class ReportedCell:
     """One reported number; `value` is exact, `half` is half a unit of its last printed decimal."""
 
     table: str
@@ -78,13 +78,13 @@ def _read(path: Path, columns: list[str]) -> pd.DataFrame:
     return frame
 
 
-def cell(table: str, model: str, method: str, benchmark: str, metric: str, text: str) -> Cell:
+def cell(table: str, model: str, method: str, benchmark: str, metric: str, text: str) -> ReportedCell:
     """A cell from its printed text: "19.9" stands for [19.85, 19.95]."""
     decimals = len(text.partition(".")[2])
-    return Cell(table, model, method, benchmark, metric, Fraction(text), Fraction(1, 2 * 10**decimals))
+    return ReportedCell(table, model, method, benchmark, metric, Fraction(text), Fraction(1, 2 * 10**decimals))
 
 
-def read_cells(path: Path) -> list[Cell]:
+def read_cells(path: Path) -> list[ReportedCell]:
     """The reported numbers (percent). Raises IntroError when the file or a column is missing."""
     frame = _read(path, REPORTED_COLUMNS)
     return [cell(*row) for row in frame[REPORTED_COLUMNS].itertuples(index=False, name=None)]
@@ -111,7 +111,7 @@ def nearest(value: Fraction, responses: int) -> Fraction:
     return Fraction(100 * min(responses, max(0, round(value * responses / 100))), responses)
 
 
-def _attainability(cells: Iterable[Cell], variants: list[Variant]) -> list[Finding]:
+def _attainability(cells: Iterable[ReportedCell], variants: list[Variant]) -> list[Finding]:
     expected = {variant.benchmark: variant for variant in variants if variant.expected}
     found = []
     for c in cells:
@@ -125,7 +125,7 @@ def _attainability(cells: Iterable[Cell], variants: list[Variant]) -> list[Findi
     return found
 
 
-def _sizes(cells: list[Cell], variants: list[Variant]) -> list[Finding]:
+def _sizes(cells: list[ReportedCell], variants: list[Variant]) -> list[Finding]:
     """Which readings of a benchmark fit all of its cells."""
     found = []
     for variant in variants:
@@ -159,25 +159,25 @@ class Range:
         return Range(min(self.low, point), max(self.high, point))
 
 
-def _printed(c: Cell) -> Range:
+def _printed(c: ReportedCell) -> Range:
     return Range(c.value - c.half, c.value + c.half)
 
 
-def _mean(cells: list[Cell]) -> Fraction:
+def _mean(cells: list[ReportedCell]) -> Fraction:
     return sum((c.value for c in cells), Fraction(0)) / len(cells)
 
 
-def _mean_range(cells: list[Cell]) -> Range:
+def _mean_range(cells: list[ReportedCell]) -> Range:
     slack = sum((c.half for c in cells), Fraction(0)) / len(cells)
     return Range(_mean(cells) - slack, _mean(cells) + slack)
 
 
-def _row(c: Cell, cells: list[Cell], method: str) -> list[Cell]:
+def _row(c: ReportedCell, cells: list[ReportedCell], method: str) -> list[ReportedCell]:
     key = (c.table, c.model, method)
     return [o for o in cells if (o.table, o.model, o.method) == key and o.metric not in COMPUTED]
 
 
-def _averages(cells: list[Cell]) -> list[Finding]:
+def _averages(cells: list[ReportedCell]) -> list[Finding]:
     found = []
     for c in cells:
         parts = _row(c, cells, c.method)
@@ -190,7 +190,7 @@ def _averages(cells: list[Cell]) -> list[Finding]:
     return found
 
 
-def _improvements(cells: list[Cell]) -> list[Finding]:
+def _improvements(cells: list[ReportedCell]) -> list[Finding]:
     """Relative gain over the base row, whether it was taken from the printed averages or from exact ones."""
     averages = {(c.table, c.model, c.method): c for c in cells if c.benchmark == "average"}
     found = []
@@ -212,7 +212,7 @@ def _improvements(cells: list[Cell]) -> list[Finding]:
     return found
 
 
-def audit(cells: list[Cell], variants: list[Variant]) -> list[Finding]:
+def audit(cells: list[ReportedCell], variants: list[Variant]) -> list[Finding]:
     """Every check on every number; `consistent` is false where a number cannot follow from the others."""
     single = [c for c in cells if c.metric not in COMPUTED]
     recomputed = [*_averages(cells), *_improvements(cells)]
