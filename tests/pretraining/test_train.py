@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 import toy
 from intro.config import parse
 from intro.model.load import load_model
+from intro.pretraining import train
 from intro.pretraining.train import (
     IGNORE,
     Muon,
@@ -65,6 +66,16 @@ def test_collate_learns_responses_alone() -> None:
     ids, labels = collate([([5, 6, 7, 1], 2), ([8, 1], 1)])
     assert ids.tolist() == [[5, 6, 7, 1], [8, 1, 0, 0]]
     assert labels.tolist() == [[IGNORE, IGNORE, 7, 1], [IGNORE, 1, IGNORE, IGNORE]]
+
+
+def test_every_token_weighs_alike_in_every_batch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The loss is divided by one constant, the usual number of response tokens, whatever the length of a batch."""
+    config, _, tokenizer, rows = rows_and_tokenizer(tmp_path)
+    divisors = []
+    monkeypatch.setattr(train, "train_step", lambda model, rows, tokens, *_: divisors.append(tokens) or 0.0)
+    pretrain(build_model(config.models["qwen2-s"], tokenizer, 128, seed=3), rows, config.pretraining)
+    responses = sum(len(ids) - prompt for ids, prompt in rows)
+    assert set(divisors) == {config.pretraining.batch * responses / len(rows)}
 
 
 def test_corpus_ends_with_the_end_token(tmp_path: Path) -> None:

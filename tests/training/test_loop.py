@@ -16,9 +16,11 @@ from intro.model.load import load_model
 from intro.objectives import build
 from intro.rollout.native import Sampling
 from intro.tasks.registry import load_source
+from intro.training import loop
 from intro.training.checkpoint import Scratch
 from intro.training.loop import PLAIN, Run, Trainer
 from intro.training.samples import Prompter
+from intro.training.update import score
 from intro.types import IntroError
 
 STEPS = 4
@@ -170,6 +172,16 @@ def test_rows_count_passes_and_kept_rationales(world: Config) -> None:
     assert row["correction_max"] >= row["correction_mean"] > 0
     other = trainer(world, "grpo", {}).step()
     assert other["forward_passes"] == 2.5 and other["kept_share"] == 1
+
+
+def test_methods_share_prompts_and_random_numbers(world: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first step's samples are the same for all methods that sample: names of generators contain no method."""
+    drawn = []
+    monkeypatch.setattr(loop, "score", lambda sample, *_: drawn.append(sample) or score(sample, *_))
+    for name, options in RUNS.values():
+        trainer(world, name, options).step()
+    first, *others = [[(r.prompt, r.tokens) for r in sample.rationales] for sample in drawn]
+    assert len({tokens for _, tokens in first}) > 1 and all(other == first for other in others)
 
 
 def test_step_without_a_correct_rationale_changes_nothing(world: Config) -> None:

@@ -83,6 +83,16 @@ def test_scratch_is_named_by_everything_that_decides_a_run(toy_config: Config) -
     assert changed(training=short).settings("intro", 0.1, 0) != same
 
 
+def test_number_of_ranks_names_another_run(toy_config: Config) -> None:
+    """Each rank draws its own random numbers, so a state of one rank must not continue as two."""
+    model = toy_config.models["qwen2-s"]
+    hardware = model.hardware.model_copy(update={"processes": 2, "zero": 2})
+    models = toy_config.models | {"qwen2-s": model.model_copy(update={"hardware": hardware})}
+    one = stages.RunContext.open(toy_config, "qwen2-s", base_folder(toy_config, "qwen2-s"))
+    two = replace(one, config=toy_config.model_copy(update={"models": models}))
+    assert one.settings("intro", 0.1, 0) != two.settings("intro", 0.1, 0)
+
+
 def test_unknown_names_are_one_sentence(toy_config: Config) -> None:
     for call, message in (
         (lambda: stages.pretrain_base(toy_config, "gpt", 0), "model: unknown 'gpt'; this config has qwen2-s, qwen3-m"),
