@@ -66,7 +66,7 @@ def test_debug_shows_the_traceback(arguments: list[str], environment: dict[str, 
     ("arguments", "message"),
     [
         (("train", "--model", "gpt", "--method", "intro"), "model: unknown 'gpt'; this config has qwen2-s, qwen3-m"),
-        (("train", "--model", "qwen2-s", "--method", "intro"), "learning_rates.json: no such file; `intro select` makes it"),
+        (("train", *CELL[:4]), "learning_rates.json: no such file; `intro select` makes it"),
         (("generate", "--model", "qwen2-s", "--method", "ppo", "--suite", "main"), "method: unknown 'ppo'"),
         (("generate", "--model", "gpt", "--method", "base", "--suite", "main"), "model: unknown 'gpt'"),
         (("generate", "--model", "qwen2-s", "--method", "base", "--suite", "ood"), "suite: unknown 'ood'"),
