@@ -22,7 +22,6 @@ from intro.cost.measure.step import Step
 from intro.cost.measure.timing import interleaved, machine, median_interval, paired, peak_bytes
 from intro.model import softmax
 from intro.model.kernels import launch as kernels
-from intro.objectives import forward_passes
 from updates import OBJECTIVES, SHAPES, model_of, sample_of
 
 Row = dict[str, Any]
@@ -72,7 +71,8 @@ def updates(shape: str, ceiling: float, given: argparse.Namespace) -> Iterator[R
     ratios = paired(seconds, "sft")
     for name, step in steps.items():
         # what is computed again is no progress, so it does not count
-        time, rate = median_interval(seconds[name]).median, flops(model, sample, forward_passes(step.objective) - 1)
+        passes = step.objective.forward_passes.total - 1
+        time, rate = median_interval(seconds[name]).median, flops(model, sample, passes)
         yield row(
             f"update, {name}" + (", recomputed" if large else ""), shape, tokens=sample.tokens,
             ratio=ratios[name].median, low=ratios[name].low, high=ratios[name].high, seconds=time,

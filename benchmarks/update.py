@@ -16,7 +16,6 @@ from common import parser, report
 from intro.cost.measure.step import Step
 from intro.cost.measure.timing import interleaved, machine, median_interval, paired
 from intro.model import chunked_loss as chunks
-from intro.objectives import forward_passes
 from updates import OBJECTIVES, cross_entropy_step, model_of, sample_of
 
 
@@ -42,7 +41,7 @@ def main() -> None:
     rows, works = {}, {}
     for mib in given.chunk_mib:
         for name, step in steps.items():
-            floor = 1 + (forward_passes(OBJECTIVES[name]) - 1) / 3
+            floor = 1 + (OBJECTIVES[name].forward_passes.total - 1) / 3
             rows[f"{name}, {mib}"] = {"step": name, "chunk_mib": mib, "floor": floor}
             works[f"{name}, {mib}"] = partial(in_chunks, mib, step)
     by_torch = "torch cross entropy"  # one tensor of logits, whatever its size

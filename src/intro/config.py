@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Union
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    GetCoreSchemaHandler,
+    Tag,
+    ValidationError,
+    model_validator,
+)
+from pydantic_core import CoreSchema
 
 from intro.types import IntroError
 
@@ -15,10 +26,12 @@ Count = Annotated[int, Field(ge=1)]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_-]*$")]
+Colour = Annotated[str, Field(pattern=r"^#[0-9A-Fa-f]{6}$")]
 
 
 class Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+    # deferred: types are put together when the first config is read
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True, defer_build=True)
 
 
 # ---------------------------------------------------------------- data and models
@@ -132,61 +145,40 @@ Normalisation = Literal["prompt", "rationale", "token", "sum"]
 
 
 class Method(Record):
-    """`objective` names the file in objectives/; every field but these two is an option of that class."""
+    """What every entry of `methods` has. A file of objectives/ adds a method's own options, and its loss.
+
+    Two names of options mean the same in every method: `n` is what `ablation_n` varies, and `prompt` names a template.
+    """
 
     label: str
     normalisation: Normalisation = "rationale"
     updates_per_rollout: Count = 1
+    objective: str
+    colour: Colour | None = None  # None: figures choose one
 
-    def options(self) -> dict[str, Any]:
-        return self.model_dump(exclude={"label", "objective"})
-
-
-class Sft(Method):
-    objective: Literal["sft"]
-
-
-class Latro(Method):
-    objective: Literal["latro"]
-    normalisation: Normalisation = "sum"
-    beta: Annotated[float, Field(ge=0)] = 0.05
-    answer_weight: Annotated[float, Field(ge=0)] = 1.0  # lambda
+    def settings(self) -> dict[str, Any]:
+        """What a training run depends on: all but what is only printed."""
+        return self.model_dump(exclude={"label", "colour"})
 
 
-class RaftPlusPlus(Method):
-    objective: Literal["raft++"]
-    updates_per_rollout: Count = 2
-    ratio_clip: Positive = 0.2
+class _AnyMethod:
+    """The union of the methods in objectives/, told apart by `objective`.
+
+    It is looked up when the first config is read, not imported: objectives are built on this module.
+    """
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        objectives = import_module("intro.objectives").OBJECTIVES
+        return handler.generate_schema(Annotated[Union[*objectives.values()], Field(discriminator="objective")])
 
 
-class Gpg(Method):
-    objective: Literal["gpg"]
+AnyMethod = Annotated[Method, _AnyMethod]
 
 
-class Grpo(Method):
-    objective: Literal["grpo"]
-    updates_per_rollout: Count = 2
-    ratio_clip: Positive = 0.2
-    kl: Annotated[float, Field(ge=0)] = 1e-3
-    epsilon: Positive = 1e-4
-
-
-class Intro(Method):
-    """Defaults follow the paper where it speaks, docs/deviations.md where it does not."""
-
-    objective: Literal["intro"]
-    normalisation: Normalisation = "prompt"
-    n: Count | Literal["infinite"] = 5
-    clip: Positive = 200.0
-    own_token: Literal["weighted", "unit", "excluded"] = "weighted"
-    control_variate: bool = False
-    posterior: Literal["live", "frozen", "average"] = "live"
-    decay: Share = 0.95  # of the moving average, per step
-    prompt: str = "posterior"  # a name in `prompts`
-    answer: Literal["gold", "wrong", "none"] = "gold"  # what stands in the posterior's prompt
-
-
-AnyMethod = Annotated[Sft | Latro | RaftPlusPlus | Gpg | Grpo | Intro, Field(discriminator="objective")]
+def _own(method: Method, option: str) -> list[Any]:
+    """The value of an option that not every method has; an empty list where this one lacks it."""
+    return [getattr(method, option)] if option in type(method).model_fields else []
 
 
 class AblationN(Record):
@@ -313,8 +305,7 @@ class Config(Record):
             known(f"{where}.models", suite.models or [], self.models, "model")
             known(f"{where}.methods", suite.methods or [], {"base", *self.all_methods}, "method")
         for name, method in self.all_methods.items():
-            if isinstance(method, Intro):
-                known(f"methods.{name}.prompt", [method.prompt], self.prompts, "prompt")
+            known(f"methods.{name}.prompt", _own(method, "prompt"), self.prompts, "prompt")
         tiny = [name for name, model in self.models.items() if isinstance(model, TinyModel)]
         if tiny and not (self.pretraining and isinstance(self.data, TinyWorld)):
             raise ValueError(
@@ -326,8 +317,8 @@ class Config(Record):
                 "training.learning_rates: without training.sweep_models nothing chooses among several rates; "
                 f"give one, found {len(self.training.learning_rates)}"
             )
-        if not isinstance(self.methods[self.ablation_n.method], Intro):
-            raise ValueError(f"ablation_n.method: '{self.ablation_n.method}' has no n; name one with objective intro")
+        if not _own(self.methods[self.ablation_n.method], "n"):
+            raise ValueError(f"ablation_n.method: '{self.ablation_n.method}' has no n; name a method with this option")
         return self
 
     @property
@@ -350,8 +341,8 @@ class Config(Record):
     @property
     def training_prompts(self) -> dict[str, str]:
         """The templates that runs see: the question's, and those of posteriors that they learn from or measure."""
-        told = {method.prompt for method in self.all_methods.values() if isinstance(method, Intro)}
-        return {name: text for name, text in self.prompts.items() if name in {"question", "posterior", *told}}
+        named = {prompt for method in self.all_methods.values() for prompt in _own(method, "prompt")}
+        return {name: text for name, text in self.prompts.items() if name in {"question", "posterior", *named}}
 
     @property
     def results_dir(self) -> Path:

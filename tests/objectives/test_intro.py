@@ -86,4 +86,4 @@ def test_no_gradient_reaches_the_posterior() -> None:
 
 def test_source_of_the_posterior_is_the_configs() -> None:
     objective = build("intro", posterior="average", decay=0.7, prompt="told", answer="wrong")
-    assert objective.source == Posterior("average", 0.7, "told", "wrong")
+    assert objective.posterior_source == Posterior("average", 0.7, "told", "wrong")

@@ -89,13 +89,13 @@ def settings(*names):
 def method_settings(wildcards):
     """One method's own options: changing another method re-runs nothing here. Labels are only printed; base has none."""
     entry = CONFIG.all_methods.get(wildcards.method)
-    return entry and entry.model_dump(mode="json", exclude={"label"})
+    return entry and entry.settings()
 
 
 def objective_file(wildcards):
     """The one file of objectives/ that a method's training depends on, beside the shared ones; base has none."""
     entry = CONFIG.all_methods.get(wildcards.method)
-    return [f"src/intro/objectives/{entry.objective.rstrip('+')}.py"] if entry else []
+    return [f"src/{type(entry).__module__.replace('.', '/')}.py"] if entry else []
 
 
 def run_settings():

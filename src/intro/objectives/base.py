@@ -1,16 +1,16 @@
-"""What the trainer asks of a method, and the one place where a loss gets its normalisation."""
+"""What a method is, and the one place where a loss gets its normalisation."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
-from torch import Generator, Tensor
-
+from intro.config import Method, Normalisation
 from intro.types import Credit, Loss, LossBatch, Outcomes, Signal
 
-Normalisation = Literal["prompt", "rationale", "token", "sum"]
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,20 +23,42 @@ class Posterior:
     answer: Literal["gold", "wrong", "none"]
 
 
-class Objective(Protocol):
-    """A method: the signals it needs, which rationales it credits, and its loss."""
+@dataclass(frozen=True, slots=True)
+class ForwardPasses:
+    """Forward passes of a network per rationale in one step."""
 
-    needs: frozenset[Signal]
-    normalisation: Normalisation
-    updates_per_rollout: int
+    before: float  # on every rationale, before it is credited
+    update: float  # on each that an update learns from, the one with gradient included
 
+    @property
+    def total(self) -> float:
+        return self.before + self.update
+
+
+class Objective(Method):
+    """A method: its options with their defaults, the signals it needs, which rationales it credits, and its loss."""
+
+    needs: ClassVar[frozenset[Signal]]
+
+    @abstractmethod
     def credit(self, outcomes: Outcomes) -> Credit:
         """Which of the P x G rationales enter the loss, and their advantages."""
-        ...
 
+    @abstractmethod
     def loss(self, batch: LossBatch, weights: Tensor, generator: Generator) -> Loss:
         """Scalar to minimise: the sum over positions of weights [N] times the per-token loss."""
-        ...
+
+    @property
+    def posterior_source(self) -> Posterior | None:
+        """Where the estimated posterior comes from; None for a method that learns without one."""
+        return None
+
+    @property
+    def forward_passes(self) -> ForwardPasses:
+        """What the signals cost. A step's first update needs no old log-probs: the policy has not moved yet."""
+        later = 1 - 1 / self.updates_per_rollout
+        before = sum(signal in self.needs for signal in (Signal.LOGPROBS, Signal.REFERENCE))
+        return ForwardPasses(before, 1 + (Signal.POSTERIOR in self.needs) + later * (Signal.OLD_LOGPROBS in self.needs))
 
 
 def rationale_weights(lengths: Tensor, prompts: Tensor, normalisation: Normalisation) -> Tensor:
@@ -49,7 +71,7 @@ def rationale_weights(lengths: Tensor, prompts: Tensor, normalisation: Normalisa
     "sum"        1 / (kept rationales)                           Prop. 2.1: no 1/|z|
     The trainer multiplies nothing else in, so any split into micro-batches gives the same gradient.
     """
-    lengths = lengths.to(torch.float64)
+    lengths = lengths.double()
     total = max(len(lengths), 1)
     match normalisation:
         case "prompt":
@@ -60,18 +82,16 @@ def rationale_weights(lengths: Tensor, prompts: Tensor, normalisation: Normalisa
         case "token":
             return (1 / lengths.sum()).expand(len(lengths))
         case "sum":
-            return torch.full_like(lengths, 1 / total)
+            return lengths.new_full(lengths.shape, 1 / total)
     raise ValueError(f"normalisation: expected prompt, rationale, token or sum, found {normalisation!r}")
 
 
-def forward_passes(objective: Objective) -> float:
-    """PrecomputedLogprobs of a network per rationale that an update learns from, the one with gradient included.
+# ---------------------------------------------------------------- shared by methods
 
-    Old log-probs are asked for once the policy has moved: not for the first of a step's updates.
-    """
-    asked = sum(s in objective.needs for s in (Signal.POSTERIOR, Signal.LOGPROBS, Signal.REFERENCE))
-    later = 1 - 1 / objective.updates_per_rollout
-    return 1 + asked + later * (Signal.OLD_LOGPROBS in objective.needs)
+
+def every_rationale(outcomes: Outcomes) -> Tensor:
+    """No filter: all [P, G] rationales enter the loss."""
+    return outcomes.truncated.new_ones(outcomes.truncated.shape)
 
 
 def correct_and_complete(outcomes: Outcomes) -> Tensor:
@@ -84,6 +104,13 @@ def group_advantage(rewards: Tensor) -> Tensor:
     return rewards - rewards.mean(dim=1, keepdim=True)
 
 
+def own_logprobs(batch: LossBatch) -> Tensor:
+    """log pi(z_t | x, z_<t) of the rationales' own tokens [N], differentiable."""
+    from intro.model.logprobs import token_logprobs
+
+    return token_logprobs(batch.policy_hidden, batch.lm_head, batch.tokens)
+
+
 def clipped_ratio(logp: Tensor, old_logprobs: Tensor | None, advantage: Tensor, clip: float) -> tuple[Tensor, Tensor]:
     """PPO's per-token loss -min(rho A, clip(rho, 1-e, 1+e) A) [N], and where the clip acts [N] bool.
 
@@ -91,4 +118,4 @@ def clipped_ratio(logp: Tensor, old_logprobs: Tensor | None, advantage: Tensor, 
     """
     rho = (logp - (logp.detach() if old_logprobs is None else old_logprobs)).exp()
     free, held = rho * advantage, rho.clamp(1 - clip, 1 + clip) * advantage
-    return -torch.minimum(free, held), held < free
+    return -free.minimum(held), held < free

@@ -6,21 +6,18 @@ out of the mean is the same division.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from torch import Generator, Tensor
-
-from intro.model.logprobs import token_logprobs
-from intro.objectives.base import Normalisation, group_advantage
+from intro.objectives.base import Objective, group_advantage, own_logprobs
 from intro.types import Credit, Loss, LossBatch, Outcomes, Signal
 
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
-@dataclass(frozen=True)
-class Gpg:
-    needs: ClassVar[frozenset[Signal]] = frozenset({Signal.ROLLOUTS})
-    normalisation: Normalisation = "rationale"
-    updates_per_rollout: int = 1
+
+class Gpg(Objective):
+    objective: Literal["gpg"]
+    needs: ClassVar = frozenset({Signal.ROLLOUTS})
 
     def credit(self, outcomes: Outcomes) -> Credit:
         rewards = outcomes.rewards  # [P, G]
@@ -28,5 +25,4 @@ class Gpg:
         return Credit(mixed.expand_as(rewards), group_advantage(rewards))
 
     def loss(self, batch: LossBatch, weights: Tensor, generator: Generator) -> Loss:
-        logp = token_logprobs(batch.policy_hidden, batch.lm_head, batch.tokens)  # [N]
-        return Loss(-(weights * batch.advantage[batch.rationale] * logp).sum())
+        return Loss(-(weights * batch.advantage[batch.rationale] * own_logprobs(batch)).sum())

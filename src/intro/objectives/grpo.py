@@ -2,34 +2,40 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
-from torch import Generator, Tensor
+from pydantic import Field
 
-from intro.model.logprobs import token_logprobs
-from intro.objectives.base import Normalisation, clipped_ratio, group_advantage
+from intro.config import Count
+from intro.objectives.base import Objective, clipped_ratio, every_rationale, group_advantage, own_logprobs
 from intro.types import Credit, Loss, LossBatch, Outcomes, Signal
 
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
-@dataclass(frozen=True)
-class Grpo:
-    needs: ClassVar[frozenset[Signal]] = frozenset({Signal.ROLLOUTS, Signal.OLD_LOGPROBS, Signal.REFERENCE})
-    normalisation: Normalisation = "rationale"
-    updates_per_rollout: int = 2
-    ratio_clip: float = 0.2
-    kl: float = 1e-3
-    epsilon: float = 1e-4
+
+class Grpo(Objective):
+    objective: Literal["grpo"]
+    needs: ClassVar = frozenset({Signal.ROLLOUTS, Signal.OLD_LOGPROBS, Signal.REFERENCE})
+    updates_per_rollout: Count = 2
+    ratio_clip: float = Field(
+        0.2, gt=0, description="e: the policy ratio is clipped to [1 - e, 1 + e]. Source: ours: the usual value of PPO"
+    )
+    kl: float = Field(
+        1e-3, ge=0, description="weight of the k3 penalty to the base model. Source: ours: common in public code"
+    )
+    epsilon: float = Field(
+        1e-4, gt=0, description="added to the group's standard deviation. Source: ours: common in public code"
+    )
 
     def credit(self, outcomes: Outcomes) -> Credit:
         rewards = outcomes.rewards  # [P, G]
         spread = rewards.std(dim=1, keepdim=True, correction=0) + self.epsilon
         # groups of equal rewards stay: they have A = 0 but feel the KL penalty, and count in the mean
-        return Credit(torch.ones_like(outcomes.truncated), group_advantage(rewards) / spread)
+        return Credit(every_rationale(outcomes), group_advantage(rewards) / spread)
 
     def loss(self, batch: LossBatch, weights: Tensor, generator: Generator) -> Loss:
-        logp = token_logprobs(batch.policy_hidden, batch.lm_head, batch.tokens)  # [N]
+        logp = own_logprobs(batch)  # [N]
         advantage = batch.advantage[batch.rationale]  # [N]
         per_token, held = clipped_ratio(logp, batch.old_logprobs, advantage, self.ratio_clip)
         log_ratio = batch.reference_logprobs - logp

@@ -10,32 +10,56 @@ filters: rationales with a wrong answer are dropped. 1/|z| and the means over ra
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from torch import Generator, Tensor
+from pydantic import Field
 
-from intro.model.logprobs import OwnToken, intro_loss
-from intro.objectives.base import Normalisation, Posterior, correct_and_complete
+from intro.config import Count, Normalisation
+from intro.objectives.base import Objective, Posterior, correct_and_complete
 from intro.types import Credit, Loss, LossBatch, Outcomes, Signal
 
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
-@dataclass(frozen=True)
-class Intro:
-    needs: ClassVar[frozenset[Signal]] = frozenset({Signal.ROLLOUTS, Signal.POSTERIOR})
+
+class Intro(Objective):
+    """Defaults follow the paper where it states a value, docs/deviations.md where it does not."""
+
+    objective: Literal["intro"]
+    needs: ClassVar = frozenset({Signal.ROLLOUTS, Signal.POSTERIOR})
     normalisation: Normalisation = "prompt"
-    updates_per_rollout: int = 1
-    n: int | Literal["infinite"] = 5  # candidates per position; "infinite" sums over the vocabulary
-    clip: float = 200.0  # c
-    own_token: OwnToken = "weighted"
-    control_variate: bool = False
-    posterior: Literal["live", "frozen", "average"] = "live"
-    decay: float = 0.95
-    prompt: str = "posterior"
-    answer: Literal["gold", "wrong", "none"] = "gold"
+    n: Count | Literal["infinite"] = Field(
+        5,
+        description="candidates per position, the rationale's own token included; `infinite` sums over the vocabulary. "
+        "Source: paper",
+    )
+    clip: float = Field(200.0, gt=0, description="c: correction factors w are clipped to [0, c]. Source: paper")
+    own_token: Literal["weighted", "unit", "excluded"] = Field(
+        "weighted",
+        description='the own token\'s weight: `weighted` (its w), `unit` (1, "consistent InTRO"), `excluded` (all n '
+        "are drawn). Source: paper (Eq. 7); the others are ours, see [docs/theory.md](../docs/theory.md)",
+    )
+    control_variate: bool = Field(
+        False, description="weight drawn candidates by w - 1 instead of w. Source: paper; the variant is ours"
+    )
+    posterior: Literal["live", "frozen", "average"] = Field(
+        "live",
+        description="network of the estimated posterior: `live` (the current policy), `frozen` (the base model), "
+        "`average` (a moving average of the policy). Source: paper: the same network",
+    )
+    decay: float = Field(0.95, ge=0, le=1, description="decay of that moving average, per step. Source: ours")
+    prompt: str = Field(
+        "posterior",
+        description="name of the posterior's template in `prompts`. Source: ours; not printed in the paper",
+    )
+    answer: Literal["gold", "wrong", "none"] = Field(
+        "gold",
+        description="what stands in the posterior's prompt: `gold`, `wrong` (a plausible wrong answer), `none` (the "
+        "word for an unknown one). Source: paper; the other two are control experiments that the paper lacks",
+    )
 
     @property
-    def source(self) -> Posterior:
+    def posterior_source(self) -> Posterior:
         """Where the estimated posterior pi(. | x (+) y) comes from."""
         return Posterior(self.posterior, self.decay, self.prompt, self.answer)
 
@@ -44,6 +68,8 @@ class Intro:
         return Credit(correct_and_complete(outcomes), outcomes.rewards)
 
     def loss(self, batch: LossBatch, weights: Tensor, generator: Generator) -> Loss:
+        from intro.model.logprobs import intro_loss
+
         result = intro_loss(  # Eq. 7
             batch.policy_hidden,
             batch.posterior_hidden,

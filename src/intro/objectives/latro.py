@@ -6,37 +6,43 @@ R = log pi(y|x,z) - beta (log pi(z|x) - log pi_0(z|x)), with a leave-one-out bas
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
-from torch import Generator, Tensor
+from pydantic import Field
 
-from intro.model.logprobs import token_logprobs
-from intro.objectives.base import Normalisation
+from intro.config import Normalisation
+from intro.objectives.base import Objective, every_rationale, own_logprobs
 from intro.types import Credit, Loss, LossBatch, Outcomes, Signal
 
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
-@dataclass(frozen=True)
-class Latro:
-    needs: ClassVar[frozenset[Signal]] = frozenset(
-        {Signal.ROLLOUTS, Signal.LOGPROBS, Signal.REFERENCE, Signal.ANSWER_LOGPROB}
-    )
+
+class Latro(Objective):
+    objective: Literal["latro"]
+    needs: ClassVar = frozenset({Signal.ROLLOUTS, Signal.LOGPROBS, Signal.REFERENCE, Signal.ANSWER_LOGPROB})
     normalisation: Normalisation = "sum"
-    updates_per_rollout: int = 1
-    beta: float = 0.05
-    answer_weight: float = 1.0  # lambda
+    beta: float = Field(
+        0.05,
+        ge=0,
+        description="weight of the penalty on log pi(z given x) minus its value under the base model. "
+        "Source: LaTRO's paper",
+    )
+    answer_weight: float = Field(
+        1.0,
+        ge=0,
+        description="lambda: weight of the gold answer's own log-likelihood in the loss. "
+        "Source: ours: the plain gradient of log pi(y given x, z)",
+    )
 
     def credit(self, outcomes: Outcomes) -> Credit:
         drift = outcomes.logprobs - outcomes.reference_logprobs
         reward = outcomes.answer_logprobs - self.beta * drift  # [P, G]
-        group = reward.shape[1]
-        others = (reward.sum(dim=1, keepdim=True) - reward) / max(group - 1, 1)
-        baseline = others if group > 1 else torch.zeros_like(reward)
-        return Credit(torch.ones_like(outcomes.truncated), reward - baseline)
+        # the mean of the other G-1; a single sample has no baseline
+        baseline = (reward.sum(dim=1, keepdim=True) - reward) / max(reward.shape[1] - 1, 1)
+        return Credit(every_rationale(outcomes), reward - baseline)
 
     def loss(self, batch: LossBatch, weights: Tensor, generator: Generator) -> Loss:
-        logp = token_logprobs(batch.policy_hidden, batch.lm_head, batch.tokens)  # [N]
         advantage = batch.advantage[batch.rationale]  # [N]
-        answer = torch.full_like(advantage, self.answer_weight)
-        return Loss(-(weights * torch.where(batch.answer_mask, answer, advantage) * logp).sum())
+        factor = advantage.masked_fill(batch.answer_mask, self.answer_weight)
+        return Loss(-(weights * factor * own_logprobs(batch)).sum())

@@ -5,28 +5,30 @@ With one update per rollout rho = 1 everywhere, and this is rejection-sampling f
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-from torch import Generator, Tensor
+from pydantic import Field
 
-from intro.model.logprobs import token_logprobs
-from intro.objectives.base import Normalisation, clipped_ratio, correct_and_complete
+from intro.config import Count
+from intro.objectives.base import Objective, clipped_ratio, correct_and_complete, own_logprobs
 from intro.types import Credit, Loss, LossBatch, Outcomes, Signal
 
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
-@dataclass(frozen=True)
-class RaftPlusPlus:
-    needs: ClassVar[frozenset[Signal]] = frozenset({Signal.ROLLOUTS, Signal.OLD_LOGPROBS})
-    normalisation: Normalisation = "rationale"
-    updates_per_rollout: int = 2
-    ratio_clip: float = 0.2
+
+class RaftPlusPlus(Objective):
+    objective: Literal["raft++"]
+    needs: ClassVar = frozenset({Signal.ROLLOUTS, Signal.OLD_LOGPROBS})
+    updates_per_rollout: Count = 2
+    ratio_clip: float = Field(
+        0.2, gt=0, description="e: the policy ratio is clipped to [1 - e, 1 + e]. Source: ours: the usual value of PPO"
+    )
 
     def credit(self, outcomes: Outcomes) -> Credit:
         return Credit(correct_and_complete(outcomes), outcomes.rewards.clamp(min=0))
 
     def loss(self, batch: LossBatch, weights: Tensor, generator: Generator) -> Loss:
-        logp = token_logprobs(batch.policy_hidden, batch.lm_head, batch.tokens)  # [N]
         advantage = batch.advantage[batch.rationale]  # [N]
-        per_token, held = clipped_ratio(logp, batch.old_logprobs, advantage, self.ratio_clip)
+        per_token, held = clipped_ratio(own_logprobs(batch), batch.old_logprobs, advantage, self.ratio_clip)
         return Loss((weights * per_token).sum(), {"ratio_clipped_share": held.double()})

@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
-import torch
-from torch import Generator, Tensor
-
-from intro.model.logprobs import token_logprobs
-from intro.objectives.base import Normalisation
+from intro.objectives.base import Objective, every_rationale, own_logprobs
 from intro.types import Credit, Loss, LossBatch, Outcomes, Signal
 
+if TYPE_CHECKING:
+    from torch import Generator, Tensor
 
-@dataclass(frozen=True)
-class Sft:
-    needs: ClassVar[frozenset[Signal]] = frozenset({Signal.GOLD_RATIONALE})
-    normalisation: Normalisation = "rationale"
-    updates_per_rollout: int = 1
+
+class Sft(Objective):
+    objective: Literal["sft"]
+    needs: ClassVar = frozenset({Signal.GOLD_RATIONALE})
 
     def credit(self, outcomes: Outcomes) -> Credit:
-        return Credit(torch.ones_like(outcomes.truncated), torch.ones_like(outcomes.rewards))
+        return Credit(every_rationale(outcomes), outcomes.rewards.new_ones(outcomes.rewards.shape))
 
     def loss(self, batch: LossBatch, weights: Tensor, generator: Generator) -> Loss:
-        logp = token_logprobs(batch.policy_hidden, batch.lm_head, batch.tokens)  # [N]
-        return Loss(-(weights * logp).sum())
+        return Loss(-(weights * own_logprobs(batch)).sum())

@@ -18,7 +18,7 @@ from torch import nn
 
 from intro.config import Hardware, Training
 from intro.infra.seeds import generator_for, seed_of
-from intro.objectives import Objective, Posterior, forward_passes
+from intro.objectives import Objective, Posterior
 from intro.rollout.api import RolloutEngine, open_engine
 from intro.rollout.native import Sampling, on_device
 from intro.training.backends.base import AdamW, build_backend
@@ -69,7 +69,7 @@ class Trainer:
     ) -> None:
         self.run, self.prompter, self.problems, self.subsets = run, prompter, problems, subsets
         self.hardware = hardware
-        source = getattr(run.objective, "source", PLAIN_POSTERIOR)
+        source = run.objective.posterior_source or PLAIN_POSTERIOR
         if source.network == "average" and hardware.dtype != "float32":
             raise IntroError(
                 f"posterior average: a moving average in {hardware.dtype} rounds back to where it was and never "
@@ -91,7 +91,7 @@ class Trainer:
     def _posterior_network(self, policy: nn.Module, base: nn.Module) -> nn.Module | None:
         if Signal.POSTERIOR not in self.run.objective.needs:
             return None
-        network = self.run.objective.source.network
+        network = self.run.objective.posterior_source.network
         return {"live": policy, "frozen": base}.get(network) or copy.deepcopy(base)
 
     def _engine(self, network: nn.Module) -> RolloutEngine:
@@ -138,7 +138,7 @@ class Trainer:
         return row | {
             "trained_tokens": trained,
             "gradient_norm": sum(norms) / len(norms) if norms else 0.0,
-            "forward_passes": forward_passes(objective),
+            "forward_passes": objective.forward_passes.total,
         }
 
     def _reduce_metrics(self, sample: Sample, tally: MetricAccumulator, kept: int) -> dict[str, Any]:
@@ -179,7 +179,7 @@ class Trainer:
         posterior = self.networks.posterior
         if posterior is None or posterior is self.networks.policy or posterior is self.networks.base:
             return
-        decay = self.run.objective.source.decay
+        decay = self.run.objective.posterior_source.decay
         with torch.no_grad():
             for mean, now in zip(posterior.parameters(), self.networks.policy.parameters(), strict=True):
                 mean.lerp_(now, 1 - decay)
@@ -196,7 +196,7 @@ class Trainer:
                 got = measure(problems, prompts, self.prompter, self.engine, run.sampling, seed, self.ranks)
                 row = {"step": self.done, "subset": name, "value": got.value, "mean_tokens": got.mean_tokens}
                 self.curves.append(row)
-            source = getattr(run.objective, "source", PLAIN_POSTERIOR)
+            source = run.objective.posterior_source or PLAIN_POSTERIOR
             network = self.networks.posterior or self.networks.policy
             engine = self.engine if network is self.networks.policy else self._engine(network)
             told = posterior_accuracy(problems, self.prompter, engine, source, run.sampling, seed, self.ranks)

@@ -17,7 +17,6 @@ from intro.infra.files import atomic_folder, to_csv, write_json, write_text
 from intro.infra.provenance import Provenance, code_digest
 from intro.model.load import load_model, save_model
 from intro.model.tokenizer import ModelTokenizer
-from intro.objectives import build
 from intro.pretraining import train as pretraining
 from intro.rollout.api import RolloutEngine, open_engine
 from intro.rollout.native import Sampling
@@ -119,7 +118,7 @@ class RunContext:
         return hardware | {
             "model": self.model,
             "base": weights_digest(self.base),
-            "method": "base" if method == "base" else method_of(config, method).model_dump(exclude={"label"}),
+            "method": "base" if method == "base" else method_of(config, method).settings(),
             "learning_rate": lr,
             "seed": seed,
             "training": config.training.model_dump(exclude=NOT_THE_RUN),
@@ -137,8 +136,7 @@ class RunContext:
 
     def train_one(self, method: str, lr: float, seed: int, tick: Callable[[Trainer], None] | None = None) -> Trainer:
         """A finished run: resumed from its scratch folder when there is one, complete or not."""
-        entry = method_of(self.config, method)
-        objective = build(entry.objective, **entry.options())
+        objective = method_of(self.config, method)
         training = self.config.training
         run = Run.of(
             objective, training, lr, seed, len(self.train), sampling=self.sampling, batch=self.config.evaluation.batch

@@ -98,7 +98,7 @@ def own_sample(
     prompts = {p.id: prompter.question(p) for p in problems}
     responses = engine.generate([prompts[p.id] for p in repeated], Sampling(max_tokens), generator)
     graded = grade_responses(responses, repeated, prompter.tokenizer, prompter.source)
-    posterior = getattr(objective, "source", None)
+    posterior = objective.posterior_source
     given = {p.id: prompter.posterior(p, posterior) for p in problems} if posterior else {}
     rationales = []
     for i, (problem, response) in enumerate(zip(repeated, responses, strict=True)):

@@ -16,7 +16,7 @@ from intro.cost.measure.updates import COLUMNS, cost_check, fixed_sample
 from intro.experiments import base_folder
 from intro.model.load import load_model
 from intro.model.scoring import microbatches
-from intro.objectives import build, forward_passes
+from intro.objectives import build
 from intro.tasks.registry import load_source
 from intro.training.samples import Prompter
 
@@ -44,7 +44,7 @@ def test_passes_per_rationale(world: Config, name: str, passes: float) -> None:
         network.model.register_forward_hook(lambda *call: rows.append(call[2]["packing"].rows), with_kwargs=True)
     made()
     assert len(made.sample.rationales) % 2 == 0  # else halves are none
-    assert forward_passes(made.objective) == passes == sum(rows) / len(made.sample.rationales)
+    assert made.objective.forward_passes.total == passes == sum(rows) / len(made.sample.rationales)
 
 
 def test_without_a_budget_all_is_one_micro_batch(world: Config) -> None:

@@ -86,21 +86,15 @@ class Planner:
 
     def update_flops(self, model: str, method: AnyMethod) -> float:
         """One step of a method: the passes that its signals need on all rationales, the update on those it keeps."""
-        from intro.objectives import build
-
         training, shape = self.config.training, self.shape(model)
-        objective = build(method.objective, **method.options())
-        needs = objective.needs
-        own = Signal.GOLD_RATIONALE not in needs
+        own = Signal.GOLD_RATIONALE not in method.needs
         rationales = training.prompts_per_step * (training.group_size if own else 1)
         length = self.assumed.mean_tokens if own else self.assumed.gold_tokens
         context = self.prompt + length
         forward = shape.forward_flops(rationales * context, rationales * length, context)
-        before = sum(signal in needs for signal in (Signal.LOGPROBS, Signal.REFERENCE))
-        # old log-probs are those of all updates of a step but the first
-        later = (1 - 1 / objective.updates_per_rollout) * (Signal.OLD_LOGPROBS in needs)
-        update = 3 + (Signal.POSTERIOR in needs) + later + self.hardware(model).recompute
-        return forward * (before + self.kept(method) * update)
+        passes = method.forward_passes
+        backward = 2 + self.hardware(model).recompute  # in forward passes
+        return forward * (passes.before + self.kept(method) * (passes.update + backward))
 
     def kept(self, method: AnyMethod) -> float:
         """The share of rationales that a method's filter keeps at the assumed accuracy: asked of the method itself."""
@@ -110,16 +104,14 @@ class Planner:
 
     def train(self, model: str, method: AnyMethod, kept: bool = True) -> Cost:
         """One training run, its curves included; `kept` counts the state that it leaves behind."""
-        from intro.objectives import OBJECTIVES
-
-        training, hardware, needs = self.config.training, self.hardware(model), OBJECTIVES[method.objective].needs
+        training, hardware = self.config.training, self.hardware(model)
         shape, roofline, steps = self.shape(model), self.roofline(model), self.steps
         width, load = width_of(hardware), self.load(model, method)
         resident = peak(shape, load).states + peak(shape, load).frozen
         training_flops = steps * self.update_flops(model, method)
         spent = roofline.whole(training_flops)
         rollouts, tokens, grading, rollout_flops = 0, 0.0, 0.0, 0.0
-        if Signal.GOLD_RATIONALE not in needs:
+        if Signal.GOLD_RATIONALE not in method.needs:
             rollouts = training.prompts_per_step * training.group_size
             share = -(-rollouts // hardware.processes)
             at_once = self.rows(model, resident, self.lengths, min(self.config.evaluation.batch, share))
@@ -272,18 +264,15 @@ class Planner:
     # ------------------------------------------------------------ memory
 
     def load(self, model: str, method: AnyMethod) -> Load:
-        from intro.objectives import OBJECTIVES, build
-
-        entry = build(method.objective, **method.options())
-        source = getattr(entry, "source", None)
+        source = method.posterior_source
         return Load(
             hardware=self.hardware(model),
             micro_batch_tokens=self.config.training.micro_batch_tokens,
             prompt=self.prompt,
             lengths=self.lengths,
             answers=self.answers,
-            posterior=Signal.POSTERIOR in OBJECTIVES[method.objective].needs,
-            averaged=source is not None and source.network not in ("live", "frozen"),
+            posterior=Signal.POSTERIOR in method.needs,
+            averaged=source is not None and source.network == "average",
         )
 
 
@@ -291,7 +280,6 @@ def kept_share(method: AnyMethod, accuracy: float, group: int, prompts: int = 20
     """The share of rationales with credit, over prompts whose success rates spread from 0 to 1 about `accuracy`."""
     import torch
 
-    from intro.objectives import build
     from intro.types import Outcomes
 
     generator = torch.Generator().manual_seed(0)
@@ -299,4 +287,4 @@ def kept_share(method: AnyMethod, accuracy: float, group: int, prompts: int = 20
     rewards = (torch.rand(prompts, group, generator=generator) < rates).float()
     zeros = torch.zeros_like(rewards)
     outcomes = Outcomes(rewards, zeros.bool(), zeros, zeros, zeros)
-    return float(build(method.objective, **method.options()).credit(outcomes).keep.float().mean())
+    return float(method.credit(outcomes).keep.float().mean())

@@ -16,7 +16,6 @@ from intro.infra.provenance import Provenance
 from intro.model.load import load_model
 from intro.model.scoring import Rationale
 from intro.model.tokenizer import ModelTokenizer
-from intro.objectives import build, forward_passes
 from intro.tasks.registry import load_source
 from intro.tasks.store import read_problems
 from intro.training.distributed import device_of
@@ -54,8 +53,7 @@ def cost_check(config: Config) -> None:
     device = device_of(hardware)
     policy = load_model(folder, hardware.dtype, device)
     base = copy.deepcopy(policy)
-    entries = {name: config.methods[name] for name in settings.methods}
-    updates = {n: Step(build(e.objective, **e.options()), sample, policy, base) for n, e in entries.items()}
+    updates = {n: Step(config.methods[n], sample, policy, base) for n in settings.methods}
     seconds = interleaved(updates, settings.runs, device=device)
     ratios = paired(seconds, YARDSTICK, config.evaluation.resamples)
     tokens = sum(len(r.tokens) for r in sample.rationales)
@@ -63,10 +61,10 @@ def cost_check(config: Config) -> None:
     for name, update in updates.items():
         ratio = ratios[name]
         rows.append({
-            "method": name, "forward_passes": forward_passes(update.objective), "backward_passes": 1, "tokens": tokens,
-            "flops": update.flops(), "seconds_median": median(seconds[name]), "ratio_median": ratio.median,
-            "ratio_low": ratio.low, "ratio_high": ratio.high, "peak_bytes": peak_bytes(update, device),
-            "runs": settings.runs,
+            "method": name, "forward_passes": update.objective.forward_passes.total, "backward_passes": 1,
+            "tokens": tokens, "flops": update.flops(), "seconds_median": median(seconds[name]),
+            "ratio_median": ratio.median, "ratio_low": ratio.low, "ratio_high": ratio.high,
+            "peak_bytes": peak_bytes(update, device), "runs": settings.runs,
         })  # fmt: skip
     write_text(config.results_dir / "cost.csv", to_csv(COLUMNS, rows))
     record = watch.record(settings=settings.model_dump(), seed=config.seed, inputs={"model": folder})
