@@ -399,7 +399,7 @@ def doctor(config: ConfigOption = DEFAULT) -> None:
 
     found = examine(loaded)
     typer.echo("\n".join(lines(found)))
-    if any(check.fails for check in found):
+    if any(finding.fails for finding in found.values()):
         raise typer.Exit(1)
 
 

@@ -1,4 +1,4 @@
-"""What a config needs of this machine, looked at one thing at a time: `intro doctor`."""
+"""Check that this machine has what a config needs: `intro doctor`. PROBES lists everything that is checked."""
 
 from __future__ import annotations
 
@@ -12,346 +12,296 @@ import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Event, Thread
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from intro import experiments
-from intro.config import Checkpoint, Config, Hub
-from intro.infra import gpus as devices
+from intro.config import Checkpoint, Config, Hardware, Hub
+from intro.cost.estimate.fit import host_memory, judge_trouble, model_plan
+from intro.cost.estimate.targets import targets, total
+from intro.cost.estimate.work import Planner
+from intro.experiments import base_folder, judge_folder, problems_file
+from intro.infra.gpus import visible_gpus
 from intro.infra.provenance import ROOT
-from intro.types import install
+from intro.tasks.graders import sandbox as sandboxing
+from intro.tasks.graders.programs import missing_libraries
+from intro.tasks.store import read_problems
+from intro.types import IntroError, Problem, install
 
-WIDTH = 80
-PATIENCE_S = 5.0  # for the network
-JOB_BYTES = 1e9  # of a process beside its tensors: Python, torch, transformers
+if TYPE_CHECKING:
+    from intro.tasks.published.collections import Collection
+
+WIDTH = 80  # columns
+NETWORK_TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was looked at. `mend` says what to do about it, where something is to be done."""
+class Finding:
+    """What a probe found. fix: what to do about it; empty where there is nothing to do."""
 
     status: Literal["ok", "warn", "FAIL"]
-    name: str
     found: str
-    mend: str = ""
+    fix: str = ""
 
     @property
     def fails(self) -> bool:
         return self.status == "FAIL"
 
 
-def examine(config: Config) -> list[Check]:
-    """Every check that applies to the config. One that breaks is a warning: the doctor never dies of an illness."""
-    found = []
-    for check in CHECKS:
+ok, warn, fail = partial(Finding, "ok"), partial(Finding, "warn"), partial(Finding, "FAIL")
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """One check. applies: whether the config, on this machine, needs it at all."""
+
+    name: str
+    look: Callable[[Config], Finding]
+    applies: Callable[[Config], bool] = lambda config: True
+
+
+def examine(config: Config) -> dict[str, Finding]:
+    """Name of each probe that applies to the config -> its finding. A probe that raises becomes a warning."""
+    findings = {}
+    for probe in PROBES:
         try:
-            result = check(config)
-        except Exception as error:  # whatever a broken machine raises
+            if probe.applies(config):
+                findings[probe.name] = probe.look(config)
+        except Exception as error:  # whatever a broken installation raises
             reason = str(error).strip().splitlines() or [type(error).__name__]
-            result = Check("warn", check.__name__.replace("_", " "), f"could not be looked at ({reason[0]})")
-        if result is not None:
-            found.append(result)
-    return found
+            findings[probe.name] = warn(f"could not be checked ({reason[0]})")
+    return findings
 
 
-def lines(checks: list[Check]) -> Iterator[str]:
-    """Within 80 columns, and a summary at the end."""
-    for check in checks:
-        start = f"{check.status:5}{check.name:15}"
-        told = check.found + (f" -> {check.mend}" if check.mend else "")
-        yield from textwrap.wrap(told, WIDTH, initial_indent=start, subsequent_indent=" " * len(start))
-    failing, warned = sum(c.fails for c in checks), sum(c.status == "warn" for c in checks)
-    yield f"{len(checks)} checks: {failing} FAIL, {warned} warn"
+def lines(findings: dict[str, Finding]) -> Iterator[str]:
+    """The findings as text of at most 80 columns, and a summary."""
+    for name, finding in findings.items():
+        start = f"{finding.status:5}{name:15}"
+        text = finding.found + (f" -> {finding.fix}" if finding.fix else "")
+        yield from textwrap.wrap(text, WIDTH, initial_indent=start, subsequent_indent=" " * len(start))
+    statuses = [finding.status for finding in findings.values()]
+    yield f"{len(statuses)} checks: {statuses.count('FAIL')} FAIL, {statuses.count('warn')} warn"
+
+
+def run(*command: str, seconds: float = 120.0) -> subprocess.CompletedProcess[str]:
+    """A command with its output captured and no standard input. Raises TimeoutExpired after `seconds`."""
+    return subprocess.run(command, capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL)
 
 
 # ---------------------------------------------------------------- Python and its packages
 
 
-def python(config: Config) -> Check:
+def python(config: Config) -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
     if sys.version_info < (3, 11):  # noqa: UP036 - a copied source tree gets this far on an older Python
-        return Check("FAIL", "Python", version, "make the environment with Python 3.11 or newer")
-    return Check("ok", "Python", version)
+        return fail(version, "make the environment with Python 3.11 or newer")
+    return ok(version)
 
 
 def constraints(file: Path = ROOT / "constraints.txt") -> dict[str, str]:
-    """Package to pinned version; none where there is no such file."""
+    """Package -> pinned version; empty where there is no such file."""
     text = file.read_text() if file.is_file() else ""
     return dict(re.findall(r"^([A-Za-z0-9._-]+)==([^\s;#]+)", text, re.MULTILINE))
 
 
-def required() -> list[str]:
-    """The packages that the project itself names, extras left out."""
-    try:
-        named = metadata.requires("intro") or []
-    except metadata.PackageNotFoundError:
-        return []
-    return [re.split(r"[^A-Za-z0-9._-]", entry, maxsplit=1)[0] for entry in named if "extra ==" not in entry]
-
-
 def installed(package: str) -> str | None:
-    """Its version without a local part such as +cu128; None where it is not installed."""
+    """The version of a package without a local part such as +cu128; None where it is not installed."""
     try:
         return metadata.version(package).split("+")[0]
     except metadata.PackageNotFoundError:
         return None
 
 
-def packages(config: Config) -> Check:
-    """Installed versions against constraints.txt: other versions give other random numbers."""
+def packages(config: Config) -> Finding:
+    """Installed versions against constraints.txt: with other versions random numbers differ."""
     pinned = constraints()
-    if missing := [name for name in required() if installed(name) is None]:
-        return Check("FAIL", "packages", f"missing: {', '.join(missing)}", "make setup")
-    other = {name: version for name in pinned if (version := installed(name)) not in (None, pinned[name])}
-    if other:
-        told = ", ".join(f"{name} {version} (pinned {pinned[name]})" for name, version in other.items())
-        return Check("warn", "packages", told, install("dev"))
-    count = sum(installed(name) is not None for name in pinned)
-    return Check("ok", "packages", f"{count} at the versions of constraints.txt")
+    required = [re.split(r"[^\w.-]", entry)[0] for entry in metadata.requires("intro") or [] if "extra ==" not in entry]
+    if missing := [name for name in required if installed(name) is None]:
+        return fail(f"missing: {', '.join(missing)}", "make setup")
+    versions = {name: version for name in pinned if (version := installed(name))}
+    if other := [f"{name} {v} (pinned {pinned[name]})" for name, v in versions.items() if v != pinned[name]]:
+        return warn(", ".join(other), install("dev"))
+    return ok(f"{len(versions)} at the versions of constraints.txt")
 
 
-def git(config: Config) -> Check:
-    if shutil.which("git") is None:
-        return Check("warn", "git", "not installed", "install it: records then name the commit of a result")
-    return Check("ok", "git", "installed")
-
-
-def snakemake(config: Config) -> Check:
+def snakemake(config: Config) -> Finding:
     version, plugin = installed("snakemake"), installed("snakemake-executor-plugin-slurm")
     if version is None:
-        return Check("FAIL", "snakemake", "not installed", "make setup")
-    slurm = f"SLURM plugin {plugin}" if plugin else "no SLURM plugin, which only profiles/slurm needs"
-    return Check("ok", "snakemake", f"{version}, {slurm}")
+        return fail("not installed", "make setup")
+    return ok(f"{version}, " + (f"SLURM plugin {plugin}" if plugin else "no SLURM plugin (profiles/slurm needs it)"))
 
 
 # ---------------------------------------------------------------- the machine
 
 
-def gpus_wanted(config: Config) -> int:
+def layouts(config: Config) -> list[Hardware]:
+    """The hardware entry of each model."""
+    return [model.hardware for model in config.models.values()]
+
+
+def gpus_needed(config: Config) -> int:
     """The most GPUs that one command of the config takes."""
     judge = config.verifier.hardware.gpus if config.verifier else 0
-    return max(judge, *(model.hardware.gpus for model in config.models.values()))
+    return max(judge, *(hardware.gpus for hardware in layouts(config)))
 
 
-def gpu_bytes() -> list[float]:
-    """Memory of each visible GPU, as torch sees it."""
+def torch_gpus() -> tuple[str | None, list[float]]:
+    """The CUDA or ROCm version that torch was built for (None: a CPU build), and the bytes of each visible GPU."""
     import torch
 
-    return [float(torch.cuda.get_device_properties(i).total_memory) for i in range(torch.cuda.device_count())]
+    sizes = [float(torch.cuda.get_device_properties(i).total_memory) for i in range(torch.cuda.device_count())]
+    return torch.version.cuda or getattr(torch.version, "hip", None), sizes
 
 
-def torch_build() -> str | None:
-    """The CUDA (or ROCm) version that torch was built for; None for a CPU build."""
-    import torch
-
-    return torch.version.cuda or getattr(torch.version, "hip", None)
-
-
-def gpus(config: Config) -> Check:
-    wanted = gpus_wanted(config)
-    if wanted == 0:
-        return Check("ok", "GPUs", "this config runs on the CPU")
-    build, sizes, there = torch_build(), gpu_bytes(), devices.visible_gpus()
+def gpus(config: Config) -> Finding:
+    needed = gpus_needed(config)
+    if needed == 0:
+        return ok("this config runs on the CPU")
+    build, sizes = torch_gpus()
     if build is None:
-        mend = "install torch from the index of your CUDA version"
-        return Check("FAIL", "GPUs", f"torch is a CPU build, {wanted} GPUs wanted, {len(there)} here", mend)
-    told = f"{len(sizes)} of {min(sizes) / 1e9:.0f} GB, CUDA {build}" if sizes else f"none, torch for CUDA {build}"
-    if len(sizes) < wanted:
-        mend = "run it where the GPUs are, or lower hardware.gpus in the config"
-        return Check("FAIL", "GPUs", f"{told}; {wanted} wanted", mend)
-    return Check("ok", "GPUs", f"{told}; {wanted} wanted")
+        text = f"torch is a CPU build; {needed} GPUs needed, {len(visible_gpus())} visible"
+        return fail(text, "install torch from the index of your CUDA version")
+    text = f"{len(sizes)} of {min(sizes) / 1e9:.0f} GB, CUDA {build}" if sizes else f"none, torch for CUDA {build}"
+    if len(sizes) < needed:
+        return fail(f"{text}; {needed} needed", "run it where the GPUs are, or lower hardware.gpus in the config")
+    return ok(f"{text}; {needed} needed")
 
 
-def planner(config: Config, memory_gb: float | None = None):
-    """The config's plan on its default accelerator, with this machine's memory where that is known."""
-    from intro.cost.estimate.assumptions import accelerator, assumptions, default_accelerator
-    from intro.cost.estimate.work import Planner
-
-    return Planner(config, accelerator(default_accelerator(config), memory=memory_gb), assumptions(config))
-
-
-def gpu_memory(config: Config) -> Check | None:
-    """The plan's peaks against the memory that is there."""
-    if gpus_wanted(config) == 0 or not (sizes := gpu_bytes()):
-        return None
-    from intro.cost.estimate.fit import judge_trouble, model_plan
-
-    planned = planner(config, min(sizes) / 1e9)
-    over = [name for name in config.models if model_plan(planned, name).trouble]
-    over += ["the judge"] if judge_trouble(planned) else []
-    if over:
-        return Check("FAIL", "GPU memory", f"too little for {', '.join(over)}", "`intro plan` says what would fit")
-    return Check("ok", "GPU memory", "every run fits, as far as `intro plan` can tell")
+def gpu_memory(config: Config) -> Finding:
+    """The estimated peaks against the memory of the smallest visible GPU."""
+    planner = Planner.of(config, memory_gb=min(torch_gpus()[1]) / 1e9)
+    exceeding = [name for name in config.models if model_plan(planner, name).trouble]
+    exceeding += ["the judge"] if judge_trouble(planner) else []
+    if exceeding:
+        return fail(f"too little for {', '.join(exceeding)}", "`intro plan` shows what fits")
+    return ok("every run fits by the estimate of `intro plan`")
 
 
-def available_bytes() -> tuple[float, float] | None:
-    """Memory that is free and all there is; None where the system does not say."""
-    try:
-        fields = dict(re.findall(r"^(\w+):\s+(\d+) kB", Path("/proc/meminfo").read_text(), re.MULTILINE))
-        return 1024.0 * int(fields["MemAvailable"]), 1024.0 * int(fields["MemTotal"])
-    except (OSError, KeyError):
-        return None
+def memory(config: Config) -> Finding:
+    """Memory of the host against what one command needs at most."""
+    import psutil
+
+    needed, host = host_memory(Planner.of(config)), psutil.virtual_memory()
+    text = f"{host.available / 1e9:.1f} of {host.total / 1e9:.1f} GB free, {needed / 1e9:.1f} GB needed by one command"
+    if host.total < needed:
+        return fail(text, "take a machine with more memory, or fewer processes per model")
+    return warn(text, "end other programs") if host.available < needed else ok(text)
 
 
-def memory_wanted(config: Config) -> float:
-    """Bytes of the host that one command needs at most: a copy of the weights per process, and what is offloaded."""
-    from intro.cost.estimate.fit import model_plan
-    from intro.cost.estimate.memory import width_of
-
-    planned, most = planner(config), 0.0
-    for name, model in config.models.items():
-        hardware, parameters = model.hardware, planned.shape(name).parameters
-        held = model_plan(planned, name).peak.most[1] if hardware.gpus == 0 else width_of(hardware) * parameters
-        offloaded = 12.0 * parameters if hardware.offload else 0.0
-        most = max(most, hardware.processes * (JOB_BYTES + held) + offloaded)
-    return most
-
-
-def memory(config: Config) -> Check:
-    wanted, there = memory_wanted(config), available_bytes()
-    if there is None:
-        return Check("warn", "memory", f"unknown; {wanted / 1e9:.1f} GB wanted")
-    free, whole = there
-    told = f"{free / 1e9:.1f} of {whole / 1e9:.1f} GB free, {wanted / 1e9:.1f} GB wanted by one command"
-    if whole < wanted:
-        return Check("FAIL", "memory", told, "take a machine with more, or fewer processes per model")
-    if free < wanted:
-        return Check("warn", "memory", told, "end what else is running")
-    return Check("ok", "memory", told)
-
-
-def disk(config: Config) -> Check:
-    """Free space where the results go against the plan's."""
-    from intro.cost.estimate.targets import targets, total
-
-    folder = next(f for f in (config.results_dir.absolute(), *config.results_dir.absolute().parents) if f.is_dir())
-    free, cost = shutil.disk_usage(folder).free, total(targets(planner(config)))
-    told = f"{free / 1e9:.1f} GB free, {cost.disk_bytes / 1e9:.1f} GB wanted"
+def disk(config: Config) -> Finding:
+    """Free space at the results folder against the estimate."""
+    results = config.results_dir.absolute()
+    folder = next(f for f in (results, *results.parents) if f.is_dir())
+    free, cost = shutil.disk_usage(folder).free, total(targets(Planner.of(config)))
+    text = f"{free / 1e9:.1f} GB free, {cost.disk_bytes / 1e9:.1f} GB needed"
     if free < cost.disk_bytes - cost.state_bytes:
-        return Check("FAIL", "disk", told, "set `results` to a folder on a larger disk")
-    if free < cost.disk_bytes:
-        many = f"delete {config.results_dir}/.scratch as runs end"
-        return Check("warn", "disk", told, many if config.training.keep_states else "train fewer models at a time")
-    return Check("ok", "disk", told)
+        return fail(text, "set `results` to a folder on a larger disk")
+    if free >= cost.disk_bytes:
+        return ok(text)
+    states = f"delete {config.results_dir}/.scratch as runs end"
+    return warn(text, states if config.training.keep_states else "train fewer models at a time")
 
 
 # ---------------------------------------------------------------- training and engines
 
 
-def run(*command: str, seconds: float = 120.0) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, capture_output=True, text=True, timeout=seconds, stdin=subprocess.DEVNULL)
-
-
-def deepspeed(config: Config) -> Check | None:
-    if all(model.hardware.zero == 0 for model in config.models.values()):
-        return None
+def deepspeed(config: Config) -> Finding:
     if find_spec("deepspeed") is None:
-        return Check("FAIL", "DeepSpeed", "not installed", install("gpu"))
-    done = run(sys.executable, "-c", "import deepspeed")  # a process of its own: it changes the one that imports it
+        return fail("not installed", install("gpu"))
+    done = run(sys.executable, "-c", "import deepspeed")  # in its own process: importing it changes the process
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        return Check("FAIL", "DeepSpeed", f"does not import ({last})", "install it again, with its own log in sight")
-    return Check("ok", "DeepSpeed", f"{installed('deepspeed')} imports")
+        return fail(f"does not import ({last})", "install it again and read the build's log")
+    return ok(f"{installed('deepspeed')} imports")
 
 
-def compiler(config: Config) -> Check | None:
-    """DeepSpeed compiles a part of itself when it runs without GPUs."""
-    split = [model for model in config.models.values() if model.hardware.zero > 0]
-    if not split or all(model.hardware.gpus for model in split):
-        return None
+def compiler(config: Config) -> Finding:
+    """DeepSpeed compiles an extension when it runs without GPUs."""
     name = next((c for c in (os.environ.get("CXX"), "c++", "g++", "clang++") if c and shutil.which(c)), None)
-    if name is None:
-        return Check("FAIL", "C++ compiler", "none; DeepSpeed on CPUs needs one", "install g++")
-    return Check("ok", "C++ compiler", name)
+    return ok(name) if name else fail("none; DeepSpeed on CPUs needs one", "install g++")
 
 
-def engine(config: Config) -> Check | None:
-    """vLLM, in this environment for the models and in the verifier's own for the judge."""
-    here = "vllm" in [model.hardware.engine for model in config.models.values()]
-    judge = config.verifier if config.verifier and config.verifier.hardware.engine == "vllm" else None
-    if judge and judge.python and not here:
-        known = shutil.which(judge.python) and subprocess.run([judge.python, "-c", "import vllm"], capture_output=True)
-        if not known or known.returncode:
-            mend = "make that environment with the extra `vllm`, or choose another engine"
-            return Check("FAIL", "vLLM", f"not in verifier.python, {judge.python}", mend)
-        return Check("ok", "vLLM", f"in {judge.python}")
-    if not here and judge is None:
-        return None
-    if find_spec("vllm") is None:
-        return Check("FAIL", "vLLM", "not installed", "install the extra `vllm`, or choose another hardware.engine")
-    return Check("ok", "vLLM", installed("vllm") or "installed")
+def vllm_interpreters(config: Config) -> list[str]:
+    """Interpreters that must import vLLM: this one for the models, the one in `verifier` for the judge."""
+    found = [sys.executable for hardware in layouts(config) if hardware.engine == "vllm"]
+    if config.verifier and config.verifier.hardware.engine == "vllm":
+        found.append(config.verifier.python or sys.executable)
+    return list(dict.fromkeys(found))
+
+
+def vllm(config: Config) -> Finding:
+    interpreters = vllm_interpreters(config)
+    for interpreter in interpreters:
+        if interpreter == sys.executable:
+            if find_spec("vllm") is None:
+                return fail("not installed", "install the extra `vllm`, or choose another hardware.engine")
+        elif shutil.which(interpreter) is None or run(interpreter, "-c", "import vllm").returncode:
+            fix = "make that environment with the extra `vllm`, or choose another engine"
+            return fail(f"not in verifier.python, {interpreter}", fix)
+    return ok(f"in {', '.join(interpreters)}")
 
 
 # ---------------------------------------------------------------- benchmarks, data and models
 
 
-def graders(config: Config) -> dict[str, str]:
-    """Published benchmark to the name of its grader; none for the tiny world."""
+def published_sets(config: Config) -> list[Collection]:
+    """The published sets that a config reads: its benchmarks, then those of training. None for the tiny world."""
     if not isinstance(config.data, Hub):
-        return {}
+        return []
     from intro.tasks.published.collections import collection
+    from intro.tasks.published.hub import TRAINING_SETS
 
-    return {name: collection(name).grader for name in config.data.benchmarks}
+    return [collection(name) for name in (*config.data.benchmarks, *TRAINING_SETS)]
 
 
-def sandbox(config: Config) -> Check | None:
-    if not any("program" in grader for grader in graders(config).values()):
-        return None
-    from intro.tasks.graders.sandbox import available
+def graded_by(config: Config, ending: str) -> list[str]:
+    """Names of the published sets whose grader has a name with this ending."""
+    return [published.name for published in published_sets(config) if published.grader.endswith(ending)]
 
-    missing = available()
+
+def sandbox(config: Config) -> Finding:
+    missing = sandboxing.available()
     if missing is None:
-        return Check("ok", "sandbox", "bubblewrap works")
+        return ok("bubblewrap works")
     if config.data.unsandboxed:
-        return Check("warn", "sandbox", f"{missing}; data.unsandboxed lets programs run without", "only in a container")
-    return Check("FAIL", "sandbox", missing, "or set data.unsandboxed, at your own risk")
+        return warn(f"{missing}; data.unsandboxed runs programs without it", "do this only in a container")
+    return fail(missing, "or set data.unsandboxed, at your own risk")
 
 
-def bigcodebench(config: Config) -> Check | None:
-    if "library_program" not in graders(config).values():
-        return None
+def bigcodebench(config: Config) -> Finding:
+    """The libraries that the problems import; before the problems are made, three that most of them do."""
     interpreter = config.data.bigcodebench_python
-    if interpreter is None:
-        mend = "name an environment with its libraries as data.bigcodebench_python"
-        return Check("warn", "BigCodeBench", "its programs get this interpreter; many lack their libraries", mend)
-    if shutil.which(interpreter) is None:
-        return Check("FAIL", "BigCodeBench", f"{interpreter}: no such interpreter", "mend data.bigcodebench_python")
-    done = run(interpreter, "-c", "import numpy, pandas, sklearn", seconds=60)
-    if done.returncode:
-        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-        mend = "install BigCodeBench's requirements there"
-        return Check("FAIL", "BigCodeBench", f"{interpreter} lacks libraries ({last})", mend)
-    return Check("ok", "BigCodeBench", interpreter)
+    file = problems_file(config, graded_by(config, "library_program")[0])
+    problems = read_problems(file) if file.is_file() else [Problem("", "", "import numpy, pandas, sklearn", "")]
+    try:
+        missing = missing_libraries(problems, python=interpreter)
+    except IntroError as error:
+        return fail(str(error), "fix data.bigcodebench_python")
+    if missing is None:
+        return ok(f"{interpreter or 'this interpreter'} has the libraries of its programs")
+    return fail(missing) if interpreter else warn(f"data.bigcodebench_python is not set; {missing}")
 
 
-def instructions(config: Config) -> Check | None:
-    if "instructions" not in graders(config).values():
-        return None
-    mend = install("eval")
+def ifeval(config: Config) -> Finding:
+    fix = install("eval")
     if missing := [name for name in ("lm_eval", "langdetect", "nltk") if find_spec(name) is None]:
-        return Check("FAIL", "IFEval", f"missing: {', '.join(missing)}", mend)
-    if not has_punkt():
-        return Check("FAIL", "IFEval", "NLTK's punkt_tab is missing", f"{mend}, or python -m nltk.downloader punkt_tab")
-    return Check("ok", "IFEval", f"lm-eval {installed('lm-eval')}, punkt_tab")
-
-
-def has_punkt() -> bool:
-    """Whether NLTK finds its sentence model, or the package that carries it is there."""
-    import nltk
+        return fail(f"missing: {', '.join(missing)}", fix)
+    from nltk import data
 
     try:
-        nltk.data.find("tokenizers/punkt_tab/english")
+        data.find("tokenizers/punkt_tab/english")
     except LookupError:
-        return find_spec("punkt") is not None
-    return True
+        if find_spec("punkt") is None:  # the package that holds it as well
+            return fail("NLTK's punkt_tab is missing", f"{fix}, or python -m nltk.downloader punkt_tab")
+    return ok(f"lm-eval {installed('lm-eval')}, punkt_tab")
 
 
-def reachable(seconds: float = PATIENCE_S) -> bool:
-    """Whether the Hub's port answers. A thread asks, which nobody waits for: looking up a name knows no time limit."""
+def reachable(seconds: float = NETWORK_TIMEOUT_S) -> bool:
+    """Whether the Hub's port accepts a connection. In a daemon thread, since resolving a name has no time limit."""
     from huggingface_hub import constants
 
     if constants.HF_HUB_OFFLINE:
@@ -369,101 +319,87 @@ def reachable(seconds: float = PATIENCE_S) -> bool:
     return answered.is_set()
 
 
-def sets_wanted(config: Config) -> list[str]:
-    """Names of the published sets that a config reads."""
-    from intro.tasks.published.hub import TRAINING_SETS
+def mirror_of(config: Config) -> Path | None:
+    """The folder with the published sets, where the config or INTRO_DATA_DIR names one."""
+    from intro.tasks.published.fetch import mirror_folder
 
-    return [*config.data.benchmarks, *TRAINING_SETS]
+    return mirror_folder(config.data.mirror) if isinstance(config.data, Hub) else None
 
 
-def mirror(config: Config) -> Check | None:
-    """The folder with the rows of every set, where the config or INTRO_DATA_DIR names one."""
-    if not isinstance(config.data, Hub):
-        return None
-    from intro.tasks.published.collections import collection
-    from intro.tasks.published.fetch import in_mirror, mirror_folder
+def mirror(config: Config) -> Finding:
+    from intro.tasks.published.fetch import in_mirror
 
-    folder = mirror_folder(config.data.mirror)
-    if folder is None:
-        return None
+    folder = mirror_of(config)
     if not folder.is_dir():
-        return Check("FAIL", "mirror", f"{folder}: no such folder", "mend data.mirror or INTRO_DATA_DIR")
-    wanted = sets_wanted(config)[: -1 if config.data.sample else None]  # a sample may do without the last
-    missing = [name for name in wanted if not in_mirror(collection(name), folder).is_file()]
-    if missing:
-        told = f"{folder} lacks {', '.join(f'{name}.jsonl' for name in missing)}"
-        return Check("FAIL", "mirror", told, "add them: one row of the set a line")
-    return Check("ok", "mirror", f"{folder} has all {len(wanted)} sets")
+        return fail(f"{folder}: no such folder", "fix data.mirror or INTRO_DATA_DIR")
+    needed = published_sets(config)[: -1 if config.data.sample else None]  # a sample does not need the last one
+    if missing := [f"{published.name}.jsonl" for published in needed if not in_mirror(published, folder).is_file()]:
+        return fail(f"{folder} lacks {', '.join(missing)}", "add them: one row of the set per line")
+    return ok(f"{folder} has all {len(needed)} sets")
 
 
-def hub(config: Config) -> Check | None:
-    """The Hub, where data come from it: what reads it, whether it answers, and a token for gated sets."""
-    if not isinstance(config.data, Hub):
-        return None
-    from intro.tasks.published.collections import collection
-    from intro.tasks.published.fetch import TOKEN_VARIABLE, mirror_folder
+def hub(config: Config) -> Finding:
+    """The package that reads data sets, the connection, and a token for gated sets."""
+    from intro.tasks.published.fetch import TOKEN_VARIABLE
 
-    if mirror_folder(config.data.mirror) is not None:
-        return None
     if find_spec("datasets") is None:
-        return Check("FAIL", "Hub", "its sets are read with `datasets`, which is not installed", install("eval"))
+        return fail("its sets are read with `datasets`, which is not installed", install("eval"))
     if not reachable():
-        mend = "go online, or point INTRO_DATA_DIR or data.mirror at a mirror"
-        return Check("FAIL", "Hub", f"does not answer within {PATIENCE_S:.0f} s", mend)
-    gated = [name for name in sets_wanted(config) if collection(name).page]
+        fix = "go online, or point INTRO_DATA_DIR or data.mirror at a mirror"
+        return fail(f"no answer within {NETWORK_TIMEOUT_S:.0f} s", fix)
+    gated = [f"{published.name} ({published.page})" for published in published_sets(config) if published.page]
     if gated and not os.environ.get(TOKEN_VARIABLE):
-        pages = ", ".join(f"{name} ({collection(name).page})" for name in gated)
-        return Check("FAIL", "Hub", f"answers; no {TOKEN_VARIABLE} for {pages}", "accept the conditions, set the token")
-    return Check("ok", "Hub", f"answers; {TOKEN_VARIABLE} " + ("is set" if gated else "is not needed"))
+        text = f"reachable; no {TOKEN_VARIABLE} for {', '.join(gated)}"
+        return fail(text, "accept the conditions and set the token")
+    return ok(f"reachable; {TOKEN_VARIABLE} " + ("is set" if gated else "is not needed"))
 
 
-def models(config: Config) -> Check | None:
-    """Published checkpoints: fetched, in a folder, or still to be fetched."""
-    wanted = {
-        name: (model.checkpoint, experiments.base_folder(config, name))
+def checkpoints(config: Config) -> dict[str, tuple[str, Path]]:
+    """Model -> its published checkpoint and the folder that `intro fetch` puts it into."""
+    found = {
+        name: (model.checkpoint, base_folder(config, name))
         for name, model in config.models.items()
         if isinstance(model, Checkpoint)
     }
-    if config.verifier:
-        wanted["the judge"] = (config.verifier.checkpoint, experiments.judge_folder(config))
-    if not wanted:
-        return None
-    local = {name: Path(path) for name, (path, _) in wanted.items() if path.startswith((".", "/"))}
-    if gone := [str(folder) for folder in local.values() if not (folder / "config.json").is_file()]:
-        return Check("FAIL", "models", f"no model in {', '.join(gone)}", "mend the checkpoint's path in the config")
-    distant = {name: pair for name, pair in wanted.items() if name not in local}
-    store = os.environ.get("INTRO_MODELS_DIR")
-    absent = [
-        name
-        for name, (path, fetched) in distant.items()
-        if not (fetched / "config.json").is_file() and not (store and Path(store, path, "config.json").is_file())
-    ]
+    return found | ({"the judge": (config.verifier.checkpoint, judge_folder(config))} if config.verifier else {})
+
+
+def models(config: Config) -> Finding:
+    """Published checkpoints: in a folder, fetched, or still to be fetched."""
+    store, absent = os.environ.get("INTRO_MODELS_DIR"), []
+    needed = checkpoints(config)
+    for name, (checkpoint, fetched) in needed.items():
+        if checkpoint.startswith((".", "/")):
+            if not Path(checkpoint, "config.json").is_file():
+                return fail(f"no model in {checkpoint}", f"fix the checkpoint of {name} in the config")
+        elif not any((f / "config.json").is_file() for f in (fetched, *([Path(store, checkpoint)] if store else []))):
+            absent.append(name)
     if not absent:
-        return Check("ok", "models", f"all {len(wanted)} are here")
-    told = f"{len(wanted) - len(absent)} of {len(wanted)} are here; not {', '.join(absent)}"
+        return ok(f"all {len(needed)} are here")
+    text = f"{len(needed) - len(absent)} of {len(needed)} are here; not {', '.join(absent)}"
     if store:
-        return Check("FAIL", "models", told, f"put them below INTRO_MODELS_DIR ({store}), or unset it")
+        return fail(text, f"put them below INTRO_MODELS_DIR ({store}), or unset it")
     if not reachable():
-        return Check("FAIL", "models", f"{told}, and the Hub does not answer", "go online, or set INTRO_MODELS_DIR")
-    return Check("ok", "models", f"{told}, which `intro fetch` gets from the Hub")
+        return fail(f"{text}, and the Hub does not answer", "go online, or set INTRO_MODELS_DIR")
+    return ok(f"{text}; `intro fetch` gets them from the Hub")
 
 
-CHECKS: tuple[Callable[[Config], Check | None], ...] = (
-    python,
-    packages,
-    snakemake,
-    git,
-    gpus,
-    gpu_memory,
-    memory,
-    disk,
-    deepspeed,
-    compiler,
-    engine,
-    sandbox,
-    bigcodebench,
-    instructions,
-    mirror,
-    hub,
-    models,
+PROBES = (
+    Probe("Python", python),
+    Probe("packages", packages),
+    Probe("snakemake", snakemake),
+    Probe("git", lambda config: ok("installed") if shutil.which("git") else warn("not installed", "install it")),
+    Probe("GPUs", gpus),
+    Probe("GPU memory", gpu_memory, lambda config: gpus_needed(config) > 0 and bool(torch_gpus()[1])),
+    Probe("memory", memory),
+    Probe("disk", disk),
+    Probe("DeepSpeed", deepspeed, lambda config: any(h.zero for h in layouts(config))),
+    Probe("C++ compiler", compiler, lambda config: any(h.zero and not h.gpus for h in layouts(config))),
+    Probe("vLLM", vllm, lambda config: bool(vllm_interpreters(config))),
+    Probe("sandbox", sandbox, lambda config: bool(graded_by(config, "program"))),
+    Probe("BigCodeBench", bigcodebench, lambda config: bool(graded_by(config, "library_program"))),
+    Probe("IFEval", ifeval, lambda config: bool(graded_by(config, "instructions"))),
+    Probe("mirror", mirror, lambda config: mirror_of(config) is not None),
+    Probe("Hub", hub, lambda config: isinstance(config.data, Hub) and mirror_of(config) is None),
+    Probe("models", models, lambda config: bool(checkpoints(config))),
 )

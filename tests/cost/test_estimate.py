@@ -27,7 +27,7 @@ from intro import cli, experiments
 from intro.config import Config, Hardware, load, parse, read
 from intro.cost.estimate import memory
 from intro.cost.estimate.assumptions import ENGINES, accelerator, assumptions, default_accelerator
-from intro.cost.estimate.fit import judge_trouble, model_plan
+from intro.cost.estimate.fit import host_memory, judge_trouble, model_plan
 from intro.cost.estimate.memory import Load, peak, rows_at_once, state_bytes
 from intro.cost.estimate.report import COLUMNS, rows, scaled
 from intro.cost.estimate.report import plan as planned
@@ -534,6 +534,15 @@ def test_states_of_finished_runs_count_only_where_they_are_kept(paper: Config) -
 def test_slack_multiplies_all_device_time(paper: Config) -> None:
     bare, slack = (total(targets(planner(paper, slack=value))).device_seconds for value in (1.0, 3.0))
     assert slack == pytest.approx(3 * bare)
+
+
+def test_host_memory_by_hand() -> None:
+    """One process for each GPU loads the 8B model; with offload the host holds its fp32 states as well."""
+    weights = 2 * 8_190_735_360
+    assert host_memory(planner(parse(pinned()))) == 8 * (1e9 + weights)
+    settings = pinned()
+    settings["models"]["Qwen3-8B"]["hardware"]["offload"] = True
+    assert host_memory(planner(parse(settings))) == 8 * (1e9 + weights) + 6 * weights
 
 
 # ---------------------------------------------------------------- published runs

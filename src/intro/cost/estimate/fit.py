@@ -96,5 +96,19 @@ def judge_trouble(planner: Planner) -> str | None:
     )
 
 
+PROCESS_BYTES = 1e9  # of a process beside its tensors: Python, torch, transformers
+
+
+def host_memory(planner: Planner) -> float:
+    """Bytes of the host that one command needs at most: the weights once per process, and what is offloaded."""
+    most = 0.0
+    for name, model in planner.config.models.items():
+        hardware, parameters = model.hardware, planner.shape(name).parameters
+        held = model_plan(planner, name).peak.most[1] if hardware.gpus == 0 else width_of(hardware) * parameters
+        offloaded = 12.0 * parameters if hardware.offload else 0.0
+        most = max(most, hardware.processes * (PROCESS_BYTES + held) + offloaded)
+    return most
+
+
 def _at_stage(shape: Shape, load: Load, stage: int) -> Peak:
     return peak(shape, replace(load, hardware=load.hardware.model_copy(update={"zero": stage})))

@@ -7,7 +7,16 @@ from functools import cached_property
 
 from intro import experiments
 from intro.config import AnyMethod, Config, Hardware, Hub, TinyModel
-from intro.cost.estimate.assumptions import ENGINES, GRADING_S, PROGRAM_S, Accelerator, Assumptions
+from intro.cost.estimate.assumptions import (
+    ENGINES,
+    GRADING_S,
+    PROGRAM_S,
+    Accelerator,
+    Assumptions,
+    accelerator,
+    assumptions,
+    default_accelerator,
+)  # fmt: skip
 from intro.cost.estimate.memory import Load, peak, rows_at_once, width_of
 from intro.cost.estimate.roofline import Lengths, Roofline, Spent
 from intro.cost.estimate.shapes import Shape, checkpoint_shape, shape_of
@@ -50,6 +59,11 @@ class Planner:
         self.answers = Lengths.of(self._mean(evaluation.max_response_tokens), evaluation.max_response_tokens)
         self._shapes: dict[str, Shape] = {}
         self._kept: dict[AnyMethod, float] = {}
+
+    @classmethod
+    def of(cls, config: Config, memory_gb: float | None = None) -> Planner:
+        """With the defaults of the config; memory_gb replaces the accelerator's memory in 1e9 bytes."""
+        return cls(config, accelerator(default_accelerator(config), memory=memory_gb), assumptions(config))
 
     def _mean(self, limit: int) -> float:
         """Answers are about as long as rollouts: another limit cuts the tail elsewhere."""
