@@ -139,16 +139,18 @@ def as_rank(given: argparse.Namespace) -> None:
 
     from intro.config import Hardware
     from intro.cost.measure.step import IDLE_ADAMW
-    from intro.training.backends.base import build_backend
+    from intro.training.backends.build import build_backend
     from intro.training.launch import exit_rank
+    from intro.training.minibatches import Networks, minibatches_of, precompute_logprobs
+    from intro.training.policy_loss import PolicyLoss
     from intro.training.samples import Sample
-    from intro.training.update import Networks, Update, backward, parts_of, score
+    from intro.training.update import accumulate_gradient
 
     torch.set_num_threads(1)
     gpus = given.rank if given.device != "cpu" else 0
     hardware = Hardware(gpus=gpus, processes=given.rank, zero=2)
     model, objective = model_of("small", device="cpu"), OBJECTIVES["intro"]
-    backend = build_backend(Update(model, objective), IDLE_ADAMW, hardware)
+    backend = build_backend(PolicyLoss(model, objective), IDLE_ADAMW, hardware)
     whole, networks = sample_of(4, 4, 16, 128, model.config.vocab_size, given.seed), Networks(model, model, model)
     mine = backend.ranks.shard(range(4))
     part = Sample(
@@ -157,9 +159,9 @@ def as_rank(given: argparse.Namespace) -> None:
     )  # fmt: skip
 
     def step() -> None:
-        passes = score(part, objective, networks, BUDGET)
-        for piece in parts_of(part, passes, objective, networks, BUDGET, backend.ranks):
-            backward(piece, backend, networks, BUDGET, torch.Generator().manual_seed(0))
+        precomputed = precompute_logprobs(part, objective, networks, BUDGET)
+        for minibatch in minibatches_of(part, precomputed, objective, networks, BUDGET, backend.ranks):
+            accumulate_gradient(minibatch, backend, networks, BUDGET, torch.Generator().manual_seed(0))
             backend.step(0.0)
 
     seconds, peak = interleaved({"step": step}, 5, warmup=2)["step"], peak_bytes(step, given.device)

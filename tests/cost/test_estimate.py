@@ -280,9 +280,9 @@ def test_states_by_hand() -> None:
 
 def test_gradients_are_summed_in_fp32() -> None:
     """The four bytes above are what the engine is told."""
-    from intro.training.backends.deepspeed import settings as engine_settings
+    from intro.training.backends.deepspeed import engine_config
 
-    assert engine_settings(zero(2), 1.0)["data_types"] == {"grad_accum_dtype": "fp32"}
+    assert engine_config(zero(2), 1.0)["data_types"] == {"grad_accum_dtype": "fp32"}
 
 
 def a_load(hardware: Hardware, micro: int = 4096, **more: object) -> Load:

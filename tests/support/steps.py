@@ -13,10 +13,13 @@ import toy
 from intro.config import Hardware
 from intro.model.scoring import Rationale
 from intro.objectives import build
-from intro.training.backends.base import AdamW, Backend, build_backend
+from intro.training.backends.base import AdamW, Backend
+from intro.training.backends.build import build_backend
 from intro.training.distributed import ALONE, Ranks
+from intro.training.minibatches import Networks, minibatches_of, precompute_logprobs
+from intro.training.policy_loss import PolicyLoss
 from intro.training.samples import Sample
-from intro.training.update import Networks, Update, backward, parts_of, score
+from intro.training.update import accumulate_gradient
 
 PROMPTS, GROUP, VOCABULARY = 4, 3, 20
 METHODS = {"intro": {"n": "infinite", "clip": 1.5}, "grpo": {}}  # they draw nothing in the loss
@@ -56,14 +59,16 @@ class Run:
     norms: list[float] = field(default_factory=list)
 
     def steps(self, numbers: range) -> Run:
-        objective, ranks = self.backend.update.objective, self.backend.ranks
+        objective, ranks = self.backend.policy_loss.objective, self.backend.ranks
         for number in numbers:
             drawn = sample(number, ranks)
-            passes = score(drawn, objective, self.networks, self.budget)
-            for part in parts_of(drawn, passes, objective, self.networks, self.budget, ranks):
-                if part.kept:
-                    tally = backward(part, self.backend, self.networks, self.budget, torch.Generator())
-                    self.losses.append(sum(ranks.gather(tally.sums["loss"])))
+            precomputed = precompute_logprobs(drawn, objective, self.networks, self.budget)
+            for minibatch in minibatches_of(drawn, precomputed, objective, self.networks, self.budget, ranks):
+                if minibatch.kept:
+                    metrics = accumulate_gradient(
+                        minibatch, self.backend, self.networks, self.budget, torch.Generator()
+                    )
+                    self.losses.append(sum(ranks.gather(metrics.sums["loss"])))
                     self.norms.append(self.backend.step(0.003))
         return self
 
@@ -78,7 +83,7 @@ def start(name: str, tied: bool, hardware: Hardware = Hardware(), budget: int = 
     dtype = getattr(torch, hardware.dtype)
     for parameter in base.parameters():  # not `base.to`, which would round the rotary frequencies as well
         parameter.data = parameter.data.to(dtype)
-    backend = build_backend(Update(policy, build(name, **METHODS[name])), ADAMW, hardware)
+    backend = build_backend(PolicyLoss(policy, build(name, **METHODS[name])), ADAMW, hardware)
     replica = backend.replica
     return Run(backend, Networks(replica, base, replica if name == "intro" else None), budget)
 

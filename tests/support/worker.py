@@ -36,14 +36,14 @@ def hardware(stage: int, dtype: str = "float32", offload: bool = False) -> Hardw
 
 def as_if_large() -> None:
     """A toy model's parameters would be kept whole and fit into one bucket, as none of a large one's do."""
-    whole = engine.settings
+    whole = engine.engine_config
 
     def settings(*args):
         made = whole(*args)
         made["zero_optimization"] |= {"stage3_param_persistence_threshold": 0, "reduce_bucket_size": 300}
         return made
 
-    engine.settings = settings
+    engine.engine_config = settings
 
 
 def go_in_chunks() -> None:
@@ -99,7 +99,7 @@ def replicas(root: Path) -> dict:
         before = [p.data_ptr() for p in run.backend.replica.parameters()]
         start = run.weights()
         run.steps(range(1))
-        replica, policy = run.backend.replica, run.backend.update.policy
+        replica, policy = run.backend.replica, run.backend.policy_loss.policy
         out[stage, dtype] = got = {
             "moved": any(not torch.equal(a, b) for a, b in zip(start, run.weights(), strict=True)),
             "stays": before == [p.data_ptr() for p in replica.parameters()],

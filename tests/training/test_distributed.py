@@ -15,11 +15,14 @@ from hypothesis import strategies as st
 from intro.config import Hardware
 from intro.model.scoring import Rationale
 from intro.objectives import build
-from intro.training.backends.base import AdamW, Torch
+from intro.training.backends.base import AdamW
+from intro.training.backends.torch import Torch
 from intro.training.distributed import ALONE, Ranks, join
 from intro.training.metrics import MetricAccumulator
+from intro.training.minibatches import Networks, minibatches_of, precompute_logprobs
+from intro.training.policy_loss import PolicyLoss
 from intro.training.samples import Sample
-from intro.training.update import Networks, Update, backward, parts_of, score
+from intro.training.update import accumulate_gradient
 from toy import disturb, random_model, random_tokens
 
 STILL = AdamW(lr=0.0, updates=1, betas=(0.9, 0.95), weight_decay=0.0, gradient_clip=1.0, warmup=0.0)
@@ -132,25 +135,26 @@ def test_any_number_of_ranks_and_micro_batches_gives_the_same_gradient(
         own = copy.deepcopy(policy)
         networks = Networks(own, base, own if name == "intro" else None)
         sample = drawn(right, seed, ranks, name == "latro")
-        backend, tally = Torch(Update(own, objective), STILL), MetricAccumulator()
+        backend, metrics = Torch(PolicyLoss(own, objective), STILL), MetricAccumulator()
         backend.ranks = ranks
-        parts = parts_of(sample, score(sample, objective, networks, budget), objective, networks, budget, ranks)
-        for part in parts:
-            if part.kept:
-                tally.merge(backward(part, backend, networks, budget, torch.Generator()))
+        precomputed = precompute_logprobs(sample, objective, networks, budget)
+        minibatches = minibatches_of(sample, precomputed, objective, networks, budget, ranks)
+        for minibatch in minibatches:
+            if minibatch.kept:
+                metrics.merge(accumulate_gradient(minibatch, backend, networks, budget, torch.Generator()))
         return (
-            tally,
+            metrics,
             [torch.zeros_like(p) if p.grad is None else p.grad for p in own.parameters()],
-            [len(part.rationales) for part in parts],
+            [len(minibatch.rationales) for minibatch in minibatches],
         )
 
-    tally, gradient, kept = update(ALONE, 10**6)
+    metrics, gradient, kept = update(ALONE, 10**6)
     size, budget = split
     several = meet(size, lambda ranks: update(ranks, budget))
     assert [sum(part) for part in zip(*(counts for _, _, counts in several), strict=True)] == kept
     merged = MetricAccumulator()
     for other, _, _ in several:
         merged.merge(other)
-    assert merged.means() == pytest.approx(tally.means())
+    assert merged.means() == pytest.approx(metrics.means())
     for parts in zip(gradient, *(g for _, g, _ in several), strict=True):
         torch.testing.assert_close(torch.stack(parts[1:]).sum(0), parts[0], rtol=1e-8, atol=1e-12)

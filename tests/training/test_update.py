@@ -10,9 +10,12 @@ import torch
 
 from intro.model.scoring import Rationale, logprob_pass
 from intro.objectives import build
-from intro.training.backends.base import AdamW, Torch
+from intro.training.backends.base import AdamW
+from intro.training.backends.torch import Torch
+from intro.training.minibatches import Networks, minibatches_of, outcomes_of, precompute_logprobs
+from intro.training.policy_loss import PolicyLoss
 from intro.training.samples import Sample
-from intro.training.update import Networks, Update, backward, outcomes_of, parts_of, score
+from intro.training.update import accumulate_gradient
 from toy import disturb, gradients, random_model, random_tokens
 
 PROMPTS, GROUP, VOCABULARY = 4, 3, 20
@@ -59,20 +62,20 @@ def with_posterior(networks: Networks, which: str | None) -> Networks:
 
 
 def update(name: str, networks: Networks, budget: int, seed: int = 0, **options):
-    """The gradient of one update's parts added up, the loss, and the parts."""
+    """The gradient of one update's minibatches added up, the loss, and the minibatches."""
     objective = build(name, **(METHODS[name] | options))
     if name == "intro":
         networks = with_posterior(networks, options.get("posterior", "live"))
     drawn = sample(forced=name == "latro")
-    passes = score(drawn, objective, networks, budget)
-    parts = parts_of(drawn, passes, objective, networks, budget)
+    precomputed = precompute_logprobs(drawn, objective, networks, budget)
+    minibatches = minibatches_of(drawn, precomputed, objective, networks, budget)
     networks.policy.zero_grad()
-    backend, loss = Torch(Update(networks.policy, objective), STILL), 0.0
-    for part in parts:
-        if part.rationales:
+    backend, loss = Torch(PolicyLoss(networks.policy, objective), STILL), 0.0
+    for minibatch in minibatches:
+        if minibatch.rationales:
             generator = torch.Generator().manual_seed(seed)
-            loss += backward(part, backend, networks, budget, generator).means()["loss"]
-    return gradients(networks.policy), loss, parts
+            loss += accumulate_gradient(minibatch, backend, networks, budget, generator).means()["loss"]
+    return gradients(networks.policy), loss, minibatches
 
 
 # ---------------------------------------------------------------- the plain twin
@@ -175,51 +178,51 @@ def test_any_split_gives_the_same_gradient(name: str, normalisation: str, networ
 
 def test_parts_split_prompts_and_use_each_sample_once(networks: Networks) -> None:
     """Two updates per rollout: the first half of the prompts, then the second, each with its own counts."""
-    _, _, parts = update("raft++", networks, HUGE, updates_per_rollout=2)
+    _, _, minibatches = update("raft++", networks, HUGE, updates_per_rollout=2)
     rows = sample().rationales
     # correct and complete: both of prompt 0, all of prompt 1; one of prompt 3
-    assert [p.rationales for p in parts] == [[rows[0], rows[2], rows[3], rows[4], rows[5]], [rows[10]]]
-    for part in parts:
-        lengths = torch.tensor([len(r.tokens) for r in part.rationales])
-        assert float((lengths * part.weights).sum()) == pytest.approx(1)
+    assert [p.rationales for p in minibatches] == [[rows[0], rows[2], rows[3], rows[4], rows[5]], [rows[10]]]
+    for minibatch in minibatches:
+        lengths = torch.tensor([len(r.tokens) for r in minibatch.rationales])
+        assert float((lengths * minibatch.weights).sum()) == pytest.approx(1)
 
 
 def test_forced_answers_are_kept_apart(networks: Networks) -> None:
     """log pi(z|x) sums the rationale, log pi(y|x,z) the gold answer after it."""
     drawn = sample(forced=True)
-    passes = score(drawn, build("latro"), networks, HUGE)
-    known = outcomes_of(drawn, passes)
-    for i, (old, reference) in enumerate(zip(passes.logprobs, passes.reference, strict=True)):
+    precomputed = precompute_logprobs(drawn, build("latro"), networks, HUGE)
+    known = outcomes_of(drawn, precomputed)
+    for i, (old, reference) in enumerate(zip(precomputed.logprobs, precomputed.reference, strict=True)):
         at = divmod(i, GROUP)
         torch.testing.assert_close(known.logprobs[at], old[:-1].sum())
         torch.testing.assert_close(known.answer_logprobs[at], old[-1])
         torch.testing.assert_close(known.reference_logprobs[at], reference[:-1].sum())
-    assert outcomes_of(sample(), score(sample(), build("grpo"), networks, HUGE)).answer_logprobs is None
+    assert outcomes_of(sample(), precompute_logprobs(sample(), build("grpo"), networks, HUGE)).answer_logprobs is None
 
 
 @pytest.mark.parametrize(("name", "forwards"), [("sft", 0), ("intro", 0), ("raft++", 0), ("grpo", 1), ("latro", 2)])
 def test_scoring_makes_only_the_passes_that_are_needed(name: str, forwards: int, networks: Networks) -> None:
     """Before credit; the policy's pass, and InTRO's posterior pass, belong to the loss."""
-    passes = score(sample(), build(name), networks, HUGE)
-    assert forwards == (passes.logprobs is not None) + (passes.reference is not None)
+    precomputed = precompute_logprobs(sample(), build(name), networks, HUGE)
+    assert forwards == (precomputed.logprobs is not None) + (precomputed.reference is not None)
 
 
 @pytest.mark.parametrize("name", ["grpo", "raft++"])
 def test_old_log_probabilities_are_those_of_the_policy_that_sampled(name: str, networks: Networks) -> None:
     """The first part meets that policy, so it needs none, and its gradient is the same with them and without."""
     objective, drawn = build(name, updates_per_rollout=2), sample()
-    passes = score(drawn, objective, networks, HUGE)
-    first, second = parts_of(drawn, passes, objective, networks, HUGE)
+    precomputed = precompute_logprobs(drawn, objective, networks, HUGE)
+    first, second = minibatches_of(drawn, precomputed, objective, networks, HUGE)
     assert first.old is None and len(second.old) == len(second.rationales) > 0
-    for part in (first, second):
-        known = replace(part, old=logprob_pass(networks.policy, part.rationales, HUGE))
-        if part.old is not None:
-            torch.testing.assert_close(torch.cat(part.old), torch.cat(known.old))
+    for minibatch in (first, second):
+        known = replace(minibatch, old=logprob_pass(networks.policy, minibatch.rationales, HUGE))
+        if minibatch.old is not None:
+            torch.testing.assert_close(torch.cat(minibatch.old), torch.cat(known.old))
         found = []
-        for made in (part, known):
+        for made in (minibatch, known):
             networks.policy.zero_grad()
-            backend = Torch(Update(networks.policy, objective), STILL)
-            loss = backward(made, backend, networks, HUGE, torch.Generator()).means()["loss"]
+            backend = Torch(PolicyLoss(networks.policy, objective), STILL)
+            loss = accumulate_gradient(made, backend, networks, HUGE, torch.Generator()).means()["loss"]
             found.append((loss, gradients(networks.policy)))
         assert found[0][0] == pytest.approx(found[1][0])
         for a, b in zip(found[0][1], found[1][1], strict=True):

@@ -21,13 +21,16 @@ from intro.infra.seeds import generator_for, seed_of
 from intro.objectives import Objective, Posterior
 from intro.rollout.api import RolloutEngine, open_engine
 from intro.rollout.native import Sampling, on_device
-from intro.training.backends.base import AdamW, build_backend
+from intro.training.backends.base import AdamW
+from intro.training.backends.build import build_backend
 from intro.training.checkpoint import Scratch
 from intro.training.measure import kl_to_base, measure, posterior_accuracy
 from intro.training.metrics import MetricAccumulator
+from intro.training.minibatches import Networks, minibatches_of, precompute_logprobs
+from intro.training.policy_loss import PolicyLoss
 from intro.training.samples import Prompter, Sample, gold_sample, own_sample
 from intro.training.schedule import prompts_of, steps_of
-from intro.training.update import Networks, Update, backward, parts_of, score
+from intro.training.update import accumulate_gradient
 from intro.types import IntroError, Problem, Signal
 
 PLAIN = Hardware()
@@ -79,7 +82,7 @@ class Trainer:
             policy.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
             policy.train()  # transformers recomputes in this mode only; these models have no dropout
         self.adamw = AdamW.of(run.settings, run.lr, run.steps * run.objective.updates_per_rollout)
-        self.backend = build_backend(Update(policy, run.objective), self.adamw, hardware)
+        self.backend = build_backend(PolicyLoss(policy, run.objective), self.adamw, hardware)
         self.ranks, policy = self.backend.ranks, self.backend.replica
         self.networks = Networks(policy, base, self._posterior_network(policy, base))
         self.engine = self._engine(policy)
@@ -115,39 +118,38 @@ class Trainer:
             report(self.rows[-1])
 
     def step(self) -> dict[str, Any]:
-        """Algorithm 1, for any objective: sample, grade, score, then one update per part of the prompts."""
+        """One step of Algorithm 1 for any objective: sample, grade, precompute, one update per minibatch."""
         objective, budget = self.run.objective, self.run.settings.micro_batch_tokens
         generator = generator_for("step", self.run.seed, self.done, *self.ranks.name)
         generator = on_device(generator, next(self.networks.policy.parameters()).device)
         sample = self._sample(generator)
         with self._timed("score"):
-            passes = score(sample, objective, self.networks, budget)
-            parts = parts_of(sample, passes, objective, self.networks, budget, self.ranks)
-        tally, norms, kept, trained, rate = MetricAccumulator(), [], 0, 0, self.adamw.rate(self.updates)
+            precomputed = precompute_logprobs(sample, objective, self.networks, budget)
+            minibatches = minibatches_of(sample, precomputed, objective, self.networks, budget, self.ranks)
+        metrics, norms, rate = MetricAccumulator(), [], self.adamw.rate(self.updates)
         with self._timed("update"):
-            for part in parts:
-                if part.kept:  # else there is nothing to learn from, and the schedule goes on
-                    tally.merge(backward(part, self.backend, self.networks, budget, generator))
+            for minibatch in minibatches:
+                if minibatch.kept:  # without kept rationales there is no gradient; the schedule advances all the same
+                    metrics.merge(accumulate_gradient(minibatch, self.backend, self.networks, budget, generator))
                     norms.append(self.backend.step(self.adamw.rate(self.updates)))
                 self.updates += 1
-                kept += part.kept
-                trained += part.tokens
             self._update_ema()
         self.done += 1
-        row = {"step": self.done, "learning_rate": rate, **self._reduce_metrics(sample, tally, kept)}
+        kept = sum(minibatch.kept for minibatch in minibatches)
+        row = {"step": self.done, "learning_rate": rate, **self._reduce_metrics(sample, metrics, kept)}
         return row | {
-            "trained_tokens": trained,
+            "trained_tokens": sum(minibatch.tokens for minibatch in minibatches),
             "gradient_norm": sum(norms) / len(norms) if norms else 0.0,
             "forward_passes": objective.forward_passes.total,
         }
 
-    def _reduce_metrics(self, sample: Sample, tally: MetricAccumulator, kept: int) -> dict[str, Any]:
-        """A row's means over the samples and micro-batches of all ranks."""
-        parts = self.ranks.gather((sample.rewards, sample.truncated, sample.tokens, sample.entropy, tally))
-        rewards, truncated, tokens, entropy, tallies = zip(*parts, strict=True)
+    def _reduce_metrics(self, sample: Sample, metrics: MetricAccumulator, kept: int) -> dict[str, Any]:
+        """Means over the samples and micro-batches of all ranks."""
+        everything = self.ranks.gather((sample.rewards, sample.truncated, sample.tokens, sample.entropy, metrics))
+        rewards, truncated, tokens, entropy, accumulators = zip(*everything, strict=True)
         correct, whole = torch.cat(rewards), MetricAccumulator()
-        for part in tallies:
-            whole.merge(part)
+        for accumulator in accumulators:
+            whole.merge(accumulator)
         return {
             "accuracy": 100 * float(correct.mean()),
             "mean_tokens": sum(tokens) / correct.numel(),

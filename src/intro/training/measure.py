@@ -19,8 +19,8 @@ from intro.objectives import Posterior
 from intro.rollout.api import RolloutEngine
 from intro.rollout.native import Sampling
 from intro.training.distributed import ALONE, Ranks
+from intro.training.minibatches import Networks
 from intro.training.samples import Prompter, grade_responses
-from intro.training.update import Networks
 from intro.types import Graded, Problem
 
 

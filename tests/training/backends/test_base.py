@@ -10,15 +10,18 @@ import torch
 import steps
 from intro.config import Hardware
 from intro.objectives import build
-from intro.training.backends.base import AdamW, Torch, build_backend
-from intro.training.update import IDLE, Update
+from intro.training.backends.base import AdamW
+from intro.training.backends.build import build_backend
+from intro.training.backends.torch import Torch
+from intro.training.minibatches import IDLE
+from intro.training.policy_loss import PolicyLoss
 from toy import gradients, random_model
 
 ADAMW = AdamW(lr=0.5, updates=10, betas=(0.9, 0.95), weight_decay=0.0, gradient_clip=1.0, warmup=0.3)
 
 
 def linear() -> Torch:
-    return Torch(Update(torch.nn.Linear(3, 2), build("sft")), ADAMW)
+    return Torch(PolicyLoss(torch.nn.Linear(3, 2), build("sft")), ADAMW)
 
 
 def test_warm_up_is_linear_and_then_constant() -> None:
@@ -51,7 +54,7 @@ def test_gradient_is_clipped_by_its_whole_norm() -> None:
 def test_no_deepspeed_without_zero() -> None:
     """The default hardware is plain torch, whose replica is the policy itself."""
     policy = random_model()
-    backend = build_backend(Update(policy, build("sft")), ADAMW, Hardware())
+    backend = build_backend(PolicyLoss(policy, build("sft")), ADAMW, Hardware())
     assert isinstance(backend, Torch) and backend.replica is policy and backend.ranks.size == 1
 
 
@@ -59,7 +62,7 @@ def test_no_deepspeed_without_zero() -> None:
 def test_an_idle_micro_batch_touches_every_weight_and_changes_none(name: str) -> None:
     """A rank that has run out keeps step with the others: a gradient of zeros, not of nan, and no metrics."""
     policy = random_model(tied=False)
-    backend = Torch(Update(policy, build(name)), ADAMW)
+    backend = Torch(PolicyLoss(policy, build(name)), ADAMW)
     loss, metrics = backend.backward(IDLE, torch.Generator(), last=True)
     found = gradients(policy)
     assert (loss, metrics) == (0.0, {}) and len(found) == len(list(policy.parameters()))

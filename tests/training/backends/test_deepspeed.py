@@ -87,7 +87,9 @@ def test_ranks_kept_what_the_steps_say() -> None:
 @pytest.mark.parametrize("stage", worker.STAGES)
 def test_ranks_add_gradients_up_in_small_buckets(stage: int) -> None:
     """What each holds for it is no use to a small model; the runs above go through buckets of 300, and past them."""
-    assert engine.settings(Hardware(processes=2, zero=stage), 1.0)["zero_optimization"]["reduce_bucket_size"] <= 1e8
+    assert (
+        engine.engine_config(Hardware(processes=2, zero=stage), 1.0)["zero_optimization"]["reduce_bucket_size"] <= 1e8
+    )
 
 
 @pytest.mark.parametrize("stage", worker.STAGES)

@@ -8,9 +8,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from intro.infra.seeds import generator_for
 from intro.objectives import Objective
 from intro.rollout.native import on_device
-from intro.training.backends.base import AdamW, Torch
+from intro.training.backends.base import AdamW
+from intro.training.backends.torch import Torch
+from intro.training.minibatches import Networks, minibatches_of, precompute_logprobs
+from intro.training.policy_loss import PolicyLoss
 from intro.training.samples import Sample
-from intro.training.update import Networks, Update, backward, parts_of, score
+from intro.training.update import accumulate_gradient
 from intro.types import Signal
 
 IDLE_ADAMW = AdamW(lr=0.0, updates=1, betas=(0.9, 0.95), weight_decay=0.0, gradient_clip=1.0, warmup=0.0)  # no step
@@ -28,16 +31,16 @@ class Step:
         self.objective, self.sample = objective, sample
         asks = Signal.POSTERIOR in objective.needs
         self.networks = Networks(policy, base, policy if asks else None)
-        self.backend = Torch(Update(policy, self.objective), IDLE_ADAMW)
+        self.backend = Torch(PolicyLoss(policy, self.objective), IDLE_ADAMW)
         self.device = next(policy.parameters()).device
         longest = max(r.length for r in sample.rationales)
         self.budget = len(sample.rationales) * longest if budget is None else budget
 
     def __call__(self) -> None:
-        passes = score(self.sample, self.objective, self.networks, self.budget)
+        precomputed = precompute_logprobs(self.sample, self.objective, self.networks, self.budget)
         generator = on_device(generator_for("cost"), self.device)
-        for part in parts_of(self.sample, passes, self.objective, self.networks, self.budget):
-            backward(part, self.backend, self.networks, self.budget, generator)
+        for minibatch in minibatches_of(self.sample, precomputed, self.objective, self.networks, self.budget):
+            accumulate_gradient(minibatch, self.backend, self.networks, self.budget, generator)
         self.networks.policy.zero_grad(set_to_none=True)
 
     def flops(self) -> int:

@@ -1,1 +1,1 @@
-"""What runs an update: plain PyTorch, or DeepSpeed over several processes."""
+"""PyTorch and DeepSpeed behind one interface."""

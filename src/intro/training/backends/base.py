@@ -1,20 +1,19 @@
-"""What runs an update: plain torch in one process, or an engine that spreads it over many."""
+"""What a backend must do, and the optimizer's settings that all backends share."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import Generator, Tensor, nn
 
-from intro.training.distributed import ALONE, Ranks, join
-from intro.training.update import Batch, Update
-
-if TYPE_CHECKING:
-    from intro.config import Hardware, Training
+from intro.config import Training
+from intro.training.distributed import Ranks
+from intro.training.minibatches import MicroBatch
+from intro.training.policy_loss import PolicyLoss
 
 Metrics = dict[str, Tensor]
 
@@ -43,67 +42,31 @@ class AdamW:
 
 
 class Backend(Protocol):
-    """Every method is a meeting of all ranks."""
+    """Runs the passes with gradient and the optimizer. Every method is a collective operation of all ranks."""
 
     ranks: Ranks
-    replica: nn.Module  # the policy whole, for everything without gradient; it follows every step
+    policy_loss: PolicyLoss
+    replica: nn.Module  # the whole policy, for everything without gradient; `step` updates it
 
-    def backward(self, batch: Batch, generator: Generator, last: bool) -> tuple[float, Metrics]:
-        """Add this micro-batch's gradient; its loss and metrics. All ranks have equally many until the `last`."""
+    def backward(self, batch: MicroBatch, generator: Generator, last: bool) -> tuple[float, Metrics]:
+        """Add the gradient of a micro-batch; return its loss and metrics.
+
+        All ranks must call it equally often; `last` marks the update's last micro-batch.
+        """
         ...
 
     def step(self, lr: float) -> float:
-        """Apply and clear the gradient of all ranks; its norm before clipping."""
+        """Apply and clear the gradient of all ranks; return its norm before clipping."""
         ...
 
     def save(self, folder: Path | None, step: int) -> dict[str, Any]:
-        """What a checkpoint's state.pt needs to know; the engine's own files go below `folder`."""
+        """The backend's entries of state.pt. Files of its own, if any, go below `folder`."""
         ...
-
-    def restore(self, state: dict[str, Any], folder: Path | None) -> None: ...
-
-    def close(self) -> None:
-        """Let go of what a second run in this process would trip over."""
-        ...
-
-
-class Torch:
-    """One process; the replica is the policy itself."""
-
-    ranks = ALONE
-
-    def __init__(self, update: Update, adamw: AdamW) -> None:
-        self.update, self.replica, self.gradient_clip = update, update.policy, adamw.gradient_clip
-        self.adamw = adamw.build(update.policy)
-
-    def backward(self, batch: Batch, generator: Generator, last: bool) -> tuple[float, Metrics]:
-        loss, metrics = self.update(batch, generator)
-        loss.backward()
-        return float(loss.detach()), metrics
-
-    def step(self, lr: float) -> float:
-        norm = nn.utils.clip_grad_norm_(self.replica.parameters(), self.gradient_clip)
-        for group in self.adamw.param_groups:
-            group["lr"] = lr
-        self.adamw.step()
-        self.adamw.zero_grad(set_to_none=True)
-        return float(norm)
-
-    def save(self, folder: Path | None, step: int) -> dict[str, Any]:
-        return {"policy": self.replica.state_dict(), "adamw": self.adamw.state_dict()}
 
     def restore(self, state: dict[str, Any], folder: Path | None) -> None:
-        self.replica.load_state_dict(state["policy"])
-        self.adamw.load_state_dict(state["adamw"])
+        """The inverse of `save`. Raises IntroError when the backend's own files are damaged."""
+        ...
 
     def close(self) -> None:
-        pass
-
-
-def build_backend(update: Update, adamw: AdamW, hardware: Hardware) -> Backend:
-    """The backend that the hardware asks for, this process being one of its ranks."""
-    if hardware.zero == 0:
-        return Torch(update, adamw)
-    from intro.training.backends.deepspeed import DeepSpeed
-
-    return DeepSpeed(update, adamw, hardware, join(hardware))
+        """Free what would disturb a second run in this process."""
+        ...
