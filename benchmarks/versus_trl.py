@@ -29,7 +29,7 @@ from intro.model.tokenizer import ModelTokenizer
 from intro.objectives import build
 from intro.pretraining.train import build_model
 from intro.rollout.native import Response, Sampling
-from intro.tasks.tiny_world.world import World
+from intro.tasks.tiny_world.source import TinyWorldSource
 from intro.training.loop import Run, Trainer
 from intro.training.samples import Prompter
 from intro.types import Grade, Problem
@@ -73,7 +73,7 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Judged(World):
+class Judged(TinyWorldSource):
     """The tiny world's problems with another judge: a random model solves none of them."""
 
     judge: Judge = half
@@ -196,7 +196,7 @@ def peers(folder: Path, seed: int) -> dict[str, Peer]:
     from trl.experimental.sdft import SDFTConfig, SDFTTrainer
     from trl.experimental.sdpo import SDPOConfig, SDPOTrainer
 
-    problems = World(seed, {}, PROMPTS, 1, TEMPLATES).train()
+    problems = TinyWorldSource(seed, {}, PROMPTS, 1, TEMPLATES).train()
     prompts = [TEMPLATES["question"].format(question=p.question) for p in problems]
     data = Dataset.from_dict({"prompt": prompts, "privileged_context": [f"given {p.answer}" for p in problems]})
 
@@ -244,7 +244,7 @@ def ours(folder: Path, seed: int) -> dict[str, Ours]:
 
 def write_model(folder: Path, seed: int) -> None:
     """A Hugging Face folder with random weights whose end token cannot be sampled."""
-    world = World(seed, {}, PROMPTS, 1, TEMPLATES)
+    world = TinyWorldSource(seed, {}, PROMPTS, 1, TEMPLATES)
     tokenizer = world.build_tokenizer()
     model = build_model(MODEL, tokenizer, CONTEXT, seed)
     whole = PreTrainedTokenizerFast(tokenizer_object=tokenizer, **world.tokenizer_settings() | {"eos_token": NEVER})

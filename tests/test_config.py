@@ -279,7 +279,7 @@ def test_every_config_of_the_project_meets_the_schema(path: Path) -> None:
 # section of the README -> the types whose keys its tables explain
 SECTIONS: dict[str, list[type[Record]]] = {
     "Top level": [Config],
-    "`data`": [config.TinyWorld, config.Hub, config.Benchmark],
+    "`data`": [config.TinyWorldData, config.HubData, config.Benchmark],
     "`models`": [config.TinyModel, config.Checkpoint, config.Serving, config.Hardware],
     "`pretraining`": [config.Pretraining],
     "`training`": [config.Training],

@@ -11,7 +11,7 @@ from intro.config import Config, load, parse, read
 from intro.model.tokenizer import ModelTokenizer
 from intro.rehearsal import mirror_rows, write_fixtures
 from intro.tasks.published.collections import COLLECTIONS
-from intro.tasks.published.hub import Hub
+from intro.tasks.published.source import PublishedSource
 from intro.types import IntroError
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,7 +36,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 def test_every_benchmark_has_rows_in_its_published_format(config: Config) -> None:
     """The source reads them all, in the numbers that the config asks for; none has another's id."""
-    source = Hub(config.data, config.seed)
+    source = PublishedSource(config.data, config.seed)
     for name, benchmark in config.data.benchmarks.items():
         problems = source.problems(name)
         assert len(problems) == benchmark.problems == len({p.id for p in problems})
@@ -45,7 +45,7 @@ def test_every_benchmark_has_rows_in_its_published_format(config: Config) -> Non
 
 def test_training_problems_leave_out_those_of_math500(config: Config) -> None:
     """Two rows of the test split are MATH500's; the count with them would be 42."""
-    source = Hub(config.data, config.seed)
+    source = PublishedSource(config.data, config.seed)
     asked = {p.question for p in source.problems("math500")}
     train = source.train()
     assert len(train) == 32 and len(source.validation()) == 8
@@ -54,7 +54,7 @@ def test_training_problems_leave_out_those_of_math500(config: Config) -> None:
 
 def test_reference_solutions_pass_their_graders(config: Config) -> None:
     """A right mathematics answer, and a wrong one, get the grades that they should."""
-    source = Hub(config.data, config.seed)
+    source = PublishedSource(config.data, config.seed)
     for name in ("math500", "minerva_math", "olympiadbench", "college_math", "amc23", "aime25"):
         problem = source.problems(name)[0]
         right, wrong = source.grade_all([(f"So \\boxed{{{problem.answer}}}.", problem), ("\\boxed{77}", problem)])

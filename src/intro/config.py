@@ -41,13 +41,13 @@ class Benchmark(Record):
     stands_for: str
     problems: Count  # a published set that holds more gives a seeded choice of this many
     samples: Count = 1  # k of avg@k
-    # instead of evaluation's, where a benchmark's own protocol differs
+    # instead of evaluation's, where a benchmark prescribes its own
     temperature: Annotated[float, Field(ge=0)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     max_response_tokens: Count | None = None
 
 
-class TinyWorld(Record):
+class TinyWorldData(Record):
     source: Literal["tiny_world"]
     train_problems: Count
     validation_problems: Count
@@ -55,7 +55,7 @@ class TinyWorld(Record):
     benchmarks: dict[Name, Benchmark]
 
 
-class Hub(Record):
+class HubData(Record):
     """Published benchmarks, by the names that tasks/published/collections.py gives them."""
 
     source: Literal["hub"]
@@ -70,7 +70,7 @@ class Hub(Record):
     benchmarks: dict[Name, Benchmark]
 
 
-Data = Annotated[TinyWorld | Hub, Field(discriminator="source")]
+Data = Annotated[TinyWorldData | HubData, Field(discriminator="source")]
 
 
 class Pretraining(Record):
@@ -307,7 +307,7 @@ class Config(Record):
         for name, method in self.all_methods.items():
             known(f"methods.{name}.prompt", _own(method, "prompt"), self.prompts, "prompt")
         tiny = [name for name, model in self.models.items() if isinstance(model, TinyModel)]
-        if tiny and not (self.pretraining and isinstance(self.data, TinyWorld)):
+        if tiny and not (self.pretraining and isinstance(self.data, TinyWorldData)):
             raise ValueError(
                 f"models.{tiny[0]}: a model that is pretrained here needs data.source tiny_world and pretraining; "
                 "a published one has the key 'checkpoint'"

@@ -20,7 +20,7 @@ from threading import Event, Thread
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
-from intro.config import Checkpoint, Config, Hardware, Hub
+from intro.config import Checkpoint, Config, Hardware, HubData
 from intro.cost.estimate.fit import host_memory, judge_trouble, model_plan
 from intro.cost.estimate.targets import targets, total
 from intro.cost.estimate.work import Planner
@@ -29,7 +29,7 @@ from intro.infra.gpus import visible_gpus
 from intro.infra.provenance import ROOT
 from intro.tasks.graders import sandbox as sandboxing
 from intro.tasks.graders.programs import missing_libraries
-from intro.tasks.store import read_problems
+from intro.tasks.jsonl import read_problems
 from intro.types import IntroError, Problem, install
 
 if TYPE_CHECKING:
@@ -250,10 +250,10 @@ def vllm(config: Config) -> Finding:
 
 def published_sets(config: Config) -> list[Collection]:
     """The published sets that a config reads: its benchmarks, then those of training. None for the tiny world."""
-    if not isinstance(config.data, Hub):
+    if not isinstance(config.data, HubData):
         return []
     from intro.tasks.published.collections import collection
-    from intro.tasks.published.hub import TRAINING_SETS
+    from intro.tasks.published.source import TRAINING_SETS
 
     return [collection(name) for name in (*config.data.benchmarks, *TRAINING_SETS)]
 
@@ -323,7 +323,7 @@ def mirror_of(config: Config) -> Path | None:
     """The folder with the published sets, where the config or INTRO_DATA_DIR names one."""
     from intro.tasks.published.fetch import mirror_folder
 
-    return mirror_folder(config.data.mirror) if isinstance(config.data, Hub) else None
+    return mirror_folder(config.data.mirror) if isinstance(config.data, HubData) else None
 
 
 def mirror(config: Config) -> Finding:
@@ -400,6 +400,6 @@ PROBES = (
     Probe("BigCodeBench", bigcodebench, lambda config: bool(graded_by(config, "library_program"))),
     Probe("IFEval", ifeval, lambda config: bool(graded_by(config, "instructions"))),
     Probe("mirror", mirror, lambda config: mirror_of(config) is not None),
-    Probe("Hub", hub, lambda config: isinstance(config.data, Hub) and mirror_of(config) is None),
+    Probe("Hub", hub, lambda config: isinstance(config.data, HubData) and mirror_of(config) is None),
     Probe("models", models, lambda config: bool(checkpoints(config))),
 )

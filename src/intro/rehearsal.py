@@ -17,9 +17,9 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from intro.config import Checkpoint, Config, Hub, Pretraining
+from intro.config import Checkpoint, Config, HubData, Pretraining
 from intro.infra.files import atomic_folder
-from intro.tasks.store import write_jsonl
+from intro.tasks.jsonl import write_jsonl
 from intro.types import IntroError
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def write_fixtures(config: Config) -> list[Path]:
     """Make the mirror and the checkpoints that a rehearsal's config names; return their folders."""
     checkpoints = {m.checkpoint: m for m in config.models.values() if isinstance(m, Checkpoint)}
     local = all(name.startswith((".", "/")) for name in checkpoints)
-    if not (isinstance(config.data, Hub) and config.data.mirror and config.data.sample and checkpoints and local):
+    if not (isinstance(config.data, HubData) and config.data.mirror and config.data.sample and checkpoints and local):
         raise IntroError(
             "intro rehearse: expected a config whose data has a mirror with sample: true and whose checkpoints are "
             f"local folders, as config/rehearsal.yaml; '{config.scale}' is none, and nothing was written"

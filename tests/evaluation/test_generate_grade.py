@@ -15,7 +15,7 @@ from intro.config import Config
 from intro.evaluation.generate import generate
 from intro.evaluation.grade import grade, score
 from intro.experiments import Cell, problems_file, suite_file
-from intro.tasks.store import GENERATION_KEYS, GRADE_KEYS, read_jsonl, read_problems
+from intro.tasks.jsonl import GENERATION_KEYS, GRADE_KEYS, read_jsonl, read_problems
 from intro.tasks.tiny_world.checking import grade as check
 from intro.types import IntroError
 

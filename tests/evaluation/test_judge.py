@@ -15,7 +15,7 @@ from intro.evaluation import judge as judging
 from intro.evaluation.judge import accepted, in_template, judge, question
 from intro.experiments import Cell, base_folder, suite_file
 from intro.model.fetch import fetch_judge
-from intro.tasks.store import GENERATION_KEYS, GRADE_KEYS, read_jsonl, read_problems, write_jsonl
+from intro.tasks.jsonl import GENERATION_KEYS, GRADE_KEYS, read_jsonl, read_problems, write_jsonl
 from intro.types import IntroError, Problem
 
 CELL = Cell("qwen2-s", "base", "base", 0)

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from intro.config import Hub as HubConfig
+from intro.config import HubData
 
 
 def packed(tests: list[dict[str, str]]) -> str:
@@ -165,7 +165,7 @@ def write_mirror(mirror: Path, rows: Mapping[str, list[dict[str, Any]]] = ROWS) 
     return mirror
 
 
-def hub_config(folder: Path, **more: Any) -> HubConfig:
+def hub_config(folder: Path, **more: Any) -> HubData:
     """Every benchmark with all of its made-up rows, from `folder`/mirror."""
     benchmarks = {n: {"stands_for": n, "problems": len(ROWS[n])} for n in ROWS if n not in ("math_train", "math_test")}
     settings = {
@@ -177,4 +177,4 @@ def hub_config(folder: Path, **more: Any) -> HubConfig:
         "lock": str(folder / "lock.json"),
         "benchmarks": benchmarks,
     }
-    return HubConfig.model_validate({**settings, **more})
+    return HubData.model_validate({**settings, **more})

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 from intro.tasks.tiny_world.families import FAMILIES
-from intro.tasks.tiny_world.world import World
+from intro.tasks.tiny_world.source import TinyWorldSource
 
 PROMPTS = {"question": "{question} :", "posterior": "{question} given {answer} :"}
 
 
-def make_world(seed: int = 0, **changes: Any) -> World:
+def make_world(seed: int = 0, **changes: Any) -> TinyWorldSource:
     """A world of small splits; `changes` replaces fields."""
     settings: dict[str, Any] = {
         "seed": seed,
@@ -19,4 +19,4 @@ def make_world(seed: int = 0, **changes: Any) -> World:
         "validation_problems": 60,
         "prompts": PROMPTS,
     }
-    return World(**{**settings, **changes})
+    return TinyWorldSource(**{**settings, **changes})

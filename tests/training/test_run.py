@@ -12,7 +12,7 @@ from intro.config import Config
 from intro.experiments import Cell, base_folder, grid_file
 from intro.infra.digests import file_digest, weights_digest
 from intro.model.load import load_model
-from intro.tasks.store import read_jsonl
+from intro.tasks.jsonl import read_jsonl
 from intro.training import run as stages
 from intro.training.selection import GRID_KEYS, select
 from intro.types import IntroError

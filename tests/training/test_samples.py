@@ -99,11 +99,11 @@ def test_forced_answer_by_hand(prompter: Prompter) -> None:
 def bpe(tmp_path_factory: pytest.TempPathFactory) -> Prompter:
     """A byte-level tokenizer, which joins a marker's ends with its neighbours, and the published sets' marker."""
     from intro.rehearsal import train_tokenizer
-    from intro.tasks.published.hub import Hub
+    from intro.tasks.published.source import PublishedSource
 
     config = load(Path(__file__).resolve().parents[2] / "config" / "rehearsal.yaml")
     tokenizer = train_tokenizer(config)
-    return Prompter(ModelTokenizer(tokenizer, 0, (0, 1)), config.prompts, Hub(config.data, 0))
+    return Prompter(ModelTokenizer(tokenizer, 0, (0, 1)), config.prompts, PublishedSource(config.data, 0))
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from intro.experiments import grid_file
-from intro.tasks.store import write_jsonl
+from intro.tasks.jsonl import write_jsonl
 from intro.training.selection import GRID_KEYS, choose, learning_rate, select
 from intro.types import IntroError
 

@@ -16,7 +16,7 @@ from intro.infra.provenance import Provenance
 from intro.infra.seeds import generator_for
 from intro.model.tokenizer import ModelTokenizer, render
 from intro.rollout.native import Sampling
-from intro.tasks.store import GENERATION_KEYS, read_problems, write_jsonl
+from intro.tasks.jsonl import GENERATION_KEYS, read_problems, write_jsonl
 
 if TYPE_CHECKING:
     from intro.rollout.api import RolloutEngine

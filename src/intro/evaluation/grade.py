@@ -11,8 +11,8 @@ from intro.config import Config
 from intro.experiments import Cell, check_evaluation, problems_file, suite_file
 from intro.infra.files import write_json
 from intro.infra.provenance import Provenance
+from intro.tasks.jsonl import AGAIN, GENERATION_KEYS, GRADE_KEYS, read_jsonl, read_problems, write_jsonl
 from intro.tasks.registry import TaskSource, load_source
-from intro.tasks.store import AGAIN, GENERATION_KEYS, GRADE_KEYS, read_jsonl, read_problems, write_jsonl
 from intro.types import IntroError
 
 

@@ -13,7 +13,7 @@ from intro.infra.files import write_json
 from intro.infra.provenance import Provenance
 from intro.model.tokenizer import ModelTokenizer
 from intro.rollout.native import Sampling
-from intro.tasks.store import AGAIN, GENERATION_KEYS, GRADE_KEYS, JUDGED_KEYS, read_jsonl, read_problems, write_jsonl
+from intro.tasks.jsonl import AGAIN, GENERATION_KEYS, GRADE_KEYS, JUDGED_KEYS, read_jsonl, read_problems, write_jsonl
 from intro.types import IntroError, Problem
 
 

@@ -27,8 +27,8 @@ from intro.model.scoring import Rationale, head_of, logprob_pass, response_hidde
 from intro.model.tokenizer import ModelTokenizer, render
 from intro.rollout.decoder import Decoder
 from intro.rollout.native import Engine, Sampling
+from intro.tasks.jsonl import read_problems
 from intro.tasks.registry import TaskSource, load_source
-from intro.tasks.store import read_problems
 from intro.types import Problem
 
 COLUMNS = ["model", "estimate", "problem", "rationales", "kl", "effective_sample_size", "covered"]

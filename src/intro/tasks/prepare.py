@@ -10,8 +10,8 @@ from intro.experiments import problems_file
 from intro.infra.digests import file_digest
 from intro.infra.files import write_json
 from intro.infra.provenance import Provenance
+from intro.tasks.jsonl import write_jsonl, write_problems
 from intro.tasks.registry import load_source
-from intro.tasks.store import write_jsonl, write_problems
 
 
 def prepare(config: Config) -> None:

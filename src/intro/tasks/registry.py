@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from intro.tasks.tiny_world.world import World
+from intro.tasks.tiny_world.source import TinyWorldSource
 from intro.types import Grade, IntroError, Problem
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class CorpusSource(TaskSource, Protocol):
 
 
 def _tiny_world(data: Data, prompts: Mapping[str, str], seed: int) -> TaskSource:
-    return World(
+    return TinyWorldSource(
         seed=seed,
         benchmarks={name: benchmark.problems for name, benchmark in data.benchmarks.items()},
         train_problems=data.train_problems,
@@ -71,9 +71,9 @@ def _tiny_world(data: Data, prompts: Mapping[str, str], seed: int) -> TaskSource
 
 
 def _hub(data: Data, prompts: Mapping[str, str], seed: int) -> TaskSource:
-    from intro.tasks.published.hub import Hub  # here: its graders take a tenth of a second to import
+    from intro.tasks.published.source import PublishedSource  # here: its graders take a tenth of a second to import
 
-    return Hub(data, seed)
+    return PublishedSource(data, seed)
 
 
 _SOURCES: dict[str, Callable[[Data, Mapping[str, str], int], TaskSource]] = {"tiny_world": _tiny_world, "hub": _hub}

@@ -20,8 +20,8 @@ from intro.model.tokenizer import ModelTokenizer
 from intro.pretraining import train as pretraining
 from intro.rollout.api import RolloutEngine, open_engine
 from intro.rollout.native import Sampling
+from intro.tasks.jsonl import GRID_KEYS, read_jsonl, read_problems, write_jsonl
 from intro.tasks.registry import load_source
-from intro.tasks.store import GRID_KEYS, read_jsonl, read_problems, write_jsonl
 from intro.training.checkpoint import Scratch
 from intro.training.distributed import Ranks, device_of, join
 from intro.training.loop import Run, Trainer

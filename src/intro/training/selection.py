@@ -10,7 +10,7 @@ from intro.config import Config
 from intro.experiments import grid_file, sweeps
 from intro.infra.files import write_json
 from intro.infra.provenance import Provenance
-from intro.tasks.store import GRID_KEYS, read_jsonl
+from intro.tasks.jsonl import GRID_KEYS, read_jsonl
 from intro.training.schedule import steps_of
 from intro.types import IntroError
 

@@ -11,7 +11,7 @@ import toy
 from intro import experiments
 from intro.analysis.compare.base_check import base_check
 from intro.config import parse
-from intro.tasks.store import GRADE_KEYS, write_jsonl
+from intro.tasks.jsonl import GRADE_KEYS, write_jsonl
 from intro.types import IntroError
 
 REPORTED = "table,model,method,benchmark,value\n" + "".join(

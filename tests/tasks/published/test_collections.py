@@ -48,7 +48,7 @@ def test_every_collection_reads_its_rows(name: str) -> None:
 def test_the_paper_config_asks_for_whole_sets() -> None:
     """A published count that changes in one place only is caught."""
     data = config.load(PAPER).data
-    assert isinstance(data, config.Hub)
+    assert isinstance(data, config.HubData)
     assert {name: b.problems for name, b in data.benchmarks.items()} == {n: collection(n).rows for n in data.benchmarks}
     assert len(data.benchmarks) == 11
 

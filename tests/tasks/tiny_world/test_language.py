@@ -4,7 +4,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from intro.tasks.tiny_world import language
-from intro.tasks.tiny_world.world import SETTINGS, World
+from intro.tasks.tiny_world.source import SETTINGS, TinyWorldSource
 from intro.types import IntroError
 
 
@@ -16,7 +16,7 @@ def test_specials_come_first() -> None:
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_one_token_per_word_and_back_again(world: World, setting: str) -> None:
+def test_one_token_per_word_and_back_again(world: TinyWorldSource, setting: str) -> None:
     tokenizer = language.build_tokenizer()
     for prompt, response in world.corpus(setting, 500):
         text = f"{prompt} {response}"
@@ -25,7 +25,7 @@ def test_one_token_per_word_and_back_again(world: World, setting: str) -> None:
         assert tokenizer.decode(encoded.ids) == text
 
 
-def test_every_word_of_the_corpus_and_no_other_is_in_the_vocabulary(world: World) -> None:
+def test_every_word_of_the_corpus_and_no_other_is_in_the_vocabulary(world: TinyWorldSource) -> None:
     used = {w for prompt, response in world.corpus("clean", 3000) for w in f"{prompt} {response}".split()}
     assert set(language.VOCABULARY) - used == set(language.SPECIALS)
 

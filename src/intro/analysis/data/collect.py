@@ -24,7 +24,7 @@ from intro.experiments import (
 )
 from intro.infra.files import atomic_file, write_json
 from intro.infra.provenance import Provenance
-from intro.tasks.store import AGAIN, GRID_KEYS, JUDGED_KEYS, read_jsonl
+from intro.tasks.jsonl import AGAIN, GRID_KEYS, JUDGED_KEYS, read_jsonl
 
 KEPT = ("benchmark", "problem", "sample", "correct", "tokens", "truncated", "verified")  # of GRADE_KEYS
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
-from intro.config import Config, Hub
+from intro.config import Config, HubData
 from intro.types import IntroError
 
 
@@ -99,7 +99,7 @@ GPU_SLACK = 2.5  # two published GPU runs took 2.4 to 3.3 and 2.3 times the arit
 def assumptions(config: Config, **changes: float | None) -> Assumptions:
     """The defaults of a config, with single numbers replaced. Raises IntroError for an impossible one."""
     limit = config.training.max_response_tokens
-    published = isinstance(config.data, Hub)  # MATH's problems and solutions; the tiny world's are a line
+    published = isinstance(config.data, HubData)  # MATH's problems and solutions; the tiny world's are a line
     mean = SHARE * limit
     slack = GPU_SLACK if any(model.hardware.gpus for model in config.models.values()) else 1.0
     start = Assumptions(mean, 150 if published else 25, min(250, mean) if published else mean, slack=slack)

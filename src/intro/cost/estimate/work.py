@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 from functools import cached_property
 
 from intro import experiments
-from intro.config import AnyMethod, Config, Hardware, Hub, TinyModel
+from intro.config import AnyMethod, Config, Hardware, HubData, TinyModel
 from intro.cost.estimate.assumptions import (
     ENGINES,
     GRADING_S,
@@ -206,7 +206,7 @@ class Planner:
         )
 
     def _grading_s(self, benchmark: str = "") -> float:
-        published = isinstance(self.config.data, Hub)
+        published = isinstance(self.config.data, HubData)
         return PROGRAM_S.get(benchmark, GRADING_S) if published else GRADING_S / 100
 
     def sweep(self, model: str, method: str) -> Cost:

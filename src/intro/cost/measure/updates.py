@@ -16,8 +16,8 @@ from intro.infra.provenance import Provenance
 from intro.model.load import load_model
 from intro.model.scoring import Rationale
 from intro.model.tokenizer import ModelTokenizer
+from intro.tasks.jsonl import read_problems
 from intro.tasks.registry import load_source
-from intro.tasks.store import read_problems
 from intro.training.distributed import device_of
 from intro.training.samples import Prompter, Sample
 

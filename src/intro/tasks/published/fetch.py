@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from intro.tasks.jsonl import read_jsonl
 from intro.tasks.published.collections import Collection
-from intro.tasks.store import read_jsonl
 from intro.types import IntroError, install
 
 MIRROR_VARIABLE = "INTRO_DATA_DIR"

@@ -15,7 +15,7 @@ from intro.tasks.graders import by_name as grading
 from intro.tasks.prepare import prepare
 from intro.tasks.published import fetch
 from intro.tasks.published.collections import COLLECTIONS, Collection
-from intro.tasks.published.hub import Hub
+from intro.tasks.published.source import PublishedSource
 from intro.tasks.registry import load_source
 from intro.types import Grade, IntroError, Problem
 from mirrors import ROWS, TRAIN, hub_config, math_row, write_mirror, write_rows
@@ -37,15 +37,15 @@ def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def hub(tmp_path: Path) -> Hub:
+def hub(tmp_path: Path) -> PublishedSource:
     write_mirror(tmp_path / "mirror")
-    return Hub(hub_config(tmp_path), seed=0)
+    return PublishedSource(hub_config(tmp_path), seed=0)
 
 
 # ---------------------------------------------------------------- reading
 
 
-def test_every_set_is_read_from_a_mirror(hub: Hub, tmp_path: Path) -> None:
+def test_every_set_is_read_from_a_mirror(hub: PublishedSource, tmp_path: Path) -> None:
     """Ids are unique and the lock remembers each set that was read."""
     problems = [p for name in hub.data.benchmarks for p in hub.problems(name)] + hub.train()
     assert len({p.id for p in problems}) == len(problems) == sum(len(ROWS[n]) for n in hub.data.benchmarks) + TRAIN
@@ -54,20 +54,22 @@ def test_every_set_is_read_from_a_mirror(hub: Hub, tmp_path: Path) -> None:
     assert hub.entries["gpqa"].origin == "mirror" and hub.entries["gpqa"].revision is None
 
 
-def test_two_sources_agree_whatever_is_asked_first(hub: Hub) -> None:
-    again = Hub(hub.data, seed=0)
+def test_two_sources_agree_whatever_is_asked_first(hub: PublishedSource) -> None:
+    again = PublishedSource(hub.data, seed=0)
     assert again.train() == hub.train()
     assert [hub.problems(n) for n in hub.data.benchmarks] == [again.problems(n) for n in reversed(hub.data.benchmarks)][
         ::-1
     ]
 
 
-def test_the_registry_loads_it(hub: Hub) -> None:
+def test_the_registry_loads_it(hub: PublishedSource) -> None:
     source = load_source(hub.data, {"question": "{question}\n"}, 0)
     assert source.problems("amc23")[0].answer == "27" and source.unknown_answer() == "unknown"
 
 
-def test_the_variable_wins_over_the_config(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_variable_wins_over_the_config(
+    hub: PublishedSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write_rows(tmp_path / "other", "amc23", [{"problem": "Another?", "answer": 5}, *ROWS["amc23"]])
     monkeypatch.setenv(fetch.MIRROR_VARIABLE, str(tmp_path / "other"))
     assert hub._all("amc23")[0].question == "Another?"
@@ -80,23 +82,23 @@ def test_the_variable_wins_over_the_config(hub: Hub, tmp_path: Path, monkeypatch
 def test_fewer_problems_are_a_seeded_choice_in_order(tmp_path: Path) -> None:
     write_mirror(tmp_path / "mirror")
     data = hub_config(tmp_path, benchmarks={"gpqa": {"stands_for": "gpqa", "problems": 5}})
-    chosen = [p.id for p in Hub(data, seed=0).problems("gpqa")]
+    chosen = [p.id for p in PublishedSource(data, seed=0).problems("gpqa")]
     assert len(chosen) == 5 and chosen == sorted(chosen, key=lambda i: int(i.split("/")[1]))
-    assert chosen == [p.id for p in Hub(data, seed=0).problems("gpqa")]
-    assert any(chosen != [p.id for p in Hub(data, seed=s).problems("gpqa")] for s in range(1, 4))
+    assert chosen == [p.id for p in PublishedSource(data, seed=0).problems("gpqa")]
+    assert any(chosen != [p.id for p in PublishedSource(data, seed=s).problems("gpqa")] for s in range(1, 4))
 
 
 def test_more_problems_than_rows_are_refused(tmp_path: Path) -> None:
     write_mirror(tmp_path / "mirror")
     data = hub_config(tmp_path, benchmarks={"gpqa": {"stands_for": "gpqa", "problems": 13}})
     with pytest.raises(IntroError, match=r"data\.benchmarks\.gpqa: expected 13 problems, found 12; ask for fewer"):
-        Hub(data, seed=0).problems("gpqa")
+        PublishedSource(data, seed=0).problems("gpqa")
 
 
-def test_unknown_benchmarks_are_refused(hub: Hub, tmp_path: Path) -> None:
+def test_unknown_benchmarks_are_refused(hub: PublishedSource, tmp_path: Path) -> None:
     data = hub_config(tmp_path, benchmarks={"gsm9k": {"stands_for": "gsm9k", "problems": 1}})
     with pytest.raises(IntroError, match=r"expected one of math500, .*, found 'gsm9k'"):
-        Hub(data, seed=0)
+        PublishedSource(data, seed=0)
     with pytest.raises(IntroError, match=r"data\.benchmarks: expected one of .*, found 'chain-2'"):
         hub.problems("chain-2")
 
@@ -106,9 +108,9 @@ def test_a_part_of_a_set_is_refused_unless_the_config_says_sample(tmp_path: Path
     with pytest.raises(
         IntroError, match=r"math500: expected 500 rows at revision ff5b.*, found 2 \(.*math500\.jsonl\)"
     ):
-        Hub(hub_config(tmp_path, sample=False), seed=0).problems("math500")
+        PublishedSource(hub_config(tmp_path, sample=False), seed=0).problems("math500")
     with pytest.raises(IntroError, match=r"olympiadbench: expected 675 or 674 rows"):
-        Hub(hub_config(tmp_path, sample=False), seed=0).problems("olympiadbench")
+        PublishedSource(hub_config(tmp_path, sample=False), seed=0).problems("olympiadbench")
     assert not (tmp_path / "lock.json").exists()
 
 
@@ -133,11 +135,11 @@ def test_rows_of_another_shape_are_one_sentence(tmp_path: Path, row: Any, messag
     write_mirror(tmp_path / "mirror")
     write_rows(tmp_path / "mirror", "amc23", [*ROWS["amc23"], row])
     with pytest.raises(IntroError, match=message):
-        Hub(hub_config(tmp_path), seed=0).problems("amc23")
+        PublishedSource(hub_config(tmp_path), seed=0).problems("amc23")
     assert not (tmp_path / "lock.json").exists()
 
 
-def test_a_damaged_mirror_names_its_line(hub: Hub, tmp_path: Path) -> None:
+def test_a_damaged_mirror_names_its_line(hub: PublishedSource, tmp_path: Path) -> None:
     with (tmp_path / "mirror" / "aime25.jsonl").open("a") as file:
         file.write("{broken\n")
     with pytest.raises(IntroError, match=r"aime25\.jsonl: line 3 is not JSON"):
@@ -150,15 +152,15 @@ def test_errors_quote_no_question_of_gpqa(tmp_path: Path) -> None:
     write_mirror(tmp_path / "mirror", {"gpqa": [bad]})
     data = hub_config(tmp_path, benchmarks={"gpqa": {"stands_for": "gpqa", "problems": 1}})
     with pytest.raises(IntroError) as raised:
-        Hub(data, seed=0).problems("gpqa")
+        PublishedSource(data, seed=0).problems("gpqa")
     assert "secret" not in str(raised.value) and "wrong two" not in str(raised.value)
 
 
-def test_changed_rows_meet_the_lock(hub: Hub, tmp_path: Path) -> None:
+def test_changed_rows_meet_the_lock(hub: PublishedSource, tmp_path: Path) -> None:
     hub.problems("aime25")
     write_rows(tmp_path / "mirror", "aime25", [{**ROWS["aime25"][0], "answer": "034"}, ROWS["aime25"][1]])
     with pytest.raises(IntroError, match=r"aime25: expected the 2 rows with sha256 .* delete the entry 'aime25'"):
-        Hub(hub.data, seed=0).problems("aime25")
+        PublishedSource(hub.data, seed=0).problems("aime25")
 
 
 # ---------------------------------------------------------------- the Hub
@@ -177,9 +179,9 @@ class Remote:
         return self.rows[published.name], revision or COMMIT
 
 
-def online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remote: Remote, **more: Any) -> Hub:
+def online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remote: Remote, **more: Any) -> PublishedSource:
     monkeypatch.setattr(fetch, "download", remote)
-    return Hub(hub_config(tmp_path, mirror=None, **more), seed=0)
+    return PublishedSource(hub_config(tmp_path, mirror=None, **more), seed=0)
 
 
 def test_the_first_fetch_pins_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,8 +190,8 @@ def test_the_first_fetch_pins_the_commit(tmp_path: Path, monkeypatch: pytest.Mon
     hub = online(tmp_path, monkeypatch, remote)
     hub.problems("amc23")
     hub.problems("amc23")
-    Hub(hub.data, seed=0).problems("amc23")
-    Hub(hub.data, seed=0).problems("math500")
+    PublishedSource(hub.data, seed=0).problems("amc23")
+    PublishedSource(hub.data, seed=0).problems("math500")
     assert remote.asked == [("amc23", None), ("amc23", COMMIT), ("math500", COLLECTIONS["math500"].revision)]
     entry = json.loads((tmp_path / "lock.json").read_text())["amc23"]
     assert entry["revision"] == COMMIT and entry["origin"] == "Hub" and entry["rows"] == 2
@@ -198,7 +200,7 @@ def test_the_first_fetch_pins_the_commit(tmp_path: Path, monkeypatch: pytest.Mon
 def test_a_mirror_of_the_fetched_rows_is_as_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     online(tmp_path, monkeypatch, Remote(ROWS)).problems("amc23")
     write_mirror(tmp_path / "mirror")
-    assert len(Hub(hub_config(tmp_path), seed=0).problems("amc23")) == 2
+    assert len(PublishedSource(hub_config(tmp_path), seed=0).problems("amc23")) == 2
 
 
 def test_another_number_of_rows_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -310,7 +312,7 @@ def test_download_asks_for_one_commit_and_no_script(tmp_path: Path, monkeypatch:
 # ---------------------------------------------------------------- training
 
 
-def test_training_is_levels_3_to_5_without_math500(hub: Hub) -> None:
+def test_training_is_levels_3_to_5_without_math500(hub: PublishedSource) -> None:
     """Differences in spaces between the two publications hide nothing."""
     train = hub.train()
     assert len(train) == TRAIN and hub.validation() == []
@@ -322,7 +324,7 @@ def test_training_is_levels_3_to_5_without_math500(hub: Hub) -> None:
 def test_the_contaminated_set_keeps_them(tmp_path: Path) -> None:
     write_mirror(tmp_path / "mirror")
     data = hub_config(tmp_path, train="math-3-to-5-contaminated", train_problems=TRAIN + 2)
-    assert len(Hub(data, seed=0).train()) == TRAIN + 2
+    assert len(PublishedSource(data, seed=0).train()) == TRAIN + 2
 
 
 def test_the_published_counts_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -332,16 +334,16 @@ def test_the_published_counts_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     held_out = [{"problem": r["problem"].replace("\n", " "), "answer": "1"} for r in test[:367] + test[-133:]]
     remote = Remote({"math_train": train, "math_test": test, "math500": held_out})
     paper = config.load(ROOT / "config" / "paper.yaml").data
-    assert isinstance(paper, config.Hub)
+    assert isinstance(paper, config.HubData)
     monkeypatch.setattr(fetch, "download", remote)
     data = paper.model_copy(update={"lock": str(tmp_path / "lock.json")})
-    assert len(Hub(data, seed=0).train()) == data.train_problems == 8888
+    assert len(PublishedSource(data, seed=0).train()) == data.train_problems == 8888
     more = {"train": "math-3-to-5-contaminated", "train_problems": 9255}
-    assert len(Hub(data.model_copy(update=more), seed=0).train()) == 9255
+    assert len(PublishedSource(data.model_copy(update=more), seed=0).train()) == 9255
     with pytest.raises(
         IntroError, match=r"expected 9255 problems .*, found 8888 in math-3-to-5 \(9255 of .*, less 367 "
     ):
-        Hub(data.model_copy(update={"train_problems": 9255}), seed=0).train()
+        PublishedSource(data.model_copy(update={"train_problems": 9255}), seed=0).train()
 
 
 def test_another_count_names_both(tmp_path: Path) -> None:
@@ -351,14 +353,14 @@ def test_another_count_names_both(tmp_path: Path) -> None:
         match=rf"data\.train: expected {TRAIN + 5} problems .*, found {TRAIN} in math-3-to-5 \({TRAIN + 2} of levels 3 "
         rf"to 5, less 2 that math500 has\); set data\.train_problems to {TRAIN - 2}",
     ):
-        Hub(hub_config(tmp_path, train_problems=TRAIN + 3, validation_problems=2), seed=0).train()
+        PublishedSource(hub_config(tmp_path, train_problems=TRAIN + 3, validation_problems=2), seed=0).train()
 
 
 def test_a_sample_may_lack_the_test_split(tmp_path: Path) -> None:
     write_mirror(tmp_path / "mirror", {name: ROWS[name] for name in ("math500", "math_train")})
-    assert len(Hub(hub_config(tmp_path, train_problems=12), seed=0).train()) == 12
+    assert len(PublishedSource(hub_config(tmp_path, train_problems=12), seed=0).train()) == 12
     with pytest.raises(IntroError, match="math_train: expected 7500 rows"):
-        Hub(hub_config(tmp_path, train_problems=12, sample=False), seed=0).train()
+        PublishedSource(hub_config(tmp_path, train_problems=12, sample=False), seed=0).train()
 
 
 def test_validation_is_chosen_by_the_seed_and_never_trained_on(tmp_path: Path) -> None:
@@ -368,40 +370,40 @@ def test_validation_is_chosen_by_the_seed_and_never_trained_on(tmp_path: Path) -
     data = hub_config(tmp_path, train_problems=3, validation_problems=TRAIN + 1 - 3)
     chosen = set()
     for seed in range(5):
-        hub = Hub(data, seed=seed)
+        hub = PublishedSource(data, seed=seed)
         train, validation = hub.train(), hub.validation()
         assert (len(train), len(validation)) == (3, TRAIN - 2)
         texts = [{"".join(p.question.split()) for p in part} for part in (train, validation)]
         assert not texts[0] & texts[1]
-        assert validation == Hub(data, seed=seed).validation()
+        assert validation == PublishedSource(data, seed=seed).validation()
         chosen.add(tuple(p.id for p in validation))
     assert len(chosen) > 1
     with pytest.raises(IntroError, match=r"data\.validation_problems: expected 16 problems, found 15; ask for fewer"):
-        Hub(hub_config(tmp_path, train_problems=1, validation_problems=TRAIN), seed=0).train()
+        PublishedSource(hub_config(tmp_path, train_problems=1, validation_problems=TRAIN), seed=0).train()
 
 
-def test_wrong_answers_are_others_and_stay(hub: Hub) -> None:
+def test_wrong_answers_are_others_and_stay(hub: PublishedSource) -> None:
     """A run reads them from the problems' file: it needs no data set."""
     train, math500 = hub.train(), hub.problems("math500")
     answers = {p.answer for p in train}
     for problem in [*train, *math500]:
         wrong = hub.wrong_answer(problem)
         assert wrong != problem.answer and wrong in answers
-        assert wrong == Hub(hub.data, seed=0).wrong_answer(problem)
-    away = Hub(hub.data.model_copy(update={"mirror": "nowhere"}), seed=0)
+        assert wrong == PublishedSource(hub.data, seed=0).wrong_answer(problem)
+    away = PublishedSource(hub.data.model_copy(update={"mirror": "nowhere"}), seed=0)
     assert [away.wrong_answer(p) for p in train] == [hub.wrong_answer(p) for p in train]
 
 
 def test_one_answer_alone_has_no_wrong_one(tmp_path: Path) -> None:
     write_mirror(tmp_path / "mirror", {"math500": ROWS["math500"], "math_train": [math_row(1, 5), math_row(1, 5)]})
     with pytest.raises(IntroError, match="training problems with other answers"):
-        Hub(hub_config(tmp_path, train_problems=2), seed=0).train()
+        PublishedSource(hub_config(tmp_path, train_problems=2), seed=0).train()
 
 
 # ---------------------------------------------------------------- judging
 
 
-def test_each_problem_goes_to_its_grader(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_problem_goes_to_its_grader(hub: PublishedSource, monkeypatch: pytest.MonkeyPatch) -> None:
     """One call per grader, grades in the order of the pairs, and the config's word on sandboxes."""
     calls: list[tuple[str, int]] = []
 
@@ -417,15 +419,15 @@ def test_each_problem_goes_to_its_grader(hub: Hub, monkeypatch: pytest.MonkeyPat
     data = hub.data.model_copy(update={"unsandboxed": True, "bigcodebench_python": "/env/python"})
     mixed = [p for name in hub.data.benchmarks for p in hub.problems(name)[:1]]
     pairs = [(p.id, p) for p in mixed + mixed]
-    grades = Hub(data, seed=0).grade_all(pairs)
+    grades = PublishedSource(data, seed=0).grade_all(pairs)
     assert [v.extracted for v in grades] == [text for text, _ in pairs]
     assert [v.reason for v in grades] == [COLLECTIONS[p.benchmark].grader for _, p in pairs]
     assert sorted(name for name, _ in calls) == sorted(grading.GRADERS)
-    assert Hub(data, seed=0).grade_all([]) == []
-    assert Hub(data, seed=0).verify_all(pairs) == [None] * len(pairs)
+    assert PublishedSource(data, seed=0).grade_all([]) == []
+    assert PublishedSource(data, seed=0).verify_all(pairs) == [None] * len(pairs)
 
 
-def test_mathematics_is_graded_through(hub: Hub) -> None:
+def test_mathematics_is_graded_through(hub: PublishedSource) -> None:
     problems = hub.problems("olympiadbench") + hub.problems("aime25")
     texts = ["The answer is 2.", r"So \boxed{85.8}", r"\boxed{33}", "The answer is 335."]
     grades = hub.grade_all(list(zip(texts, problems, strict=True)))
@@ -447,7 +449,7 @@ def test_tolerance_is_for_numbers_that_are_close(answer: str, gold: str, toleran
     assert grading.within_tolerance(right, problem) == right
 
 
-def test_programs_get_their_tests_and_settings(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_programs_get_their_tests_and_settings(hub: PublishedSource, monkeypatch: pytest.MonkeyPatch) -> None:
     """Hidden tests are unpacked a few responses at a time; only BigCodeBench runs in the other environment."""
     from intro.tasks.graders import programs
 
@@ -462,7 +464,7 @@ def test_programs_get_their_tests_and_settings(hub: Hub, monkeypatch: pytest.Mon
     monkeypatch.setattr(grading, "UNPACKED", 3)
     data = hub.data.model_copy(update={"bigcodebench_python": "/env/python"})
     problems = [p for n in ("humaneval", "bigcodebench") for p in hub.problems(n)] + 2 * hub.problems("livecodebench")
-    assert len(Hub(data, seed=0).grade_all([("", p) for p in problems])) == 6
+    assert len(PublishedSource(data, seed=0).grade_all([("", p) for p in problems])) == 6
     assert seen == [
         ([0], {"unsandboxed": False}),
         ([0], {"unsandboxed": False, "python": "/env/python"}),
@@ -479,7 +481,7 @@ def test_an_unknown_grader_is_one_sentence() -> None:
 # ---------------------------------------------------------------- the command
 
 
-def test_prepare_writes_problems_and_what_they_are(hub: Hub, tmp_path: Path) -> None:
+def test_prepare_writes_problems_and_what_they_are(hub: PublishedSource, tmp_path: Path) -> None:
     """No corpus, no pretraining; the record names the lock's entries."""
     paper = config.load(ROOT / "config" / "paper.yaml")
     prepare(paper.model_copy(update={"data": hub.data, "results": str(tmp_path / "results")}))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from intro.tasks.tiny_world.checking import grade
 from intro.tasks.tiny_world.families import FAMILIES, IN_DOMAIN, OUT_OF_DOMAIN, Family
-from intro.tasks.tiny_world.world import SETTINGS, World
+from intro.tasks.tiny_world.source import SETTINGS, TinyWorldSource
 from intro.types import IntroError, Problem
 from worlds import PROMPTS, make_world
 
@@ -29,7 +29,7 @@ def opened(prompt: str) -> tuple[str, str | None]:
 
 
 @pytest.fixture(scope="module")
-def corpora(world: World) -> dict[str, list[tuple[str, str | None, str]]]:
+def corpora(world: TinyWorldSource) -> dict[str, list[tuple[str, str | None, str]]]:
     return {s: [(*opened(p), r) for p, r in world.corpus(s, DOCUMENTS)] for s in SETTINGS}
 
 
@@ -40,7 +40,7 @@ def questions(problems: list[Problem]) -> set[str]:
 # ---------------------------------------------------------------- problems
 
 
-def test_sizes_ids_and_answers(world: World, tests_of: dict[str, list[Problem]]) -> None:
+def test_sizes_ids_and_answers(world: TinyWorldSource, tests_of: dict[str, list[Problem]]) -> None:
     splits = [*tests_of.values(), world.train(), world.validation()]
     assert [len(split) for split in splits] == [40] * len(FAMILIES) + [120, 60]
     for split in splits:
@@ -50,14 +50,14 @@ def test_sizes_ids_and_answers(world: World, tests_of: dict[str, list[Problem]])
     assert len(set(ids)) == len(ids)
 
 
-def test_training_covers_the_tiers_evenly_and_nothing_else(world: World) -> None:
+def test_training_covers_the_tiers_evenly_and_nothing_else(world: TinyWorldSource) -> None:
     assert Counter(p.benchmark for p in world.train()) == {family.name: 20 for family in IN_DOMAIN}
     assert Counter(p.benchmark for p in world.validation()) == {family.name: 10 for family in IN_DOMAIN}
     uneven = Counter(p.benchmark for p in make_world(train_problems=100).train())
     assert max(uneven.values()) - min(uneven.values()) == 1
 
 
-def test_gold_rationales_are_right_and_of_both_styles(world: World) -> None:
+def test_gold_rationales_are_right_and_of_both_styles(world: TinyWorldSource) -> None:
     train = world.train()
     assert all(world.verify(p.rationale, p) and world.grade(p.rationale, p).correct for p in train)
     verbose = sum(p.rationale.startswith("so ") for p in train) / len(train)
@@ -66,7 +66,7 @@ def test_gold_rationales_are_right_and_of_both_styles(world: World) -> None:
 
 
 def test_splits_and_corpus_share_no_question(
-    world: World, tests_of: dict[str, list[Problem]], corpora: dict[str, list]
+    world: TinyWorldSource, tests_of: dict[str, list[Problem]], corpora: dict[str, list]
 ) -> None:
     sets = {
         "test": set().union(*map(questions, tests_of.values())),
@@ -79,7 +79,7 @@ def test_splits_and_corpus_share_no_question(
     assert sum(map(len, sets.values())) == len(set().union(*sets.values()))
 
 
-def test_same_seed_same_world_other_seed_other_world(world: World) -> None:
+def test_same_seed_same_world_other_seed_other_world(world: TinyWorldSource) -> None:
     again, other = make_world(), make_world(seed=1)
     assert again.train() == world.train()
     assert again.validation() == world.validation()
@@ -94,7 +94,7 @@ def test_a_known_value_of_the_world_stays() -> None:
     assert make_world().problems("chain-2")[0].question == "9 + 8 * 8"
 
 
-def test_more_problems_begin_with_the_same_ones(world: World) -> None:
+def test_more_problems_begin_with_the_same_ones(world: TinyWorldSource) -> None:
     more = make_world(benchmarks={"reverse": 80}).problems("reverse")
     assert more[:40] == world.problems("reverse")
 
@@ -108,7 +108,7 @@ def test_exhausted_split_is_one_sentence() -> None:
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_layouts(world: World, corpora: dict[str, list], setting: str) -> None:
+def test_layouts(world: TinyWorldSource, corpora: dict[str, list], setting: str) -> None:
     stated = [answer for _, answer, _ in corpora[setting]]
     assert abs(sum(a not in (None, "_") for a in stated) / DOCUMENTS - 0.40) < 0.03
     assert abs(sum(a == "_" for a in stated) / DOCUMENTS - 0.04) < 0.015
@@ -129,7 +129,7 @@ def given_documents(documents: list) -> list[tuple[str, str, str]]:
     return [d for d in documents if d[1] not in (None, "_")]
 
 
-def test_clean_documents_are_worked_solutions(world: World, corpora: dict[str, list]) -> None:
+def test_clean_documents_are_worked_solutions(world: TinyWorldSource, corpora: dict[str, list]) -> None:
     documents = given_documents(corpora["clean"])
     for question, stated, response in documents:
         family = family_of(question)
@@ -138,7 +138,7 @@ def test_clean_documents_are_worked_solutions(world: World, corpora: dict[str, l
     assert abs(sum(r.startswith("so ") for _, _, r in documents) / len(documents) - 0.10) < 0.03
 
 
-def test_bayes_documents_end_right_but_may_err_on_the_way(world: World, corpora: dict[str, list]) -> None:
+def test_bayes_documents_end_right_but_may_err_on_the_way(world: TinyWorldSource, corpora: dict[str, list]) -> None:
     documents = given_documents(corpora["bayes"])
     verified = 0
     for question, stated, response in documents:
@@ -167,7 +167,7 @@ def test_documents_without_answer_are_alike_in_all_settings(corpora: dict[str, l
         assert abs(verbose - 0.6) < 0.04
 
 
-def test_a_longer_corpus_begins_with_the_shorter(world: World) -> None:
+def test_a_longer_corpus_begins_with_the_shorter(world: TinyWorldSource) -> None:
     assert world.corpus("clean", 80)[:40] == world.corpus("clean", 40)
 
 

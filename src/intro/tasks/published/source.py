@@ -23,10 +23,10 @@ CONTAMINATED = "math-3-to-5-contaminated"
 
 
 @dataclass(frozen=True)
-class Hub:
+class PublishedSource:
     """Problems by the config's benchmark names, which are those of the collections."""
 
-    data: config.Hub
+    data: config.HubData
     seed: int
     entries: dict[str, Entry] = field(default_factory=dict, init=False, compare=False)  # of the lock, as far as used
     answer_marker: str = field(default="\\boxed{", init=False)  # as MATH's own solutions have it

@@ -39,7 +39,7 @@ CLEAN_VERBOSE_SHARE = 0.10  # worked solutions are mostly concise
 
 
 @dataclass(frozen=True, slots=True)
-class World:
+class TinyWorldSource:
     """One tiny world. `benchmarks` maps a benchmark to its number of problems, `prompts` are the two layouts."""
 
     seed: int

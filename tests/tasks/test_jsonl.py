@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from intro.tasks import store
+from intro.tasks import jsonl
 from intro.types import IntroError
 
 VALUES = st.recursive(
@@ -23,7 +23,7 @@ REMEDY = "make it again"
 
 @pytest.fixture(autouse=True)
 def _few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(store, "CHUNK", 40)
+    monkeypatch.setattr(jsonl, "CHUNK", 40)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -31,8 +31,8 @@ def _few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_reads_what_was_written(tmp_path: Path, records: list[dict]) -> None:
     """Whatever the values are, and however many lines are parsed at a time."""
     file = tmp_path / "a.jsonl"
-    store.write_jsonl(file, records)
-    assert store.read_jsonl(file, ("id",), REMEDY) == records
+    jsonl.write_jsonl(file, records)
+    assert jsonl.read_jsonl(file, ("id",), REMEDY) == records
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -44,7 +44,7 @@ def test_a_cut_line_is_named(tmp_path: Path, records: list[dict], data: st.DataO
     lines[at] = lines[at][: data.draw(st.integers(0, len(lines[at]) - 1))]
     (file := tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
     with pytest.raises(IntroError, match=f"line {at + 1} is not JSON.*{REMEDY}"):
-        store.read_jsonl(file, ("id",), REMEDY)
+        jsonl.read_jsonl(file, ("id",), REMEDY)
 
 
 @pytest.mark.parametrize("lines, found", [
@@ -57,9 +57,9 @@ def test_a_cut_line_is_named(tmp_path: Path, records: list[dict], data: st.DataO
 def test_lines_that_only_together_are_records_are_damaged(tmp_path: Path, lines: list[str], found: str) -> None:
     (file := tmp_path / "a.jsonl").write_text("\n".join(lines) + "\n")
     with pytest.raises(IntroError, match=found):
-        store.read_jsonl(file, ("id",), REMEDY)
+        jsonl.read_jsonl(file, ("id",), REMEDY)
 
 
 def test_no_file_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(IntroError, match=f"no such file; {REMEDY}"):
-        store.read_jsonl(tmp_path / "a.jsonl", ("id",), REMEDY)
+        jsonl.read_jsonl(tmp_path / "a.jsonl", ("id",), REMEDY)
