@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given
@@ -9,6 +13,7 @@ from hypothesis import strategies as st
 
 from intro.objectives import rationale_weights
 
+ROOT = Path(__file__).resolve().parents[2]
 kept = st.lists(st.tuples(st.integers(1, 50), st.integers(0, 5)), min_size=1, max_size=20)
 
 
@@ -56,3 +61,10 @@ def test_prompts_and_rationales_count_alike(rationales: list[tuple[int, int]]) -
 def test_unknown_normalisation_raises() -> None:
     with pytest.raises(ValueError, match="expected prompt, rationale, token or sum, found 'mean'"):
         rationale_weights(torch.tensor([1]), torch.tensor([0]), "mean")
+
+
+def test_reading_a_config_imports_no_torch() -> None:
+    """It imports every file of objectives/, and most commands of the workflow need no torch."""
+    code = "import sys; from intro.config import load; load('config/tiny.yaml'); print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False", "import torch inside the functions of objectives/ that need it"

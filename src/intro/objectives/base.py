@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from pydantic import Field
 
 from intro.config import Method, Normalisation
 from intro.types import Credit, Loss, LossBatch, Outcomes, Signal
@@ -13,14 +15,18 @@ if TYPE_CHECKING:
     from torch import Generator, Tensor
 
 
+Network = Literal["live", "frozen", "average"]
+Answer = Literal["gold", "wrong", "none"]
+
+
 @dataclass(frozen=True, slots=True)
 class Posterior:
     """Where pi(. | x (+) y) comes from: which network, and what its prompt holds."""
 
-    network: Literal["live", "frozen", "average"]
+    network: Network
     decay: float  # of the moving average, per step
     prompt: str  # name of the template of x (+) y
-    answer: Literal["gold", "wrong", "none"]
+    answer: Answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +39,11 @@ class ForwardPasses:
     @property
     def total(self) -> float:
         return self.before + self.update
+
+
+def option(default: Any, meaning: str, source: str, **bounds: float) -> Any:
+    """A method's own option: its default, what it means, where the default comes from, and bounds as of `Field`."""
+    return Field(default, description=f"{meaning}. Source: {source}", **bounds)
 
 
 class Objective(Method):

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
-
 from intro.config import Count
-from intro.objectives.base import Objective, clipped_ratio, every_rationale, group_advantage, own_logprobs
+from intro.objectives.base import Objective, clipped_ratio, every_rationale, group_advantage, option, own_logprobs
 from intro.types import Credit, Loss, LossBatch, Outcomes, Signal
 
 if TYPE_CHECKING:
@@ -18,15 +16,9 @@ class Grpo(Objective):
     objective: Literal["grpo"]
     needs: ClassVar = frozenset({Signal.ROLLOUTS, Signal.OLD_LOGPROBS, Signal.REFERENCE})
     updates_per_rollout: Count = 2
-    ratio_clip: float = Field(
-        0.2, gt=0, description="e: the policy ratio is clipped to [1 - e, 1 + e]. Source: ours: the usual value of PPO"
-    )
-    kl: float = Field(
-        1e-3, ge=0, description="weight of the k3 penalty to the base model. Source: ours: common in public code"
-    )
-    epsilon: float = Field(
-        1e-4, gt=0, description="added to the group's standard deviation. Source: ours: common in public code"
-    )
+    ratio_clip: float = option(0.2, "e: the policy ratio is clipped to [1 - e, 1 + e]", "ours: PPO's usual value", gt=0)
+    kl: float = option(1e-3, "weight of the k3 penalty to the base model", "ours: common in public code", ge=0)
+    epsilon: float = option(1e-4, "added to the group's standard deviation", "ours: common in public code", gt=0)
 
     def credit(self, outcomes: Outcomes) -> Credit:
         rewards = outcomes.rewards  # [P, G]

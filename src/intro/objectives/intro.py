@@ -12,14 +12,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
-
 from intro.config import Count, Normalisation
-from intro.objectives.base import Objective, Posterior, correct_and_complete
+from intro.objectives.base import Answer, Network, Objective, Posterior, correct_and_complete, option
 from intro.types import Credit, Loss, LossBatch, Outcomes, Signal
 
 if TYPE_CHECKING:
     from torch import Generator, Tensor
+
+OwnToken = Literal["weighted", "unit", "excluded"]
 
 
 class Intro(Objective):
@@ -28,35 +28,14 @@ class Intro(Objective):
     objective: Literal["intro"]
     needs: ClassVar = frozenset({Signal.ROLLOUTS, Signal.POSTERIOR})
     normalisation: Normalisation = "prompt"
-    n: Count | Literal["infinite"] = Field(
-        5,
-        description="candidates per position, the rationale's own token included; `infinite` sums over the vocabulary. "
-        "Source: paper",
-    )
-    clip: float = Field(200.0, gt=0, description="c: correction factors w are clipped to [0, c]. Source: paper")
-    own_token: Literal["weighted", "unit", "excluded"] = Field(
-        "weighted",
-        description='the own token\'s weight: `weighted` (its w), `unit` (1, "consistent InTRO"), `excluded` (all n '
-        "are drawn). Source: paper (Eq. 7); the others are ours, see [docs/theory.md](../docs/theory.md)",
-    )
-    control_variate: bool = Field(
-        False, description="weight drawn candidates by w - 1 instead of w. Source: paper; the variant is ours"
-    )
-    posterior: Literal["live", "frozen", "average"] = Field(
-        "live",
-        description="network of the estimated posterior: `live` (the current policy), `frozen` (the base model), "
-        "`average` (a moving average of the policy). Source: paper: the same network",
-    )
-    decay: float = Field(0.95, ge=0, le=1, description="decay of that moving average, per step. Source: ours")
-    prompt: str = Field(
-        "posterior",
-        description="name of the posterior's template in `prompts`. Source: ours; not printed in the paper",
-    )
-    answer: Literal["gold", "wrong", "none"] = Field(
-        "gold",
-        description="what stands in the posterior's prompt: `gold`, `wrong` (a plausible wrong answer), `none` (the "
-        "word for an unknown one). Source: paper; the other two are control experiments that the paper lacks",
-    )
+    n: Count | Literal["infinite"] = option(5, "candidates per position; `infinite`: the whole vocabulary", "paper")
+    clip: float = option(200.0, "c: correction factors w are clipped to [0, c]", "paper", gt=0)
+    own_token: OwnToken = option("weighted", "own token's factor: `weighted` w, `unit` 1, `excluded` none", "paper")
+    control_variate: bool = option(False, "weight drawn candidates by w - 1 instead of w", "paper")
+    posterior: Network = option("live", "network: `live` policy, `frozen` base model, moving `average`", "paper")
+    decay: float = option(0.95, "decay of that moving average, per step", "ours", ge=0, le=1)
+    prompt: str = option("posterior", "name of the posterior's template in `prompts`", "ours; not printed in the paper")
+    answer: Answer = option("gold", "what that template states: `gold`, a `wrong` answer, or `none`", "paper")
 
     @property
     def posterior_source(self) -> Posterior:

@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
-
 from intro.config import Normalisation
-from intro.objectives.base import Objective, every_rationale, own_logprobs
+from intro.objectives.base import Objective, every_rationale, option, own_logprobs
 from intro.types import Credit, Loss, LossBatch, Outcomes, Signal
 
 if TYPE_CHECKING:
@@ -22,18 +20,8 @@ class Latro(Objective):
     objective: Literal["latro"]
     needs: ClassVar = frozenset({Signal.ROLLOUTS, Signal.LOGPROBS, Signal.REFERENCE, Signal.ANSWER_LOGPROB})
     normalisation: Normalisation = "sum"
-    beta: float = Field(
-        0.05,
-        ge=0,
-        description="weight of the penalty on log pi(z given x) minus its value under the base model. "
-        "Source: LaTRO's paper",
-    )
-    answer_weight: float = Field(
-        1.0,
-        ge=0,
-        description="lambda: weight of the gold answer's own log-likelihood in the loss. "
-        "Source: ours: the plain gradient of log pi(y given x, z)",
-    )
+    beta: float = option(0.05, "weight of the penalty log pi(z given x) - log pi_0(z given x)", "LaTRO's paper", ge=0)
+    answer_weight: float = option(1.0, "lambda: weight of the gold answer's log-likelihood", "ours: its gradient", ge=0)
 
     def credit(self, outcomes: Outcomes) -> Credit:
         drift = outcomes.logprobs - outcomes.reference_logprobs

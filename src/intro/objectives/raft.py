@@ -7,10 +7,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from pydantic import Field
-
 from intro.config import Count
-from intro.objectives.base import Objective, clipped_ratio, correct_and_complete, own_logprobs
+from intro.objectives.base import Objective, clipped_ratio, correct_and_complete, option, own_logprobs
 from intro.types import Credit, Loss, LossBatch, Outcomes, Signal
 
 if TYPE_CHECKING:
@@ -21,9 +19,7 @@ class RaftPlusPlus(Objective):
     objective: Literal["raft++"]
     needs: ClassVar = frozenset({Signal.ROLLOUTS, Signal.OLD_LOGPROBS})
     updates_per_rollout: Count = 2
-    ratio_clip: float = Field(
-        0.2, gt=0, description="e: the policy ratio is clipped to [1 - e, 1 + e]. Source: ours: the usual value of PPO"
-    )
+    ratio_clip: float = option(0.2, "e: the policy ratio is clipped to [1 - e, 1 + e]", "ours: PPO's usual value", gt=0)
 
     def credit(self, outcomes: Outcomes) -> Credit:
         return Credit(correct_and_complete(outcomes), outcomes.rewards.clamp(min=0))
