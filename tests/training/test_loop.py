@@ -19,8 +19,8 @@ from intro.tasks.registry import load_source
 from intro.training import loop
 from intro.training.checkpoint import Scratch
 from intro.training.loop import PLAIN, Run, Trainer
+from intro.training.minibatches import precompute_logprobs
 from intro.training.samples import Prompter
-from intro.training.update import score
 from intro.types import IntroError
 
 STEPS = 4
@@ -177,7 +177,9 @@ def test_rows_count_passes_and_kept_rationales(world: Config) -> None:
 def test_methods_share_prompts_and_random_numbers(world: Config, monkeypatch: pytest.MonkeyPatch) -> None:
     """The first step's samples are the same for all methods that sample: names of generators contain no method."""
     drawn = []
-    monkeypatch.setattr(loop, "score", lambda sample, *_: drawn.append(sample) or score(sample, *_))
+    monkeypatch.setattr(
+        loop, "precompute_logprobs", lambda sample, *_: drawn.append(sample) or precompute_logprobs(sample, *_)
+    )
     for name, options in RUNS.values():
         trainer(world, name, options).step()
     first, *others = [[(r.prompt, r.tokens) for r in sample.rationales] for sample in drawn]
