@@ -14,8 +14,11 @@ from collections import defaultdict
 from pathlib import Path
 
 import click
+import pandas as pd
 import pytest
 import typer.main
+import yaml
+from scipy import stats
 
 from intro import cli
 
@@ -37,7 +40,9 @@ def prose(document: Path) -> str:
 def found(name: str, document: Path) -> Path | None:
     """A file by its path from the document, the root, the package or the tests; a bare name of code anywhere there."""
     bases = (document.parent, ROOT, ROOT / "src", ROOT / "src/intro", ROOT / "tests")
-    below = (f for top in ("src", "tests", "benchmarks") for f in (ROOT / top).rglob(name) if "/" not in name)
+    below = (
+        f for top in ("src", "tests", "benchmarks", "workflow") for f in (ROOT / top).rglob(name) if "/" not in name
+    )
     return next((base / name for base in bases if (base / name).exists()), None) or next(below, None)
 
 
@@ -126,7 +131,7 @@ def resolves(dotted: str) -> bool:
 def test_modules_and_classes_exist(document: Path) -> None:
     """Dotted names of the package, `Class.method`, and what Python blocks import from the package."""
     text = prose(document)
-    named = re.findall(r"`(intro(?:\.\w+)+)`", text)
+    named = re.findall(r"`(intro(?!\.py)(?:\.\w+)+)`", text)
     for language, block in FENCE.findall(document.read_text()):
         if language == "python":
             nodes = [n for n in ast.walk(ast.parse(block)) if isinstance(n, ast.ImportFrom)]
@@ -135,6 +140,78 @@ def test_modules_and_classes_exist(document: Path) -> None:
     known = set().union(*(defined(file) for file in (ROOT / "src/intro").rglob("*.py")))
     members = re.findall(r"`([A-Z][A-Za-z]+\.[a-z_]\w*)(?:\(.*?\))?`", text)
     assert not [*wrong, *(name for name in members if name not in known)]
+
+
+# ---------------------------------------------------------------- published numbers
+
+PUBLISHED = ROOT / "results/reference/tiny"
+NUMBER = r"-?\d+(?:\.\d+)?"
+
+
+def table_rows(text: str) -> list[list[str]]:
+    """The cells of Markdown tables, heads and rulers included."""
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
+
+
+def assert_printed(cell: str, *values: float) -> None:
+    """A cell prints these values, each rounded to the digits that it shows."""
+    printed = re.findall(NUMBER, cell)
+    assert len(printed) >= len(values), cell
+    for text, value in zip(printed, values, strict=False):
+        assert abs(float(text) - value) <= 0.5001 * 10 ** -len(text.partition(".")[2]), f"{cell}: found {value}"
+
+
+def gains() -> pd.Series:
+    """(model, method, train_seed) -> points over the base model that the run started from, average of Table 1."""
+    scores = pd.read_csv(PUBLISHED / "scores.csv").query("suite == 'main' and protocol in ('base', 'paper')")
+    average = scores.groupby(["model", "method", "pretrain_seed"]).value.mean().unstack("method")
+    return average.sub(average["base"], axis=0).drop(columns="base").stack().swaplevel(1, 2).sort_index()
+
+
+def test_readme_claims_are_the_published_ones() -> None:
+    """Every claim under the shared rate, once, with its estimate, interval and verdict."""
+    claims = pd.read_csv(PUBLISHED / "claims.csv").query("protocol in ('paper', 'any')")
+    statements = set(claims.statement)
+    rows = [row for row in table_rows((ROOT / "README.md").read_text()) if row[0] in statements]
+    assert [row[0] for row in rows] == list(claims.statement)
+    for row, claim in zip(rows, claims.itertuples(), strict=True):
+        assert row[-1] == claim.verdict
+        interval = (claim.ci_low, claim.ci_high) if claim.replicates != "counted" else ()
+        assert_printed(row[1], *(() if pd.isna(claim.estimate) else (claim.estimate, *interval)))
+
+
+def test_readme_gains_are_those_of_the_published_scores() -> None:
+    """Per method: over models, with a t-interval. Per control: the gain in each run of the model that has controls."""
+    text, by_run = (ROOT / "README.md").read_text(), gains()
+    labels = {"SFT": "sft", "LaTRO": "latro", "RAFT++": "raft++", "GPG": "gpg", "GRPO": "grpo", "InTRO": "intro"}
+    rows = [row for row in table_rows(text) if row[0] in labels]
+    assert [row[0] for row in rows] == list(labels)
+    for name, cell, *_ in rows:
+        by_model = by_run.xs(labels[name], level="method").groupby("model").mean()
+        low, high = stats.t.interval(0.95, len(by_model) - 1, by_model.mean(), stats.sem(by_model))
+        assert_printed(cell, by_model.mean(), low, high)
+    controls = [row for row in table_rows(text) if re.search(r"\(`[\w-]+`\)$", row[0])]
+    assert len(controls) == 8
+    for first, *cells in controls:
+        values = by_run.loc["qwen2-s", re.findall(r"`([\w-]+)`", first)[-1]]
+        for cell, value in zip(cells, values, strict=True):
+            assert_printed(cell, value)
+
+
+def test_artifact_has_every_claim_with_its_verdict() -> None:
+    claims = pd.read_csv(PUBLISHED / "claims.csv").query("protocol in ('paper', 'any')")
+    rows = [row for row in table_rows((ROOT / "ARTIFACT.md").read_text()) if row[1].strip("`") in set(claims.claim)]
+    expected = claims[["statement", "claim", "verdict"]].to_numpy().tolist()
+    assert [[row[0], row[1].strip("`"), row[3]] for row in rows] == expected
+
+
+def test_hooks_run_the_linters_of_make_lint() -> None:
+    """The same tools, from the environment that `make` installs; their packages are in the extra `dev`."""
+    hooks = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())["repos"][0]["hooks"]
+    recipe = (ROOT / "Makefile").read_text().split("\nlint:")[1].split("\n\n")[0]
+    tools = re.findall(r"\$\(RUN\) (\w+)", recipe)
+    assert [hook["entry"].split()[0] for hook in hooks] == [f".venv/bin/{tool}" for tool in tools]
+    assert all(shutil.which(tool, path=Path(sys.executable).parent) for tool in tools)
 
 
 # ---------------------------------------------------------------- commands
