@@ -88,7 +88,7 @@ def heads(given: argparse.Namespace) -> Iterator[Row]:
     logits = torch.randn(rows, width, generator=g, device=given.device)
     if not kernels.available(logits):
         return
-    p, told = logits.softmax(-1), torch.randn(rows, width, generator=g, device=given.device)
+    p, other = logits.softmax(-1), torch.randn(rows, width, generator=g, device=given.device)
     columns = torch.randint(width, (rows, 5), generator=g, device=given.device)
     values = torch.rand(rows, 5, generator=g, device=given.device)
     u = torch.rand(rows, 4, generator=g, device=given.device, dtype=torch.float64)
@@ -99,7 +99,7 @@ def heads(given: argparse.Namespace) -> Iterator[Row]:
             "softmax": lambda: module.softmax_(logits, columns),
             "draw": lambda: module.draw(p, u),
             "gradient": lambda: module.gradient_(p, values.sum(-1), columns, values, torch.bfloat16),
-            "exact": lambda: module.exact_(logits, told, 200.0),
+            "exact": lambda: module.clipped_cross_entropy_(logits, other, 200.0),
         }
 
     for name, plain in pieces(softmax).items():

@@ -23,7 +23,7 @@ from transformers import (
 )
 from typer.testing import CliRunner
 
-from intro import cli, experiments
+from intro import cli, experiments, intro_loss
 from intro.config import Config, Hardware, load, parse, read
 from intro.cost.estimate import memory
 from intro.cost.estimate.assumptions import ENGINES, accelerator, assumptions, default_accelerator
@@ -38,7 +38,7 @@ from intro.cost.estimate.work import Cost, Planner, kept_share
 from intro.cost.measure.updates import peak_bytes
 from intro.model import chunked_loss as chunks
 from intro.model.chunked_loss import loss_by_rows, map_rows
-from intro.model.logprobs import intro_loss, log_distribution, token_logprobs
+from intro.model.logprobs import log_distribution, token_logprobs
 from intro.types import IntroError, Loss
 from toy import mapping
 

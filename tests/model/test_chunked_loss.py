@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from intro import intro_loss
 from intro.model.chunked_loss import loss_by_rows, map_rows, rows_per_chunk
-from intro.model.logprobs import intro_loss, token_logprobs
+from intro.model.logprobs import token_logprobs
 from intro.types import Loss
 
 V, D = 11, 4

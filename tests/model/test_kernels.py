@@ -19,7 +19,7 @@ import torch
 from scipy.stats import chisquare
 from torch import Tensor
 
-from intro.model import logprobs as head
+from intro import intro_loss
 from intro.model.kernels import launch as kernels
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -77,8 +77,10 @@ def plain_gradient(p: Tensor, mass: Tensor, columns: Tensor, values: Tensor) -> 
     return total
 
 
-def plain_exact(logits: Tensor, told: Tensor, clip: float) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    p, q = logits.double().softmax(-1), told.double().softmax(-1)
+def plain_clipped_cross_entropy(
+    logits: Tensor, posterior_logits: Tensor, clip: float
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    p, q = logits.double().softmax(-1), posterior_logits.double().softmax(-1)
     m = torch.minimum(q, clip * p)
     mass = m.sum(-1)
     return -(m * p.log()).sum(-1), mass, (q > clip * p).any(-1), mass[:, None] * p - m
@@ -200,10 +202,10 @@ def test_gradient(rows: int, width: int, k: int, dtype: torch.dtype) -> None:
 @pytest.mark.parametrize("clip", [200.0, 1.3, 0.5])
 def test_exact(rows: int, width: int, clip: float) -> None:
     """Loss, mass, clip flags and gradient; a row in which both agree is clipped only below 1."""
-    logits, told = logits_of(rows, width, seed=1, scale=2.0), logits_of(rows, width, seed=2, scale=2.0)
-    told[-1:] = logits[-1:]
-    want = plain_exact(logits, told, clip)
-    got = *kernels.exact_(logits, told, clip), logits
+    logits, posterior_logits = logits_of(rows, width, seed=1, scale=2.0), logits_of(rows, width, seed=2, scale=2.0)
+    posterior_logits[-1:] = logits[-1:]
+    want = plain_clipped_cross_entropy(logits, posterior_logits, clip)
+    got = *kernels.clipped_cross_entropy_(logits, posterior_logits, clip), logits
     assert got[2].dtype == torch.bool and torch.equal(got[2], want[2])
     for a, b in ((got[0], want[0]), (got[1], want[1]), (got[3], want[3])):
         torch.testing.assert_close(a.double(), b, rtol=2e-4, atol=1e-7)
@@ -212,12 +214,12 @@ def test_exact(rows: int, width: int, clip: float) -> None:
 @on_device
 def test_exact_of_extremes() -> None:
     """Columns ruled out in p, p' or both add nothing, and what is not a number in either reaches the loss."""
-    logits, told = logits_of(4, 5000, seed=1), logits_of(4, 5000, seed=2)
-    logits[0, :3000], told[1, :3000] = -math.inf, -math.inf
-    logits[2, 4000], told[3, 4000] = math.nan, math.nan
-    p, q = logits[:2].double().softmax(-1), told[:2].double().softmax(-1)
+    logits, posterior_logits = logits_of(4, 5000, seed=1), logits_of(4, 5000, seed=2)
+    logits[0, :3000], posterior_logits[1, :3000] = -math.inf, -math.inf
+    logits[2, 4000], posterior_logits[3, 4000] = math.nan, math.nan
+    p, q = logits[:2].double().softmax(-1), posterior_logits[:2].double().softmax(-1)
     m = torch.minimum(q, 200.0 * p)
-    loss, mass, clipped = kernels.exact_(logits, told, 200.0)
+    loss, mass, clipped = kernels.clipped_cross_entropy_(logits, posterior_logits, 200.0)
     torch.testing.assert_close(loss[:2].double(), -torch.special.xlogy(m, p).sum(-1), rtol=2e-4, atol=1e-7)
     torch.testing.assert_close(mass[:2].double(), m.sum(-1), rtol=2e-4, atol=1e-7)
     assert clipped[0] and loss[2:].isnan().all()
@@ -229,14 +231,14 @@ def test_exact_of_extremes() -> None:
 def test_head_is_the_same_with_and_without(n: int | None, dtype: torch.dtype, monkeypatch) -> None:
     """The loss of Eq. 7 and its gradients by kernels are those of plain torch, the draws included."""
     g, width = seeded(4), 300
-    hidden, told = (torch.randn(6, 8, generator=g, device=DEVICE).to(dtype) for _ in range(2))
+    hidden, posterior_hidden = (torch.randn(6, 8, generator=g, device=DEVICE).to(dtype) for _ in range(2))
     lm_head = torch.randn(width, 8, generator=g, device=DEVICE).to(dtype).requires_grad_()
     tokens, weights = torch.randint(width, (6,), generator=g, device=DEVICE), torch.rand(6, device=DEVICE, generator=g)
     hidden.requires_grad_()
     found = []
     for answer in (True, False):
         monkeypatch.setattr(kernels, "available", lambda logits, answer=answer: answer)
-        result = head.intro_loss(hidden, told, lm_head, tokens, weights, n=n, clip=3.0, generator=seeded(9))
+        result = intro_loss(hidden, posterior_hidden, lm_head, tokens, weights, n=n, clip=3.0, generator=seeded(9))
         found.append((result.loss, result.correction, *torch.autograd.grad(result.loss, [hidden, lm_head])))
     precision = {"rtol": 1e-4, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 2e-2, "atol": 1e-3}
     for a, b in zip(*found, strict=True):
@@ -275,7 +277,7 @@ def test_kernels_compile_without_a_gpu(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
     by_name = {"width": "i32", "blocks": "i32", "k": "i32", "log_clip": "fp32", "columns": "*i64", "clipped": "*i32"}
     by_name |= {"sums": "*fp64", "u": "*fp64", "out": "*bf16", "BLOCK": "constexpr", "BLOCKS": "constexpr"}
-    names = ("softmax_rows", "block_sums", "draw_columns", "gradient_rows", "exact_rows")
+    names = ("softmax_rows", "block_sums", "draw_columns", "gradient_rows", "clipped_cross_entropy_rows")
     for kernel in (getattr(triton_kernels, name) for name in names):
         signature = {name: by_name.get(name, "*fp32") for name in kernel.arg_names}
         constants = {name: 1024 for name, kind in signature.items() if kind == "constexpr"}
@@ -286,11 +288,11 @@ def test_kernels_compile_without_a_gpu(tmp_path: Path, monkeypatch) -> None:
 
 @pytest.mark.skipif(INTERPRETED, reason="Triton is wanted in this process")
 def test_triton_is_not_imported_on_cpus() -> None:
-    """Whoever imports the head, and asks for kernels on a CPU, does not wait for Triton."""
+    """Importing the log-probabilities, and asking for kernels on a CPU, does not import Triton."""
     code = (
-        "import sys, torch; from intro.model import head; one = torch.ones(2, 3);"
-        "head.token_logprobs(one, one, torch.tensor([0, 1]));"
-        "print('triton' in sys.modules, head.kernels.available(one))"
+        "import sys, torch; from intro.model import logprobs; one = torch.ones(2, 3);"
+        "logprobs.token_logprobs(one, one, torch.tensor([0, 1]));"
+        "print('triton' in sys.modules, logprobs.kernels.available(one))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]

@@ -96,14 +96,14 @@ def test_gradient_is_that_of_the_log_probabilities(k: int, seed: int) -> None:
 def test_exact_sum_and_its_gradient(clip: float, seed: int) -> None:
     """-sum_v min(p'_v, c p_v) log p_v with the minimum held fixed, by autograd."""
     logits, g = fresh(seed, 4, 9)
-    told = torch.randn(4, 9, generator=g, dtype=torch.float64)
+    posterior_logits = torch.randn(4, 9, generator=g, dtype=torch.float64)
     leaf = logits.clone().requires_grad_()
     logp = leaf.log_softmax(-1)
-    m = torch.minimum(told.softmax(-1), clip * logp.detach().exp())
+    m = torch.minimum(posterior_logits.softmax(-1), clip * logp.detach().exp())
     loss = -(m * logp).sum(-1)
     (wanted,) = torch.autograd.grad(loss.sum(), leaf)
-    over = (told.softmax(-1) > clip * logp.exp()).any(-1)
-    got, mass, clipped = softmax.exact_(logits, told, clip)
+    over = (posterior_logits.softmax(-1) > clip * logp.exp()).any(-1)
+    got, mass, clipped = softmax.clipped_cross_entropy_(logits, posterior_logits, clip)
     torch.testing.assert_close(got, loss.detach())
     torch.testing.assert_close(mass, m.sum(-1))
     assert torch.equal(clipped, over)
@@ -113,12 +113,12 @@ def test_exact_sum_and_its_gradient(clip: float, seed: int) -> None:
 def test_exact_sum_of_extremes() -> None:
     """Columns ruled out in p, p' or both add nothing, and what is not a number in either reaches the loss."""
     logits, g = fresh(3, 4, 9)
-    told = torch.randn(4, 9, generator=g, dtype=torch.float64)
-    logits[0, :5], told[1, :5], told[0, 0] = -math.inf, -math.inf, -math.inf
-    logits[2, 4], told[3, 4] = math.nan, math.nan
-    p, q = logits[:2].softmax(-1), told[:2].softmax(-1)
+    posterior_logits = torch.randn(4, 9, generator=g, dtype=torch.float64)
+    logits[0, :5], posterior_logits[1, :5], posterior_logits[0, 0] = -math.inf, -math.inf, -math.inf
+    logits[2, 4], posterior_logits[3, 4] = math.nan, math.nan
+    p, q = logits[:2].softmax(-1), posterior_logits[:2].softmax(-1)
     m = torch.minimum(q, 200.0 * p)
-    loss, mass, clipped = softmax.exact_(logits, told, 200.0)
+    loss, mass, clipped = softmax.clipped_cross_entropy_(logits, posterior_logits, 200.0)
     torch.testing.assert_close(loss[:2], -torch.special.xlogy(m, p).sum(-1))
     torch.testing.assert_close(mass[:2], m.sum(-1))
     torch.testing.assert_close(logits[:2], mass[:2, None] * p - m)

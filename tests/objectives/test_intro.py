@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hand import log, outcomes, random_batch, scored
-from intro.model.logprobs import intro_loss
+from intro import intro_loss
 from intro.objectives import Posterior, build
 from intro.types import Signal
 
@@ -59,7 +59,7 @@ def test_eq_7_over_the_vocabulary_by_hand() -> None:
     ],
 )  # fmt: skip
 def test_options_reach_the_loss(options: dict, arguments: dict) -> None:
-    """The config's words mean what lm.head calls them; the defaults are the paper's n = 5, c = 200."""
+    """The config's options are those of intro_loss; the defaults are the paper's n = 5, c = 200."""
     batch = random_batch(3)
     weights = torch.linspace(0.1, 1, len(batch.tokens), dtype=torch.float64)
     got = build("intro", **options).loss(batch, weights, seeded()).loss

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from enumerated import VOCABULARY, World, is_correct, network
-from intro.model import logprobs as lm_head_module
-from intro.model.logprobs import intro_loss
+from intro import intro_loss
+from intro.objectives import intro as intro_objective
 from intro.objectives.base import rationale_weights
 from intro.objectives.intro import Intro
 
@@ -45,7 +45,7 @@ def expected_over_draws(world: World, monkeypatch, n: int, log_posterior: Tensor
         def candidates(p, own, n, generator, draw=draw):
             return torch.cat([own, torch.tensor(draw).expand(len(own), -1).long()], dim=1)
 
-        monkeypatch.setattr(lm_head_module, "draw_candidates", candidates)
+        monkeypatch.setattr(intro_objective, "draw_candidates", candidates)
         chance = world.logp.detach().exp()[:, list(draw)].prod(1)  # [N]; positions are independent
         weights = world.posterior[world.owner] * chance
         loss = Intro(n=n, **{"clip": 1e12, **options}).loss(world.scored(log_posterior), weights, torch.Generator())

@@ -1,7 +1,7 @@
-"""The softmax over a vocabulary: what the losses need of a chunk's logits [r, V], in plain torch.
+"""The softmax over a vocabulary: the operations of the losses on the logits [r, V] of a chunk, in plain torch.
 
-`kernels.py` has the same functions for GPUs. The logits of a chunk are the largest tensors of an update, so results go
-into the buffers that are given, and one or two more of that size are held while they are formed.
+`model/kernels/launch.py` has the same functions for GPUs. The logits of a chunk are the largest tensors of an update,
+so results overwrite the arguments, and an operation holds at most two more buffers of that size.
 """
 
 from __future__ import annotations
@@ -12,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-NARROW = 64  # rows of up to so many columns are one block
+NARROW = 64  # a row of at most this many columns is one block
 
 
 def logits_of(hidden: Tensor, lm_head: Tensor) -> Tensor:
-    """Logits [N, V] of hidden states [N, d] in fp32 or wider: products of bfloat16 numbers are exact there, and their
-    sums are never rounded to bfloat16."""
+    """Logits [N, V] of hidden states [N, d] in fp32 or wider: the product of two bfloat16 numbers is exact in fp32, and
+    sums are not rounded to bfloat16."""
     wide = torch.promote_types(hidden.dtype, torch.float32)
     if hidden.dtype != wide and hidden.is_cuda and not torch.is_grad_enabled():
         return torch.mm(hidden, lm_head.t(), out_dtype=wide)  # on GPUs only, and without a derivative
@@ -37,8 +37,8 @@ def softmax_(logits: Tensor, columns: Tensor) -> Tensor:
 def draw(p: Tensor, u: Tensor) -> Tensor:
     """The column [r, k] at which each u in [0, 1) [r, k] falls into the cumulative sums of p [r, V]: exact sampling.
 
-    In two levels, so that a wide row is read once to add up blocks, and only the chosen blocks are looked into. Sums
-    run on in fp64, since fp32 would lose the rare tokens. A column without probability is never returned.
+    In two levels: a wide row is read once to add up its blocks, then only the chosen blocks are searched. Cumulative
+    sums are fp64, since fp32 would lose rare tokens. A column without probability is never returned.
     """
     rows, width = p.shape
     size = _block(width)
@@ -53,25 +53,25 @@ def draw(p: Tensor, u: Tensor) -> Tensor:
     ends = sums.cumsum(-1)
     target = u.double() * ends[:, -1:]
     block = _pick(sums, ends, target)  # [r, k]
-    target = (target - (ends - sums).gather(1, block)).clamp_(min=0.0)  # what is left of it inside the block
+    target = (target - (ends - sums).gather(1, block)).clamp_(min=0.0)  # the remainder inside the block
     columns = block[..., None] * size + torch.arange(size, device=p.device)  # [r, k, size]
     inside = p.gather(1, columns.clamp(max=width - 1).flatten(1)).view_as(columns).double()
     inside = inside.masked_fill_(columns >= width, 0.0)
     ends = inside.cumsum(-1)
-    # a block was added up in p's precision: as a share of the exact sum, what is left keeps every column's chance
+    # a block's sum has p's precision: scaled to the exact sum, the remainder keeps every column's probability
     target = target * (ends[..., -1] / sums.gather(1, block))
     return block * size + _pick(inside.flatten(0, 1), ends.flatten(0, 1), target.view(-1, 1)).view_as(block)
 
 
 def _block(width: int) -> int:
-    """Columns that `draw` adds up before it looks inside: about the root, so that both levels are short."""
+    """Columns of a block of `draw`: about the root of the width, so that both levels are short."""
     return max(NARROW, 1 << math.isqrt(max(width - 1, 1)).bit_length())
 
 
 def _pick(parts: Tensor, ends: Tensor, target: Tensor) -> Tensor:
     """The first part [.., k] whose cumulative sum `ends` [.., m] exceeds the target [.., k].
 
-    The last part with any mass where rounding left a target that none exceeds.
+    The last part with positive mass if, by rounding, no sum exceeds the target.
     """
     last = (parts > 0).mul(torch.arange(parts.shape[-1], device=parts.device)).amax(-1, keepdim=True)
     return torch.searchsorted(ends, target, right=True).minimum(last)
@@ -85,20 +85,20 @@ def gradient_(p: Tensor, mass: Tensor, columns: Tensor, values: Tensor, dtype: t
     return p.mul_(mass[:, None]).scatter_add_(1, columns, values.to(p.dtype)).to(dtype)
 
 
-def exact_(logits: Tensor, told: Tensor, clip: float) -> tuple[Tensor, Tensor, Tensor]:
+def clipped_cross_entropy_(logits: Tensor, posterior_logits: Tensor, clip: float) -> tuple[Tensor, Tensor, Tensor]:
     """The sum over the vocabulary: loss -sum_v m_v log p_v [r], mass sum_v m_v [r], and whether the clip acted [r].
 
-    logits, told [r, V] are those of p and p'; m_v = min(p'_v, clip p_v) is held fixed. Both are overwritten: `logits`
-    holds the gradient mass p - m afterwards.
+    logits and posterior_logits [r, V] are those of p and p'; m_v = min(p'_v, clip p_v) is held fixed. Both are
+    overwritten: `logits` holds the gradient mass p - m afterwards.
     """
-    # a token that cannot be: no sum may meet 0 times minus infinity
+    # a token of probability zero: its log is finite, since 0 times minus infinity is not a number
     logp = logits.log_softmax(-1).clamp_(min=torch.finfo(logits.dtype).min)
     bound = torch.add(logp, math.log(clip), out=logits)
-    log_told = told.log_softmax(-1)
-    clipped = (log_told > bound).any(-1)
-    m = torch.minimum(log_told, bound, out=bound).exp_()
+    log_posterior = posterior_logits.log_softmax(-1)
+    clipped = (log_posterior > bound).any(-1)
+    m = torch.minimum(log_posterior, bound, out=bound).exp_()
     mass = m.sum(-1)
-    loss = -torch.mul(m, logp, out=told).sum(-1)
+    loss = -torch.mul(m, logp, out=posterior_logits).sum(-1)
     gradient = logp.exp_().mul_(mass[:, None]).sub_(m)
     logits.copy_(gradient)
     return loss, mass, clipped

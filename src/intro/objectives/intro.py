@@ -1,15 +1,17 @@
-"""InTRO (arXiv 2511.09865), Algorithm 1 and Eq. 7: the idea this repository is about.
+"""InTRO (arXiv 2511.09865): Algorithm 1 and Eq. 7, the idea that this repository reproduces.
 
-Eq. 7   maximise  E_(x,y) E_z [ 1/(|z| n) sum_t sum_i  w_t^i log pi(z_t^i | x, z_<t) ]
-        w_t^i  =  pi(z_t^i | x (+) y, z_<t) / pi(z_t^i | x, z_<t),  detached, clipped to [0, c]
+Eq. 7 maximises, over problems (x, y) and correct rationales z that the policy pi sampled for x,
 
-Per position t the n candidates are the rationale's own token and n-1 draws from pi(. | x, z_<t). The reward only
-filters: rationales with a wrong answer are dropped. 1/|z| and the means over rationales and prompts are in
-`weights` (protocol.rationale_weights); candidates, w and the inner mean are in lm.head.intro_loss.
+    E_(x,y) E_z [ 1/|z| sum_t  1/n sum_i  w_t^i log pi(z_t^i | x, z_<t) ]                  z_t^i: candidates
+    w_t^i = min( pi(z_t^i | x (+) y, z_<t) / pi(z_t^i | x, z_<t),  c )   without gradient  w: correction factors
+
+`weights` carry 1/|z| and the means over rationales and problems (base.rationale_weights). Callers chunk the positions
+(model/chunked_loss.py); the functions here work on all rows that they are given.
 """
 
 from __future__ import annotations
 
+from math import log
 from typing import TYPE_CHECKING, ClassVar, Literal
 
 from intro.config import Count, Normalisation
@@ -47,21 +49,52 @@ class Intro(Objective):
         return Credit(correct_and_complete(outcomes), outcomes.rewards)
 
     def loss(self, batch: LossBatch, weights: Tensor, generator: Generator) -> Loss:
-        from intro.model.logprobs import intro_loss
+        n = None if self.n == "infinite" else self.n
+        result = eq_7(batch, weights, n, self.clip, self.own_token, float(self.control_variate), generator)
+        w, clipped = (result.metrics[name].double() for name in ("correction", "clipped"))
+        return Loss(result.loss, {"correction_mean": w, "correction_max": w, "clipped_share": clipped})
 
-        result = intro_loss(  # Eq. 7
-            batch.policy_hidden,
-            batch.posterior_hidden,
-            batch.lm_head,
-            batch.tokens,
-            weights,
-            n=None if self.n == "infinite" else self.n,
-            clip=self.clip,
-            posterior_head=batch.posterior_head,
-            own_token=self.own_token,
-            baseline=1.0 if self.control_variate else 0.0,
-            generator=generator,
-        )
-        correction = result.correction
-        metrics = {"correction_mean": correction, "correction_max": correction, "clipped_share": result.clipped}
-        return Loss(result.loss, {name: value.double() for name, value in metrics.items()})
+
+def eq_7(
+    batch: LossBatch, weights: Tensor, n: int | None, clip: float, own_token: OwnToken, baseline: float,
+    generator: Generator | None,
+) -> Loss:  # fmt: skip
+    """Minus Eq. 7: -sum_t weights[t] 1/n sum_i w_t^i log pi(z_t^i | x, z_<t), with the options of `library.intro_loss`.
+
+    Metrics as in `library.IntroLoss`: "correction" and "clipped", [N, n] or [N, 1].
+    """
+    import torch
+
+    from intro.model.logprobs import clipped_cross_entropy, drawn_logprobs, logprobs_at
+
+    policy = batch.policy_hidden, batch.lm_head  # [N, d], [V, d]
+    posterior_head = batch.lm_head if batch.posterior_head is None else batch.posterior_head
+    posterior = batch.posterior_hidden.detach(), posterior_head.detach()
+    if n is None:  # the mean over draws becomes a sum over the vocabulary: -sum_v min(p'_v, c p_v) log p_v
+        per_token, w, clipped = clipped_cross_entropy(*policy, *posterior, clip)  # [N] each
+        return Loss((weights * per_token).sum(), {"correction": w[:, None], "clipped": clipped[:, None]})
+
+    first = 0 if own_token == "excluded" else 1
+    own = batch.tokens[:, None][:, :first]  # [N, 1], or [N, 0] when all n are drawn
+    # candidates z_t^i [N, n] and log pi(z_t^i | x, z_<t) [N, n]
+    log_pi, z = drawn_logprobs(*policy, own, lambda p: draw_candidates(p, own, n, generator))
+    with torch.no_grad():
+        log_w = logprobs_at(*posterior, z) - log_pi  # [N, n] before the clip
+        w = log_w.clamp(max=log(clip)).exp()  # [N, n] clipped in logarithms, where nothing overflows
+        factor = w - baseline  # [N, n]
+        if own_token != "excluded":
+            factor[:, 0] = w[:, 0] if own_token == "weighted" else 1.0
+    per_token = -(factor * log_pi).mean(-1)  # [N]
+    return Loss((weights * per_token).sum(), {"correction": w, "clipped": log_w > log(clip)})
+
+
+def draw_candidates(p: Tensor, own: Tensor, n: int, generator: Generator | None) -> Tensor:
+    """Candidates z_t^i [N, n]: the rationale's own token [N, 1] first (or none, [N, 0]), the rest i.i.d. from p [N, V].
+
+    Draws are with replacement: duplicates are correct samples, and removing them would bias Eq. 7.
+    """
+    import torch
+
+    from intro.model.logprobs import sample
+
+    return own if own.shape[1] == n else torch.cat([own, sample(p, n - own.shape[1], generator)], dim=1)

@@ -1,8 +1,8 @@
-"""The functions of `softmax.py` for GPUs, which read and write the logits [r, V] as few times as their sums allow.
+"""The functions of `model/softmax.py` for GPUs, with as few reads and writes of the logits [r, V] as possible.
 
-They take contiguous fp32 rows, and are taken wherever they can be (see `available`): that they are faster there is
-what `make bench-gpu` has yet to say. Triton is imported when the first of them is wanted, on a GPU only.
-Compiled they are experimental: never run here; the tests run them in Triton's interpreter (TRITON_INTERPRET=1).
+They take contiguous fp32 rows and are used wherever `available` allows it; `make bench-gpu` measures whether they are
+faster. Triton is imported at the first call, on a GPU only. The compiled kernels are experimental: no GPU has run them
+here; the tests run them in Triton's interpreter (TRITON_INTERPRET=1).
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ import torch
 from torch import Tensor
 
 BLOCK = 4096  # columns that a program works on at a time: 16 for each thread of 8 warps
-DRAW_BLOCK = 2048  # columns that `draw` adds up before it looks inside
+DRAW_BLOCK = 2048  # columns that `draw` adds up to one block
 
 
 def plain() -> bool:
-    """Whether the environment asks for torch's own operations where we have a quicker path for GPUs: INTRO_PLAIN=1."""
+    """Whether the environment (INTRO_PLAIN=1) asks for torch's operations in place of the kernels and CUDA graphs."""
     return os.environ.get("INTRO_PLAIN") == "1"
 
 
 def available(logits: Tensor) -> bool:
-    """Whether these functions take such rows: contiguous fp32 on a GPU with Triton, or on a CPU in its interpreter."""
+    """Whether the kernels take these rows: contiguous fp32 on a GPU with Triton, or on a CPU in its interpreter."""
     has_device = (logits.is_cuda or os.environ.get("TRITON_INTERPRET") == "1") and not plain()
     return has_device and logits.dtype == torch.float32 and logits.is_contiguous() and _triton() is not None
 
@@ -54,7 +54,7 @@ def softmax_(logits: Tensor, columns: Tensor) -> Tensor:
 def draw(p: Tensor, u: Tensor) -> Tensor:
     """The column [r, k] at which each u in [0, 1) [r, k] falls into the cumulative sums of p [r, V]: exact sampling.
 
-    In two levels and in fp64, like its plain twin. A column without probability is never returned.
+    In two levels and in fp64, like softmax.draw. A column without probability is never returned.
     """
     block = _block(p, DRAW_BLOCK)
     blocks = math.ceil(p.shape[1] / block)
@@ -79,21 +79,22 @@ def gradient_(p: Tensor, mass: Tensor, columns: Tensor, values: Tensor, dtype: t
     return out
 
 
-def exact_(logits: Tensor, told: Tensor, clip: float) -> tuple[Tensor, Tensor, Tensor]:
+def clipped_cross_entropy_(logits: Tensor, posterior_logits: Tensor, clip: float) -> tuple[Tensor, Tensor, Tensor]:
     """The sum over the vocabulary: loss -sum_v m_v log p_v [r], mass sum_v m_v [r], and whether the clip acted [r].
 
-    logits, told [r, V] are those of p and p'; m_v = min(p'_v, clip p_v) is held fixed. `logits` holds the gradient
-    mass p - m afterwards.
+    logits and posterior_logits [r, V] are those of p and p'; m_v = min(p'_v, clip p_v) is held fixed. Afterwards
+    `logits` holds the gradient mass p - m.
     """
     loss, mass = logits.new_empty(len(logits)), logits.new_empty(len(logits))
     clipped = logits.new_empty(len(logits), dtype=torch.int32)
     sizes = logits.shape[1], math.log(clip)
-    _launch("exact_rows", (len(logits),), logits, told, loss, mass, clipped, *sizes, BLOCK=_block(logits, BLOCK))
+    rows = logits, posterior_logits, loss, mass, clipped
+    _launch("clipped_cross_entropy_rows", (len(logits),), *rows, *sizes, BLOCK=_block(logits, BLOCK))
     return loss, mass, clipped > 0
 
 
 def _block(rows: Tensor, most: int) -> int:
-    """A power of two that holds a row of [r, V], or `most` of it; no fewer than a block of threads has use for."""
+    """The smallest power of two that holds min(V, most) columns of [r, V]; at least 128, so that no thread idles."""
     return max(128, 1 << (min(rows.shape[1], most) - 1).bit_length())
 
 

@@ -1,6 +1,6 @@
-"""Triton kernels behind `kernels.py`. A program has a row, or a block of one, to itself: no atomics, sums never vary.
+"""Triton kernels behind `launch.py`. Each program owns a row or a block of one: no atomics, so sums are deterministic.
 
-Compiled they are experimental: never run here, only built; the tests run them in Triton's interpreter.
+The compiled kernels are experimental: built, but run by no GPU here; the tests run them in Triton's interpreter.
 Rows are contiguous [r, width], of fp32 unless said; r x width may exceed 2^31, so row offsets are of 64 bits.
 """
 
@@ -12,7 +12,7 @@ import triton.language as tl
 
 @triton.jit
 def softmax_rows(logits, lse, width, BLOCK: tl.constexpr):
-    """Logits to probabilities, in place, and the log-sum-exp [r] of what they were. Grid (r,)."""
+    """Logits to probabilities, in place, and the log-sum-exp [r] of the logits. Grid (r,)."""
     row = tl.program_id(0).to(tl.int64)
     here = logits + row * width
     total = _log_sum_exp(here, width, BLOCK)
@@ -25,7 +25,7 @@ def softmax_rows(logits, lse, width, BLOCK: tl.constexpr):
 
 @triton.jit
 def _log_sum_exp(here, width, BLOCK: tl.constexpr):
-    """Of one row, in one pass: each lane keeps a maximum and a sum, so that lanes meet only at the end."""
+    """Log-sum-exp of one row in one pass: each lane keeps a maximum and a sum, reduced over lanes once, at the end."""
     top = tl.full([BLOCK], -3.0e38, tl.float32)  # finite: -inf minus -inf is not a number
     total = tl.zeros([BLOCK], tl.float32)
     for start in range(0, width, BLOCK):
@@ -63,9 +63,9 @@ def draw_columns(p, sums, u, columns, width, blocks, BLOCK: tl.constexpr, BLOCKS
 
 @triton.jit
 def _pick(weights, target, SIZE: tl.constexpr):
-    """The first of `weights` at which their cumulative sum exceeds `target`, and what is left of `target` inside it.
+    """The index of the first of `weights` at which their cumulative sum exceeds `target`, and the remainder inside it.
 
-    Only positive weights are picked; the last of them where rounding left `target` beyond the sum.
+    Only positive weights are picked: the last of them if, by rounding, `target` exceeds the whole sum.
     """
     index = tl.arange(0, SIZE)
     ends = tl.cumsum(weights, axis=0)
@@ -91,22 +91,22 @@ def gradient_rows(p, mass, columns, values, out, width, k, BLOCK: tl.constexpr):
 
 
 @triton.jit
-def exact_rows(logits, told, loss, mass, clipped, width, log_clip, BLOCK: tl.constexpr):
+def clipped_cross_entropy_rows(logits, posterior_logits, loss, mass, clipped, width, log_clip, BLOCK: tl.constexpr):
     """-sum_v m_v log p_v, sum_v m_v and clipped (int32), all [r]; logits become the gradient mass p - m. Grid (r,).
 
-    m = min(p', c p) is compared in logarithms, and chosen so that a NaN in either is one in the loss.
+    m = min(p', c p) is taken in logarithms, in an order in which a NaN of either argument reaches the loss.
     """
     row = tl.program_id(0).to(tl.int64)
-    here, there = logits + row * width, told + row * width
-    lse_p, lse_told = _log_sum_exp(here, width, BLOCK), _log_sum_exp(there, width, BLOCK)
+    here, there = logits + row * width, posterior_logits + row * width
+    lse_p, lse_posterior = _log_sum_exp(here, width, BLOCK), _log_sum_exp(there, width, BLOCK)
     m_sum, entropy = tl.zeros([BLOCK], tl.float32), tl.zeros([BLOCK], tl.float32)
     over = tl.zeros([BLOCK], tl.int32)
     for start in range(0, width, BLOCK):
         at = start + tl.arange(0, BLOCK)
         logp = tl.load(here + at, mask=at < width, other=float("-inf")) - lse_p
-        log_told = tl.load(there + at, mask=at < width, other=float("-inf")) - lse_told
-        above = log_told > logp + log_clip
-        m = tl.exp(tl.where(above, logp + log_clip, log_told))
+        log_posterior = tl.load(there + at, mask=at < width, other=float("-inf")) - lse_posterior
+        above = log_posterior > logp + log_clip
+        m = tl.exp(tl.where(above, logp + log_clip, log_posterior))
         m_sum += m
         entropy += tl.where(m == 0, 0.0, m * logp)  # 0 log 0, also beyond the row's end
         over = tl.maximum(over, above.to(tl.int32))
@@ -117,6 +117,6 @@ def exact_rows(logits, told, loss, mass, clipped, width, log_clip, BLOCK: tl.con
     for start in range(0, width, BLOCK):
         at = start + tl.arange(0, BLOCK)
         logp = tl.load(here + at, mask=at < width, other=float("-inf")) - lse_p
-        log_told = tl.load(there + at, mask=at < width, other=float("-inf")) - lse_told
-        m = tl.exp(tl.where(log_told > logp + log_clip, logp + log_clip, log_told))
+        log_posterior = tl.load(there + at, mask=at < width, other=float("-inf")) - lse_posterior
+        m = tl.exp(tl.where(log_posterior > logp + log_clip, logp + log_clip, log_posterior))
         tl.store(here + at, row_mass * tl.exp(logp) - m, mask=at < width)
