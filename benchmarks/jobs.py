@@ -30,7 +30,7 @@ RECORDS = {
     "collect": "run.json",
     "tables": "tables/*.record.json",
     "compare": "compare/record.json",
-    "figures": "record.json",
+    "figures": "*record.json",
     "report": "report.record.json",
 }
 

@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "src" / "intro"
 # a room imports from its own floor and from those below it
 FLOORS = [
-    {"types", "config", "infra", "experiments"},
+    {"types", "config", "infra", "experiments", "sources"},
     {"objectives", "model", "rollout", "tasks"},
     {"library", "training", "pretraining", "evaluation", "analysis", "theory", "cost", "doctor", "rehearsal"},
     {"cli"},

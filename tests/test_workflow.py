@@ -277,12 +277,16 @@ def test_smoke_run_makes_every_table_and_figure(smoke: Path) -> None:
 
 
 @pytest.mark.pipeline
-def test_tables_of_their_own_runs_are_those_of_all_runs(smoke: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A table is made from the runs that it shows; what `collect` gathered from all of them gives the same text."""
+def test_tables_and_figures_of_their_own_runs_are_those_of_all_runs(
+    smoke: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each is made from the runs that it shows; what `collect` gathered from all of them gives the same bytes."""
     from intro import experiments
     from intro.analysis.data.inputs import Inputs
+    from intro.analysis.figures.build import figure
     from intro.analysis.tables import build as tables
     from intro.config import load
+    from intro.sources import FIGURES
 
     monkeypatch.chdir(smoke)
     config = load("config/smoke.yaml")
@@ -291,6 +295,11 @@ def test_tables_of_their_own_runs_are_those_of_all_runs(smoke: Path, monkeypatch
         before = [file.read_text() for file in files]
         assert [file.read_text() for file in tables.table(config, name, Inputs(config))] == before
         assert [file.read_text() for file in tables.table(config, name)] == before
+    for name in FIGURES:
+        before = (config.figures_dir / f"{name}.png").read_bytes()
+        for inputs in (Inputs(config), None):
+            figure(config, name, inputs)
+            assert (config.figures_dir / f"{name}.png").read_bytes() == before
 
 
 @pytest.mark.pipeline

@@ -275,12 +275,14 @@ def table(names: list[str], config: ConfigOption = DEFAULT) -> None:
 def figure(names: list[str], config: ConfigOption = DEFAULT) -> None:
     """Draw figures by name, or `all`."""
     loaded = _load(config)
-    from intro.analysis.figures.build import FIGURES, figure
+    from intro.analysis.figures.build import figure
     from intro.infra.provenance import Provenance
+    from intro.sources import FIGURES
 
-    watch = Provenance()
-    files = [file for name in (FIGURES if names == ["all"] else names) for file in figure(loaded, name)]
-    _record(loaded.figures_dir / "record.json", watch, loaded, files)
+    for name in FIGURES if names == ["all"] else names:
+        watch = Provenance()
+        files = figure(loaded, name)
+        _record(files[0].with_suffix(".record.json"), watch, loaded, files)
 
 
 @app.command()

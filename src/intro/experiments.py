@@ -190,21 +190,6 @@ def sweeps_and_bases(config: Config) -> list[tuple[str, str]]:
     return [*((model, "base") for model in config.training.sweep_models), *sweeps(config)]
 
 
-FIGURES = [
-    "overview",
-    "length",
-    "training_length",
-    "training_accuracy",
-    "answer_conditioning",
-    "entropy_n",
-    "ablation_n",
-    "posterior",
-    "cost",
-    "learning_rate",
-    "dynamics",
-]
-
-
 @dataclass(frozen=True, slots=True)
 class TableLayout:
     """Which cells a table shows: those of one suite under one learning-rate protocol."""

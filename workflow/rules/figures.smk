@@ -1,3 +1,6 @@
+from intro.sources import FIGURES as FIGURE_SOURCES
+
+
 # one process draws them all: importing matplotlib takes longer than most of the drawing
 rule figures:
     input:
@@ -21,7 +24,7 @@ rule figures:
                 category="Figures",
                 labels={"figure": name, "format": ending},
             )
-            for name in experiments.FIGURES
+            for name in FIGURE_SOURCES
             for ending in ("png", "pdf")
         ],
     log:
@@ -39,5 +42,5 @@ rule figures:
 
 
 FIGURES = expand(
-    f"{PICTURES}/{{name}}.{{ending}}", name=experiments.FIGURES, ending=["pdf", "png"]
+    f"{PICTURES}/{{name}}.{{ending}}", name=FIGURE_SOURCES, ending=["pdf", "png"]
 )

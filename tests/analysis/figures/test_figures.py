@@ -10,8 +10,15 @@ from matplotlib.colors import to_rgb
 import whole_run
 from intro.analysis.data.inputs import Inputs
 from intro.analysis.figures import ablation, lines, palette, style
-from intro.analysis.figures.build import DRAW, FIGURES, figure
+from intro.analysis.figures.build import DRAW
+from intro.analysis.figures.build import figure as draw_from_runs
+from intro.sources import FIGURES
 from intro.types import IntroError
+
+
+def figure(config, name):
+    """Drawn from what `collect` gathered, which is what a synthetic run has."""
+    return draw_from_runs(config, name, Inputs(config))
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +111,7 @@ def test_files_are_the_same_every_time(config):
 
 def test_an_unknown_figure_is_one_sentence(config):
     with pytest.raises(IntroError, match="no figure 'fig7'"):
-        figure(config, "fig7")
+        draw_from_runs(config, "fig7")
 
 
 # ---------------------------------------------------------------- style
@@ -139,7 +146,7 @@ def test_no_personal_matplotlibrc_leaks_in():
 
 
 def test_every_planned_figure_can_be_drawn():
-    """The workflow asks for experiments.FIGURES; a name without a drawing would fail at the end of a run."""
+    """The workflow asks for sources.FIGURES; a name without a drawing would fail at the end of a run."""
     assert set(DRAW) == set(FIGURES)
 
 

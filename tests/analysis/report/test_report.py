@@ -11,9 +11,10 @@ import pytest
 import whole_run
 from intro import experiments
 from intro.analysis.data.inputs import Inputs
-from intro.analysis.figures.build import FIGURES, figure
+from intro.analysis.figures.build import figure
 from intro.analysis.report import build as report
 from intro.analysis.tables import build as tables
+from intro.sources import FIGURES
 
 VOID = {"meta", "br", "img"}
 
@@ -41,7 +42,7 @@ def config(whole):
     for name in FIGURES:
         (whole.figures_dir / f"{name}.png").unlink(missing_ok=True)
     for name in ("posterior", "cost"):
-        figure(whole, name)
+        figure(whole, name, Inputs(whole))
     return whole
 
 

@@ -14,12 +14,11 @@ from enum import StrEnum
 import pandas as pd
 
 from intro.analysis.claims.records import Claim, Joint
-from intro.analysis.data.results import Results
+from intro.analysis.data.results import SHARED_RATE, Results
 from intro.analysis.stats.intervals import ROUNDING, Interval
 from intro.config import Config
 
 ANY = "any"  # protocol of a claim that no training enters
-SHARED_RATE = "paper"  # the protocol with one learning rate for all methods
 NOTHING = Interval(math.nan, math.nan, math.nan, "")
 
 

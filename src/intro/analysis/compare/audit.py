@@ -15,10 +15,10 @@ from pathlib import Path
 
 import pandas as pd
 
+from intro.analysis.data.inputs import REPORTED_COLUMNS
 from intro.types import IntroError
 
 COMPUTED = ("mean", "relative")  # metrics of reported.csv that follow from other cells
-REPORTED_COLUMNS = ["table", "model", "method", "benchmark", "metric", "value"]
 VARIANT_COLUMNS = ["benchmark", "variant", "problems", "samples", "expected"]
 
 

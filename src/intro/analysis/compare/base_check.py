@@ -7,11 +7,10 @@ from pathlib import Path
 import pandas as pd
 
 from intro import experiments
-from intro.analysis.claims.judge import SHARED_RATE
 from intro.analysis.compare import agreement
-from intro.analysis.compare.run import REPORTED
 from intro.analysis.data.collect import grades_of
-from intro.analysis.data.results import BASE, results_of
+from intro.analysis.data.inputs import REPORTED
+from intro.analysis.data.results import BASE, SHARED_RATE, results_of
 from intro.analysis.tables.build import PAPER
 from intro.analysis.tables.typeset import bracket, number
 from intro.config import Config

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from intro.analysis.claims.judge import SHARED_RATE, claims_frame, grid_frame, judge, judge_grid
+from intro.analysis.claims.judge import claims_frame, grid_frame, judge, judge_grid
 from intro.analysis.claims.records import record
 from intro.analysis.claims.scoreboard import markdown
 from intro.analysis.compare import agreement
 from intro.analysis.compare.audit import audit_frame
-from intro.analysis.data.results import load_results
+from intro.analysis.data.inputs import REPORTED
+from intro.analysis.data.results import SHARED_RATE, load_results
 from intro.config import Config
 from intro.infra.files import write_text
-from intro.infra.provenance import ROOT
-
-REPORTED = ROOT / "workflow" / "reported"
 
 
 def run(config: Config, reported: Path = REPORTED) -> list[Path]:

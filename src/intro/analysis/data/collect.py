@@ -10,18 +10,10 @@ from typing import Any
 
 import pandas as pd
 
+from intro import experiments
 from intro.analysis.stats.intervals import Resampling, within_model
 from intro.config import Config
-from intro.experiments import (
-    Cell,
-    evaluations,
-    grid_file,
-    judged_evaluations,
-    method_of,
-    suite_file,
-    sweeps_and_bases,
-    training_runs,
-)
+from intro.experiments import Cell, evaluations, grid_file, method_of, suite_file
 from intro.infra.files import atomic_file, write_json
 from intro.infra.provenance import Provenance
 from intro.tasks.jsonl import AGAIN, GRID_KEYS, JUDGED_KEYS, read_jsonl
@@ -33,9 +25,9 @@ def collect(config: Config) -> None:
     """Write run.json and the tables of a run: graded responses, scores, curves, metrics and the learning-rate grid."""
     watch, folder = Provenance(), config.results_dir
     resampling = Resampling(config.evaluation.resamples, config.seed)
-    grades = grades_of(config, evaluations(config))
-    grid = read_grid(config)
-    cells = training_runs(config)
+    grades = grades_of(config, evaluations(config), experiments.judged_evaluations(config))
+    grid = read_grid(config, experiments.sweeps_and_bases(config))
+    cells = experiments.training_runs(config)
     frames = {
         "graded_responses.csv.gz": grades,
         "scores.csv": score_rows(config, grades, resampling),
@@ -57,9 +49,11 @@ def write_frame(path: Path, frame: pd.DataFrame) -> None:
         frame.to_csv(file, index=False, compression=packing)
 
 
-def grades_of(config: Config, asked: Iterable[tuple[Cell, str]]) -> pd.DataFrame:
-    """One row per graded response; what a judge model read replaces what the grader could not verify."""
-    judges, columns = set(judged_evaluations(config)), defaultdict(list)
+def grades_of(
+    config: Config, asked: Iterable[tuple[Cell, str]], judged: Iterable[tuple[Cell, str]] = ()
+) -> pd.DataFrame:
+    """One row per graded response. In `judged` evaluations the judge model's `verified` replaces the grader's."""
+    judges, columns = set(judged), defaultdict(list)
     for cell, suite in asked:
         graded = read_jsonl(suite_file(config, cell, suite, "grades.jsonl"), KEPT, AGAIN.format("grade"))
         if (cell, suite) in judges:
@@ -100,9 +94,9 @@ def score_rows(config: Config, grades: pd.DataFrame, resampling: Resampling) -> 
     return pd.DataFrame(rows)[[*order, "truncated_share", "suite"]].round(4)
 
 
-def read_grid(config: Config) -> pd.DataFrame:
-    """Validation grades of every method at every rate of the grid and of the base model, one row per problem."""
-    files = [grid_file(config, *pair) for pair in sweeps_and_bases(config)]
+def read_grid(config: Config, sweeps: Iterable[tuple[str, str]]) -> pd.DataFrame:
+    """Validation grades of each (model, method) at every rate of the grid, one row per problem; "base" has no rate."""
+    files = [grid_file(config, *pair) for pair in sweeps]
     lines = [line for f in files for line in read_jsonl(f, GRID_KEYS, "run `intro sweep` for it again")]
     return pd.DataFrame(lines, columns=list(GRID_KEYS))
 
@@ -136,5 +130,5 @@ def run_record(config: Config, watch: Provenance) -> dict[str, Any]:
         seed=config.seed,
         compute_seconds=round(sum(r.get("wall_seconds", 0.0) for r in records), 1),
         commits=sorted({r["commit"] for r in records if "commit" in r}),
-        runs=len(training_runs(config)),
+        runs=len(experiments.training_runs(config)),
     )

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from intro import experiments
-from intro.analysis.claims.judge import SHARED_RATE
-from intro.analysis.compare.audit import REPORTED_COLUMNS
 from intro.analysis.data import collect
-from intro.analysis.data.results import BASE, Results, load_results, results_of
+from intro.analysis.data.results import BASE, SHARED_RATE, Results, load_results, results_of
+from intro.analysis.stats.intervals import Resampling
 from intro.config import Config
 from intro.infra.provenance import ROOT
+from intro.sources import Sources
 
 TEXT = dict.fromkeys(["model", "method", "protocol", "benchmark", "suite", "problem"], str)
-REPORTED = ROOT / "workflow" / "reported" / "reported.csv"
+REPORTED = ROOT / "workflow" / "reported"  # the paper's numbers: reported.csv and benchmarks.csv
+REPORTED_COLUMNS = ["table", "model", "method", "benchmark", "metric", "value"]
 COLUMNS = {
     "curves": "model method train_seed step subset value mean_tokens protocol",
     "metrics": "model method protocol train_seed step accuracy mean_tokens entropy kept_share correction_mean "
@@ -40,11 +42,7 @@ class Inputs:
     def frame(self, name: str) -> pd.DataFrame:
         """`name` as in COLUMNS. Columns that the file lacks come as missing values, so older runs still draw."""
         path = self.config.results_dir / f"{name}.csv"
-        wanted = COLUMNS[name].split()
-        if not path.exists():
-            return pd.DataFrame({column: pd.Series(dtype=TEXT.get(column, float)) for column in wanted})
-        read = pd.read_csv(path, dtype=TEXT)
-        return read.reindex(columns=[*wanted, *(c for c in read.columns if c not in wanted)])
+        return _frame(name, [path] if path.exists() else [])
 
     @cached_property
     def results(self) -> Results:
@@ -59,6 +57,10 @@ class Inputs:
     def metrics(self) -> pd.DataFrame:
         return self.frame("metrics")
 
+    @cached_property
+    def grid(self) -> pd.DataFrame:
+        return self.frame("grid")
+
     def compare(self, table: str) -> pd.DataFrame:
         path = self.config.results_dir / "compare" / f"{table}.csv"
         return pd.read_csv(path) if path.exists() else pd.DataFrame()
@@ -66,7 +68,8 @@ class Inputs:
     @cached_property
     def reported(self) -> pd.DataFrame:
         """The paper's own numbers, for orientation in figures; empty when the package runs outside its repository."""
-        return pd.read_csv(REPORTED) if REPORTED.exists() else pd.DataFrame(columns=REPORTED_COLUMNS)
+        path = REPORTED / "reported.csv"
+        return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=REPORTED_COLUMNS)
 
     def record(self, name: str) -> Any:
         """A JSON file below results/{scale}, None when it was not made."""
@@ -75,20 +78,38 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class Behind(Inputs):
-    """What one table rests on, from the files of its own runs: `collect` gathers those of all."""
+class RunInputs(Inputs):
+    """What one table or figure shows, from the files of its own runs: `collect` gathers those of all."""
 
-    table: str
+    sources: Sources
 
     @cached_property
     def results(self) -> Results:
-        grades = collect.grades_of(self.config, experiments.table_evaluations(self.config, self.table))
+        grades = collect.grades_of(self.config, self.sources.evaluations, self.sources.judged)
         return results_of(self.config, grades).under(SHARED_RATE)
 
     @cached_property
+    def curves(self) -> pd.DataFrame:
+        return _frame("curves", [cell.folder(self.config) / "curves.csv" for cell in self.sources.curves])
+
+    @cached_property
     def metrics(self) -> pd.DataFrame:
-        cells = [cell for cell, _ in experiments.table_evaluations(self.config, self.table) if cell.method != BASE]
-        return collect.stack(cell.folder(self.config) / "metrics.csv" for cell in cells)
+        return _frame("metrics", [cell.folder(self.config) / "metrics.csv" for cell in self.sources.metrics])
+
+    @cached_property
+    def grid(self) -> pd.DataFrame:
+        evaluation = self.config.evaluation
+        grades = collect.read_grid(self.config, self.sources.sweeps)
+        return collect.grid_rows(grades, Resampling(evaluation.resamples, self.config.seed))
+
+
+def _frame(name: str, files: Sequence[Path]) -> pd.DataFrame:
+    """The rows of files of one kind, `name` as in COLUMNS, with missing values for columns that they lack."""
+    wanted = COLUMNS[name].split()
+    if not files:
+        return pd.DataFrame({column: pd.Series(dtype=TEXT.get(column, float)) for column in wanted})
+    read = pd.concat([pd.read_csv(file, dtype=TEXT) for file in files], ignore_index=True)
+    return read.reindex(columns=[*wanted, *(c for c in read.columns if c not in wanted)])
 
 
 def under(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:

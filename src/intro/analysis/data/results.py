@@ -14,6 +14,7 @@ from intro.config import Config
 from intro.types import IntroError
 
 BASE = "base"  # method and protocol of an untrained model
+SHARED_RATE = "paper"  # the protocol with one learning rate for all methods
 RUN = ["pretrain_seed", "train_seed"]
 PROBLEM = ["benchmark", "problem"]
 CELL = ["suite", "model", "method", "protocol"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from intro.analysis.data.inputs import Inputs
+from intro.analysis.data.inputs import Inputs, RunInputs
 from intro.analysis.figures import (
     ablation,
     conditioning,
@@ -18,8 +18,7 @@ from intro.analysis.figures import (
     training,
 )
 from intro.config import Config
-from intro.experiments import FIGURES
-from intro.types import IntroError
+from intro.sources import figure_sources
 
 DRAW = {
     "overview": overview.draw,
@@ -36,11 +35,13 @@ DRAW = {
 }
 
 
-def figure(config: Config, name: str) -> list[Path]:
-    """Draw one figure to figures/{scale}/{name}.pdf and .png. Raises IntroError when there is none of that name."""
-    if name not in DRAW:
-        raise IntroError(f"there is no figure '{name}'; known are {', '.join(FIGURES)}")
+def figure(config: Config, name: str, inputs: Inputs | None = None) -> list[Path]:
+    """Draw one figure to figures/{scale}/{name}.pdf and .png. Raises IntroError when there is none of that name.
+
+    Without `inputs` it is drawn from the runs that it shows, whether or not others exist.
+    """
+    inputs = inputs or RunInputs(config, figure_sources(config, name))
     with style.applied():
-        drawn = DRAW[name](Inputs(config))
+        drawn = DRAW[name](inputs)
         style.save(drawn, config.figures_dir / name)
     return [config.figures_dir / f"{name}.{suffix}" for suffix in ("pdf", "png")]

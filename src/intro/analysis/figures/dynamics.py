@@ -23,8 +23,7 @@ PERCENT = {"kept_share", "accuracy", "posterior_accuracy"}
 def draw(inputs: Inputs) -> Figure:
     """Six small panels for one model: the one of the ablation, where the controls live too."""
     config, metrics = inputs.config, under(inputs.metrics, "paper")
-    home = config.ablation_n.model
-    model = home if home in set(metrics.model) else next(iter(metrics.model), home)
+    model = config.ablation_n.model
     mine = metrics[(metrics.model == model) & metrics.method.isin(["grpo", config.ablation_n.method])]
     if mine.empty:
         return style.nothing("No training metrics in this configuration.")

@@ -6,16 +6,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from intro.analysis.data.inputs import Inputs
+from intro.analysis.data.results import BASE
 from intro.analysis.figures import style
 from intro.analysis.stats import cells as estimates
+from intro.sources import COMPARED
 
-COMPARED = ("base", "grpo", "intro")
+METHODS = (BASE, *COMPARED)
 
 
 def draw(inputs: Inputs) -> Figure:
     """A row per model: from base to InTRO along a line, GRPO beside it."""
     config, results = inputs.config, inputs.results
-    models = [m for m in config.models if any(results.values("main", m, k) is not None for k in COMPARED)]
+    models = [m for m in config.models if any(results.values("main", m, k) is not None for k in METHODS)]
     if not models:
         return style.nothing("No responses in this configuration.")
     figure, axes = style.blank(2, height=0.9 + 0.42 * len(models), sharey=True)
@@ -33,7 +35,7 @@ def _panel(panel: Axes, inputs: Inputs, models: list[str], benchmarks: list[str]
     config = inputs.config
     for place, model in enumerate(models):
         found = {}
-        for shift, method in zip((0, -0.16, 0.16), COMPARED, strict=True):
+        for shift, method in zip((0, -0.16, 0.16), METHODS, strict=True):
             mean, ink = (
                 estimates.tokens(inputs.results, model, method, benchmarks),
                 style.colour(config, method),

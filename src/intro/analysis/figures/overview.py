@@ -9,9 +9,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from intro.analysis.claims.judge import ANY, SHARED_RATE
+from intro.analysis.claims.judge import ANY
 from intro.analysis.data.inputs import Inputs
-from intro.analysis.data.results import BASE
+from intro.analysis.data.results import BASE, SHARED_RATE
 from intro.analysis.figures import palette, style
 from intro.analysis.stats import cells as estimates
 

@@ -10,10 +10,9 @@ from scipy.stats import binomtest
 
 from intro.analysis.data.inputs import Inputs, under
 from intro.analysis.figures import lines, style
+from intro.sources import COMPARED, figure_5_models
 
-COMPARED = ("grpo", "intro")
 SUBSETS = {"train": "training questions", "all": "test questions"}
-FIGURE_5 = ("Qwen2.5-7B", "Qwen3-4B")
 
 
 def draw_length(inputs: Inputs) -> Figure:
@@ -52,8 +51,7 @@ def draw_accuracy(inputs: Inputs) -> Figure:
     """Fig. 5: accuracy on the hard problems over steps, for the models that stand for the paper's two."""
     config, curves = inputs.config, under(inputs.curves, "paper")
     curves = curves[curves.subset == "hard"]
-    models = [m for m, spec in config.models.items() if spec.stands_for in FIGURE_5 and m in set(curves.model)]
-    models = models or [m for m in config.models if m in set(curves.model)][:2]
+    models = [m for m in figure_5_models(config) if m in set(curves.model)]
     if not models:
         return style.nothing("No training curves in this configuration.")
     figure, axes = style.blank(len(models), height=2.7, width=2.9 * len(models) + 0.8, sharey=True)

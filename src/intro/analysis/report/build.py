@@ -20,9 +20,9 @@ from intro.analysis.figures.palette import VERDICTS
 from intro.analysis.report import page
 from intro.analysis.tables.typeset import DASH, bracket, number
 from intro.config import Config
-from intro.experiments import FIGURES
 from intro.infra.files import write_text
 from intro.infra.provenance import ROOT
+from intro.sources import FIGURES
 
 CAPTIONS = ROOT / "workflow" / "report"
 TITLES = {"main": "Table 1: in domain", "ood": "Table 2: out of domain", "ablation_n": "Table 3: number of candidates"}

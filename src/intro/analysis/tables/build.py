@@ -9,15 +9,15 @@ import numpy as np
 import pandas as pd
 
 from intro import experiments
-from intro.analysis.claims.judge import SHARED_RATE
-from intro.analysis.data.inputs import Behind, Inputs, under
-from intro.analysis.data.results import BASE, Results, by_benchmark
+from intro.analysis.data.inputs import Inputs, RunInputs, under
+from intro.analysis.data.results import BASE, SHARED_RATE, Results, by_benchmark
 from intro.analysis.stats import cells as estimates
 from intro.analysis.stats import intervals as stats
 from intro.analysis.tables import typeset
 from intro.config import Config
 from intro.experiments import methods_by_n
 from intro.infra.files import write_text
+from intro.sources import table_sources
 from intro.types import IntroError
 
 # The paper's columns in the paper's order, by the name of the benchmark that one stands for.
@@ -45,7 +45,7 @@ def table(config: Config, name: str, inputs: Inputs | None = None) -> list[Path]
         raise IntroError(
             f"there is no table '{name}' in this config; it has {', '.join(experiments.table_names(config))}"
         )
-    inputs = inputs or Behind(config, name)
+    inputs = inputs or RunInputs(config, table_sources(config, name))
     if name == "ablation_n":
         frame = ablation_n(inputs)
         model, methods = config.ablation_n.model, list(methods_by_n(config).values())

@@ -1,0 +1,107 @@
+"""What each table and figure is made from: the rules ask for just these files, and the commands read just these."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from intro import experiments
+from intro.config import Config
+from intro.experiments import Cell, evaluations, grid_file, methods_by_n, suite_file, sweeps_and_bases
+from intro.types import IntroError
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """What one table or figure is made from. Nothing else has to exist to make it."""
+
+    evaluations: list[tuple[Cell, str]] = field(default_factory=list)  # their grades.jsonl
+    judged: list[tuple[Cell, str]] = field(default_factory=list)  # those of them whose judged.jsonl counts
+    curves: list[Cell] = field(default_factory=list)  # runs: their curves.csv
+    metrics: list[Cell] = field(default_factory=list)  # runs: their metrics.csv
+    sweeps: list[tuple[str, str]] = field(default_factory=list)  # (model, method): grades on validation problems
+    results: list[str] = field(default_factory=list)  # files below results/{scale} that hold a whole measurement
+
+    def files(self, config: Config) -> list[Path]:
+        """Every file that these are: the inputs of the rule."""
+        return [
+            *(suite_file(config, cell, suite, "grades.jsonl") for cell, suite in self.evaluations),
+            *(suite_file(config, cell, suite, "judged.jsonl") for cell, suite in self.judged),
+            *(cell.folder(config) / "curves.csv" for cell in self.curves),
+            *(cell.folder(config) / "metrics.csv" for cell in self.metrics),
+            *(grid_file(config, model, method) for model, method in self.sweeps),
+            *(config.results_dir / name for name in self.results),
+        ]
+
+
+def table_sources(config: Config, table: str) -> Sources:
+    """The evaluations of the cells that a table shows; Table 3 shows the policy entropy of its runs as well."""
+    shown = experiments.table_evaluations(config, table)
+    return Sources(shown, metrics=[cell for cell, _ in shown if cell.method != "base"] if table == "ablation_n" else [])
+
+
+# methods that figures of the response length and of training show, the method of the paper last
+COMPARED = ("grpo", "intro")
+FIGURE_5 = ("Qwen2.5-7B", "Qwen3-4B")  # the models that the paper's Fig. 5 shows
+
+
+def _main(config: Config, models: Iterable[str], methods: Iterable[str]) -> Sources:
+    """Main-suite evaluations of these cells under the shared learning rate."""
+    layout = experiments.TableLayout("main", "paper", list(models), list(methods))
+    return Sources([(cell, suite) for cell, suite in evaluations(config) if layout.shows(cell, suite)])
+
+
+def _runs(config: Config, models: Iterable[str], methods: Iterable[str]) -> list[Cell]:
+    """Training runs of these cells under the shared learning rate."""
+    models, methods = list(models), list(methods)
+    shared = [cell for cell in experiments.training_runs(config) if cell.protocol == "paper"]
+    return [cell for cell in shared if cell.model in models and cell.method in methods]
+
+
+def _figure_6(config: Config) -> Sources:
+    """Base models with and without the answer in the prompt, as far as the config has both."""
+    given = config.evaluation.suites.get("given")
+    models = list(config.models) if given is None or given.models is None else given.models
+    asked = [
+        (cell, suite)
+        for cell, suite in evaluations(config)
+        if given is not None and suite in ("main", "given") and cell.method == "base" and cell.model in models
+    ]
+    return Sources(asked, judged=[pair for pair in experiments.judged_evaluations(config) if pair in asked])
+
+
+def figure_5_models(config: Config) -> list[str]:
+    """The models that stand for the paper's two of Fig. 5; the config's first two where none does."""
+    return [m for m, spec in config.models.items() if spec.stands_for in FIGURE_5] or list(config.models)[:2]
+
+
+def _overview(config: Config) -> Sources:
+    gains = _main(config, config.models, ["base", *config.methods])
+    return replace(gains, results=["claims.csv"])
+
+
+FIGURES: dict[str, Callable[[Config], Sources]] = {
+    "overview": _overview,
+    "length": lambda config: _main(config, config.models, ["base", *COMPARED]),
+    "training_length": lambda config: Sources(curves=_runs(config, config.models, COMPARED)),
+    "training_accuracy": lambda config: Sources(curves=_runs(config, figure_5_models(config), COMPARED)),
+    "answer_conditioning": _figure_6,
+    "entropy_n": lambda config: Sources(
+        metrics=_runs(config, [config.ablation_n.model], methods_by_n(config).values())
+    ),
+    "ablation_n": lambda config: _main(config, [config.ablation_n.model], ["base", *methods_by_n(config).values()]),
+    "posterior": lambda config: Sources(results=["posterior.csv"]),
+    "cost": lambda config: Sources(results=["cost.csv"]),
+    "learning_rate": lambda config: Sources(sweeps=sweeps_and_bases(config), results=["learning_rates.json"]),
+    "dynamics": lambda config: Sources(
+        metrics=_runs(config, [config.ablation_n.model], ["grpo", config.ablation_n.method])
+    ),
+}
+
+
+def figure_sources(config: Config, figure: str) -> Sources:
+    """What a figure shows. Raises IntroError when there is none of that name."""
+    if figure not in FIGURES:
+        raise IntroError(f"there is no figure '{figure}'; known are {', '.join(FIGURES)}")
+    return FIGURES[figure](config)
