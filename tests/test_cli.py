@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer.main
 import yaml
 from typer.testing import CliRunner
 
@@ -178,10 +179,27 @@ def test_help_reads_no_config_and_draws_no_boxes() -> None:
 
 
 def test_help_shows_each_command_in_one_whole_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At 80 columns no summary is cut off."""
+    """At 80 columns no summary is cut off; what people use comes before what rules call."""
     monkeypatch.setenv("COLUMNS", "80")
-    listed = CliRunner().invoke(cli.app, ["--help"]).output.split("Commands:")[1].strip().splitlines()
+    sections = CliRunner().invoke(cli.app, ["--help"]).output.split("\n\n")[-3:]
+    assert [section.splitlines()[0] for section in sections] == [
+        f"{title}:" for title in (cli.READ, cli.WRITE, cli.RULE)
+    ]
+    listed = [line.strip() for section in sections for line in section.splitlines()[1:] if line]
     assert len(listed) == len(cli.app.registered_commands) and all(line.endswith(".") for line in listed)
+    first = [line.split()[0] for line in sections[0].splitlines()[1:]]
+    assert {"summary", "trace", "plan", "doctor"} <= set(first)
+
+
+@pytest.mark.parametrize("command", [c.name or c.callback.__name__ for c in cli.app.registered_commands])
+def test_help_of_a_command_is_whole_sentences_in_80_columns(command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each option and argument says what it does; units and defaults that click cannot know stand in brackets."""
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = CliRunner().invoke(cli.app, [command, "--help"]).output.splitlines()
+    assert max(map(len, lines)) <= 80
+    for parameter in typer.main.get_command(cli.app).commands[command].params:
+        text = re.sub(r" \[default: .*\]$", "", parameter.help or "")
+        assert re.fullmatch(r"[A-Z].*\.", text) and " " in text, f"{command} {parameter.name}: {text!r}"
 
 
 def test_evaluation_with_the_own_engine_imports_torch_and_not_transformers(toy_config, tmp_path: Path) -> None:

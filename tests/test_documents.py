@@ -13,9 +13,9 @@ import sys
 from collections import defaultdict
 from pathlib import Path
 
-import click
 import pandas as pd
 import pytest
+import typer
 import typer.main
 import yaml
 from scipy import stats
@@ -257,9 +257,9 @@ def test_every_command_is_covered_and_names_what_exists(line: str, document: Pat
 
 
 def parse(arguments: list[str]) -> None:
-    """Let click read a command line; an unknown command, option or missing argument raises."""
+    """Let Typer read a command line; an unknown command, option or missing argument raises."""
     group = typer.main.get_command(cli.app)
-    with click.Context(group) as context:
+    with typer.Context(group) as context:
         _, command, rest = group.resolve_command(context, [a for a in arguments if a not in (">", "-n")])
     command.make_context(arguments[0], list(rest))
 

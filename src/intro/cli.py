@@ -5,27 +5,54 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from intro.types import IntroError, sentence_of
 
+READ = "Read results, check a machine, estimate a cost"
+WRITE = "Publish results, write files of the repository"
+RULE = "Steps of the workflow: Snakemake's rules call them"
+
+
+class Commands(TyperGroup):
+    """Lists the commands of `--help` by their panel. Typer does so only with rich, which is slow to import."""
+
+    def format_commands(self, ctx: typer.Context, formatter: Any) -> None:
+        """One section for each panel, in the order of READ, WRITE, RULE; commands in the order of this file."""
+        width = formatter.width - 6 - max(map(len, self.commands))
+        for panel in (READ, WRITE, RULE):
+            named = {name: c for name, c in self.commands.items() if getattr(c, "rich_help_panel", None) == panel}
+            with formatter.section(panel):
+                formatter.write_dl([(name, command.get_short_help_str(width)) for name, command in named.items()])
+
+
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # rich takes longer to import than the help to print
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Config file.")]
-ModelOption = Annotated[str, typer.Option("--model", help="Model id of the config.")]
-MethodOption = Annotated[str, typer.Option("--method", help="Method of the config, or base.")]
-ProtocolOption = Annotated[str, typer.Option("--protocol", help="paper (shared rate), tuned, or base.")]
-SeedOption = Annotated[int, typer.Option("--seed", help="Training seed; of a base model the one of its pretraining.")]
-SuiteOption = Annotated[str, typer.Option("--suite", help="Suite of benchmarks of the config.")]
-SuitesOption = Annotated[list[str], typer.Option("--suite", help="Suite of the config; may be given several times.")]
-ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Torch threads.")]
+ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Read this config file.")]
+ModelOption = Annotated[str, typer.Option("--model", help="Take this model of the config.")]
+MethodOption = Annotated[str, typer.Option("--method", help="Take this method of the config, or the word base.")]
+ProtocolOption = Annotated[
+    str,
+    typer.Option("--protocol", help="Choose the learning rate: paper (one shared rate), tuned (the method's best)."),
+]
+SeedOption = Annotated[int, typer.Option("--seed", help="Take this training seed; for a base model, pretraining seed.")]
+SuiteOption = Annotated[str, typer.Option("--suite", help="Take this suite of benchmarks of the config.")]
+SuitesOption = Annotated[list[str], typer.Option("--suite", help="Take this suite of the config. May be repeated.")]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Compute with this many CPU threads.")]
+AcceleratorOption = Annotated[
+    str | None,
+    typer.Option("--accelerator", help="Plan for this device: a100, h100, h200, l40s, ... [default: a100, or cpu]"),
+]
+OF_IT = "[default: that of the accelerator]"
 DEFAULT = Path("config/tiny.yaml")
 
 
@@ -77,12 +104,14 @@ def _cell(model: str, method: str, protocol: str, seed: int):
 
 @app.callback()
 def options(
-    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show the traceback of an error instead of one sentence.")
+    ] = False,
 ) -> None:
-    """InTRO, reproduced: data, training, evaluation, tables, figures and the comparison with the paper."""
+    """Reproduce InTRO: data, training, evaluation, tables, figures and the comparison with the paper."""
 
 
-@app.command()
+@app.command(rich_help_panel=RULE)
 def data(config: ConfigOption = DEFAULT) -> None:
     """Write the problems of every benchmark and split, and a corpus."""
     from intro.tasks.prepare import prepare
@@ -90,7 +119,7 @@ def data(config: ConfigOption = DEFAULT) -> None:
     prepare(_load(config))
 
 
-@app.command()
+@app.command(rich_help_panel=RULE)
 def pretrain(
     model: ModelOption, config: ConfigOption = DEFAULT, seed: SeedOption = 0, threads: ThreadsOption = 1
 ) -> None:
@@ -102,13 +131,13 @@ def pretrain(
     pretrain_base(loaded, model, seed)
 
 
-@app.command()
+@app.command(rich_help_panel=RULE)
 def fetch(
-    model: Annotated[str | None, typer.Option("--model", help="Model id of the config.")] = None,
-    verifier: Annotated[bool, typer.Option("--verifier", help="The judge model instead.")] = False,
+    model: Annotated[str | None, typer.Option("--model", help="Fetch this model of the config.")] = None,
+    verifier: Annotated[bool, typer.Option("--verifier", help="Fetch the judge model instead.")] = False,
     config: ConfigOption = DEFAULT,
 ) -> None:
-    """Get a published model. From the Hub, from INTRO_MODELS_DIR, or from a folder."""
+    """Fetch a published model. It comes from INTRO_MODELS_DIR, a folder or the Hub."""
     loaded = _load(config)
     from intro.model.fetch import fetch_judge, fetch_model
 
@@ -117,9 +146,9 @@ def fetch(
     fetch_judge(loaded) if verifier else fetch_model(loaded, model)
 
 
-@app.command()
+@app.command(rich_help_panel=RULE)
 def sweep(model: ModelOption, method: MethodOption, config: ConfigOption = DEFAULT, threads: ThreadsOption = 1) -> None:
-    """Train a method at every learning rate of the grid. The validation problems judge them."""
+    """Train a method at every learning rate of the grid. Rates are compared on validation problems."""
     loaded = _load(config)
     _threads(threads)
     from intro.training.launch import launch
@@ -128,15 +157,15 @@ def sweep(model: ModelOption, method: MethodOption, config: ConfigOption = DEFAU
     launch(loaded, model, lambda: sweep(loaded, model, method))
 
 
-@app.command()
+@app.command(rich_help_panel=RULE)
 def select(config: ConfigOption = DEFAULT) -> None:
-    """Choose learning rates from the grid. A shared one, and each method's own."""
+    """Choose learning rates from the grid. There is one shared rate and one for each method."""
     from intro.training.selection import select
 
     select(_load(config))
 
 
-@app.command()
+@app.command(rich_help_panel=RULE)
 def train(
     model: ModelOption,
     method: MethodOption,
@@ -154,7 +183,7 @@ def train(
     launch(loaded, model, lambda: train_cell(loaded, _cell(model, method, protocol, seed)))
 
 
-@app.command()
+@app.command(rich_help_panel=RULE)
 def generate(
     model: ModelOption,
     method: MethodOption,
@@ -164,7 +193,7 @@ def generate(
     config: ConfigOption = DEFAULT,
     threads: ThreadsOption = 1,
 ) -> None:
-    """Answer every problem of some suites with one checkpoint."""
+    """Generate responses with one checkpoint. It answers every problem of the suites."""
     loaded = _load(config)
     _threads(threads)
     from intro.evaluation.generate import generate
@@ -174,7 +203,7 @@ def generate(
         generate(loaded, _cell(model, method, protocol, seed), suites)
 
 
-@app.command()
+@app.command(rich_help_panel=RULE)
 def grade(
     model: ModelOption,
     method: MethodOption,
@@ -189,7 +218,7 @@ def grade(
     grade(_load(config), _cell(model, method, protocol, seed), suites)
 
 
-@app.command()
+@app.command(rich_help_panel=RULE)
 def judge(
     model: ModelOption,
     method: MethodOption,
@@ -198,7 +227,7 @@ def judge(
     seed: SeedOption = 0,
     config: ConfigOption = DEFAULT,
 ) -> None:
-    """Let the judge model read the correct responses behind Figure 6."""
+    """Verify correct responses with the judge model, for Figure 6."""
     loaded = _load(config)
     from intro.evaluation.judge import judge
     from intro.infra.gpus import reserve_gpus
@@ -207,26 +236,26 @@ def judge(
         judge(loaded, _cell(model, method, protocol, seed), suite)
 
 
-@app.command("base-check")
+@app.command("base-check", rich_help_panel=RULE)
 def base_check(config: ConfigOption = DEFAULT) -> None:
-    """Base models beside the paper's base rows: tables/main_base."""
+    """Compare base models with the paper's base rows."""
     from intro.analysis.compare.base_check import base_check
 
     table = next(file for file in base_check(_load(config)) if file.suffix == ".md")
     typer.echo(table.read_text(), nl=False)
 
 
-@app.command()
+@app.command(rich_help_panel=RULE)
 def collect(config: ConfigOption = DEFAULT) -> None:
-    """Gather graded responses, scores, curves, metrics and grid into files."""
+    """Gather responses, scores, curves, metrics and grid into files."""
     from intro.analysis.data.collect import collect
 
     collect(_load(config))
 
 
-@app.command()
+@app.command(rich_help_panel=RULE)
 def posterior(config: ConfigOption = DEFAULT, threads: ThreadsOption = 1) -> None:
-    """KL from the true posterior to the estimated one. The true one is Bayes over sampled rationales."""
+    """Measure the KL from the true posterior to the estimated one. Bayes' rule over samples gives the true one."""
     loaded = _load(config)
     _threads(threads)
     from intro.evaluation.posterior import posterior_check
@@ -234,9 +263,9 @@ def posterior(config: ConfigOption = DEFAULT, threads: ThreadsOption = 1) -> Non
     posterior_check(loaded)
 
 
-@app.command()
+@app.command(rich_help_panel=RULE)
 def cost(config: ConfigOption = DEFAULT, threads: ThreadsOption = 1) -> None:
-    """Measure updates: passes, FLOPs, seconds and peak memory."""
+    """Measure passes, FLOPs, seconds and peak memory of an update."""
     loaded = _load(config)
     _threads(threads)
     from intro.cost.measure.updates import cost_check
@@ -246,9 +275,9 @@ def cost(config: ConfigOption = DEFAULT, threads: ThreadsOption = 1) -> None:
         cost_check(loaded)
 
 
-@app.command()
+@app.command(rich_help_panel=RULE)
 def theory(config: ConfigOption = DEFAULT) -> None:
-    """Prove Proposition 2.1 and its neighbours with sympy."""
+    """Decide Proposition 2.1 and related statements with sympy."""
     loaded = _load(config)
     from intro.infra.provenance import Provenance
     from intro.theory import write
@@ -258,9 +287,12 @@ def theory(config: ConfigOption = DEFAULT) -> None:
     _record(folder / "record.json", watch, loaded, [folder / "identities.json", folder / "identities.md"])
 
 
-@app.command()
-def table(names: list[str], config: ConfigOption = DEFAULT) -> None:
-    """Lay out tables: main, main_tuned, ood, ablation_n, controls."""
+@app.command(rich_help_panel=RULE)
+def table(
+    names: Annotated[list[str], typer.Argument(help="Write these: main, main_tuned, ood, ablation_n, controls.")],
+    config: ConfigOption = DEFAULT,
+) -> None:
+    """Write tables as CSV, Markdown and LaTeX."""
     loaded = _load(config)
     from intro.analysis.tables.build import table
     from intro.infra.provenance import Provenance
@@ -271,9 +303,12 @@ def table(names: list[str], config: ConfigOption = DEFAULT) -> None:
         _record(files[0].with_suffix(".record.json"), watch, loaded, files)
 
 
-@app.command()
-def figure(names: list[str], config: ConfigOption = DEFAULT) -> None:
-    """Draw figures by name, or `all`."""
+@app.command(rich_help_panel=RULE)
+def figure(
+    names: Annotated[list[str], typer.Argument(help="Draw these figures, or the word all.")],
+    config: ConfigOption = DEFAULT,
+) -> None:
+    """Draw figures as PNG and PDF."""
     loaded = _load(config)
     from intro.analysis.figures.build import figure
     from intro.infra.provenance import Provenance
@@ -285,9 +320,9 @@ def figure(names: list[str], config: ConfigOption = DEFAULT) -> None:
         _record(files[0].with_suffix(".record.json"), watch, loaded, files)
 
 
-@app.command()
+@app.command(rich_help_panel=RULE)
 def compare(config: ConfigOption = DEFAULT) -> None:
-    """Set reported, reference and this run side by side. Audits the reported tables and judges the claims."""
+    """Compare this run with the paper and the reference. Audits the paper's tables and judges its claims."""
     loaded = _load(config)
     from intro.analysis.compare.run import run
     from intro.infra.provenance import Provenance
@@ -297,9 +332,9 @@ def compare(config: ConfigOption = DEFAULT) -> None:
     _record(loaded.results_dir / "compare" / "record.json", watch, loaded, files)
 
 
-@app.command()
+@app.command(rich_help_panel=RULE)
 def report(config: ConfigOption = DEFAULT) -> None:
-    """Write report.html: all of it on one page."""
+    """Write report.html, the whole comparison on one page."""
     loaded = _load(config)
     from intro.analysis.report.build import report
     from intro.infra.provenance import Provenance
@@ -308,49 +343,49 @@ def report(config: ConfigOption = DEFAULT) -> None:
     _record(loaded.results_dir / "report.record.json", watch, loaded, [report(loaded)])
 
 
-@app.command()
+@app.command(rich_help_panel=READ)
 def trace(
-    table: str,
-    model: str,
-    method: str,
-    benchmark: str,
+    table: Annotated[str, typer.Argument(help="Take a cell of this table, such as main.")],
+    model: Annotated[str, typer.Argument(help="Take this model, or the paper's model that it stands for.")],
+    method: Annotated[str, typer.Argument(help="Take this method of the config, or the word base.")],
+    benchmark: Annotated[str, typer.Argument(help="Take this benchmark, or the paper's that it stands for.")],
     protocol: ProtocolOption = "paper",
     config: ConfigOption = DEFAULT,
 ) -> None:
-    """Walk from a table cell to its origins. As in `intro trace main qwen3-m intro chain-4`."""
+    """Print the files behind one table cell. Example: `intro trace main qwen3-m intro chain-4`."""
     loaded = _load(config)
     from intro.analysis.report.trace import trace
 
     typer.echo(trace(loaded, table, model, method, benchmark, protocol))
 
 
-@app.command()
+@app.command(rich_help_panel=READ)
 def summary(config: ConfigOption = DEFAULT) -> None:
-    """Print where the results are, and the scoreboard of claims."""
+    """Print the claims with their verdicts. Names the files of the results."""
     loaded = _load(config)
     from intro.analysis.report.summary import summary
 
     typer.echo(summary(loaded))
 
 
-@app.command()
+@app.command(rich_help_panel=WRITE)
 def publish(config: ConfigOption = DEFAULT) -> None:
-    """Copy a run's small files below results/reference. Tables and records there, figures below figures/reference."""
+    """Copy a run's small files to results/reference. Figures go to figures/reference."""
     loaded = _load(config)
     from intro.analysis.report.publish import publish
 
     publish(loaded)
 
 
-@app.command()
+@app.command(rich_help_panel=WRITE)
 def readme(config: ConfigOption = DEFAULT) -> None:
-    """Fill the README's comparison table from this run."""
+    """Fill the README's block of results."""
     from intro.analysis.report.readme import fill
 
     fill(_load(config))
 
 
-@app.command()
+@app.command(rich_help_panel=WRITE)
 def rehearse(config: ConfigOption = Path("config/rehearsal.yaml")) -> None:
     """Write toy checkpoints and a few rows of every benchmark."""
     loaded = _load(config)
@@ -361,25 +396,63 @@ def rehearse(config: ConfigOption = Path("config/rehearsal.yaml")) -> None:
         typer.echo(folder)
 
 
-@app.command()
+@app.command(rich_help_panel=READ)
 def plan(
     config: ConfigOption = DEFAULT,
-    accelerator: Annotated[str | None, typer.Option("--accelerator", help="a100, h100, h200, l40s, ...")] = None,
-    tflops: Annotated[float | None, typer.Option("--tflops", help="Its peak, 1e12 FLOP/s.")] = None,
-    bandwidth: Annotated[float | None, typer.Option("--bandwidth", help="Its memory's, 1e12 byte/s.")] = None,
-    memory: Annotated[float | None, typer.Option("--memory", help="Of one, 1e9 bytes.")] = None,
-    price: Annotated[float | None, typer.Option("--price", help="Of an hour of one.")] = None,
-    mean_tokens: Annotated[float | None, typer.Option("--mean-tokens", help="Of a response.")] = None,
-    prompt_tokens: Annotated[float | None, typer.Option("--prompt-tokens", help="Of a question.")] = None,
-    gold_tokens: Annotated[float | None, typer.Option("--gold-tokens", help="Of a gold rationale.")] = None,
-    accuracy: Annotated[float | None, typer.Option("--accuracy", help="Share of rollouts that are right.")] = None,
-    mfu: Annotated[float | None, typer.Option("--mfu", help="Share of peak FLOP/s in training.")] = None,
-    bandwidth_share: Annotated[float | None, typer.Option("--bandwidth-share", help="In decoding.")] = None,
-    decode_share: Annotated[float | None, typer.Option("--decode-share", help="Of FLOP/s in decoding.")] = None,
-    slack: Annotated[float | None, typer.Option("--slack", help="Times the arithmetic.")] = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Also write the targets to this file.")] = None,
+    accelerator: AcceleratorOption = None,
+    tflops: Annotated[
+        float | None, typer.Option("--tflops", help=f"Set the device's peak, in 1e12 FLOP/s. {OF_IT}")
+    ] = None,
+    bandwidth: Annotated[
+        float | None, typer.Option("--bandwidth", help=f"Set its memory bandwidth, in 1e12 byte/s. {OF_IT}")
+    ] = None,
+    memory: Annotated[
+        float | None, typer.Option("--memory", help=f"Set the memory of one device, in 1e9 bytes. {OF_IT}")
+    ] = None,
+    price: Annotated[
+        float | None, typer.Option("--price", help=f"Set the price of a device, in dollars per hour. {OF_IT}")
+    ] = None,
+    mean_tokens: Annotated[
+        float | None,
+        typer.Option(
+            "--mean-tokens", help="Assume this mean length of a response, in tokens. [default: a quarter of the limit]"
+        ),
+    ] = None,
+    prompt_tokens: Annotated[
+        float | None,
+        typer.Option(
+            "--prompt-tokens", help="Assume this length of a prompt, in tokens. [default: 150; tiny world: 25]"
+        ),
+    ] = None,
+    gold_tokens: Annotated[
+        float | None,
+        typer.Option(
+            "--gold-tokens",
+            help="Assume this length of a gold rationale, in tokens. [default: 250, at most the mean length]",
+        ),
+    ] = None,
+    accuracy: Annotated[
+        float | None,
+        typer.Option("--accuracy", help="Assume this share of correct rollouts, from 0 to 1. [default: 0.5]"),
+    ] = None,
+    mfu: Annotated[
+        float | None, typer.Option("--mfu", help="Assume this share of peak FLOP/s in training. [default: 0.3]")
+    ] = None,
+    bandwidth_share: Annotated[
+        float | None,
+        typer.Option("--bandwidth-share", help="Assume this share of the bandwidth in decoding. [default: 0.6]"),
+    ] = None,
+    decode_share: Annotated[
+        float | None,
+        typer.Option("--decode-share", help="Assume this share of peak FLOP/s in decoding. [default: 0.4]"),
+    ] = None,
+    slack: Annotated[
+        float | None,
+        typer.Option("--slack", help="Multiply all times by this factor. [default: 2.5 on GPUs, 1 on CPUs]"),
+    ] = None,
+    csv: Annotated[Path | None, typer.Option("--csv", help="Also write the targets to this CSV file.")] = None,
 ) -> None:
-    """Estimate GPU-hours, memory, disk and price of a config."""
+    """Estimate the GPU-hours, memory, disk and price of a config."""
     loaded = _load(config)
     from intro.cost.estimate import assumptions as assume
     from intro.cost.estimate.report import plan
@@ -393,7 +466,7 @@ def plan(
     typer.echo(plan(loaded, chip, assumed, csv, str(config)))
 
 
-@app.command()
+@app.command(rich_help_panel=READ)
 def doctor(config: ConfigOption = DEFAULT) -> None:
     """Check that this machine has what a config needs. Exit code 1 when something is missing."""
     loaded = _load(config)
@@ -405,9 +478,9 @@ def doctor(config: ConfigOption = DEFAULT) -> None:
         raise typer.Exit(1)
 
 
-@app.command()
+@app.command(rich_help_panel=WRITE)
 def schema() -> None:
-    """Print the config's schema. workflow/schemas/config.schema.yaml holds it."""
+    """Print the schema of configs. workflow/schemas/config.schema.yaml holds it."""
     from intro.config import schema
 
     typer.echo(schema(), nl=False)
