@@ -45,7 +45,7 @@ def works(config: str) -> dict[str, Callable[[], object]]:
 
     done = (
         lambda: run("intro", "--help"),
-        lambda: run("intro", "table", "main", "--config", f"{folder}/config.yaml"),
+        lambda: run("intro", "table", "main", "--config", config),
         lambda: run(*snakemake),
         again,
     )

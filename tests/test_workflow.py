@@ -22,7 +22,7 @@ import yaml
 from snakemake.scheduling import job_scheduler
 
 ROOT = Path(__file__).resolve().parents[1]
-COPIED = ["Snakefile", "environment.yml", "pyproject.toml", "workflow", "config", "profiles", "src"]
+COPIED = ["Snakefile", "environment.yml", "pyproject.toml", "constraints.txt", "workflow", "config", "profiles", "src"]
 # the tools of the environment that runs the tests, whether or not it is activated
 ENVIRONMENT = {**os.environ, "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
 
@@ -207,10 +207,16 @@ def files(folder: Path) -> dict[str, bytes]:
     return {str(p): (folder / p).read_bytes() for p in found if not {".snakemake", "__pycache__"} & set(p.parts)}
 
 
+def seeds(found: dict[str, bytes]) -> list[int]:
+    """The seeds of the configs that starts have written for their jobs; each start has a file of its own."""
+    configs = [text for name, text in found.items() if name.startswith("results/smoke/config-")]
+    return sorted(yaml.safe_load(text)["seed"] for text in configs)
+
+
 def test_planning_writes_nothing(tmp_path: Path) -> None:
     """Neither before the first run nor, with other settings, after one; a run writes the settings."""
     copy_tree(tmp_path)
-    target, settings = "results/smoke/problems/train.jsonl", tmp_path / "results/smoke/config.yaml"
+    target = "results/smoke/problems/train.jsonl"
     before = files(tmp_path)
     for option in ("--dry-run", "--lint", "--summary", "--unlock"):
         snakemake(tmp_path, "smoke", option)
@@ -218,12 +224,12 @@ def test_planning_writes_nothing(tmp_path: Path) -> None:
     assert files(tmp_path) == before and not (tmp_path / "results").exists()
     snakemake(tmp_path, "smoke", target)
     before = files(tmp_path)
-    assert yaml.safe_load(settings.read_text())["seed"] == 0
+    assert seeds(before) == [0]
     for option in ("--dry-run", "--lint", "--summary"):
         snakemake(tmp_path, "smoke", option, "--config", "seed=1")
     assert files(tmp_path) == before
     snakemake(tmp_path, "smoke", target, "--config", "seed=1")
-    assert yaml.safe_load(settings.read_text())["seed"] == 1
+    assert seeds(files(tmp_path)) == [0, 1]
 
 
 def test_refused_start_leaves_the_settings_of_running_jobs(tmp_path: Path) -> None:
@@ -250,7 +256,7 @@ def test_refused_start_leaves_the_settings_of_running_jobs(tmp_path: Path) -> No
             assert first.poll() is None, "the first run ended before its job started"
             time.sleep(0.1)
         before = files(tmp_path)
-        assert yaml.safe_load(before["results/smoke/config.yaml"])["seed"] == 0
+        assert seeds(before) == [0]
         assert "cannot be locked" in snakemake(tmp_path, "smoke", target, "--config", "seed=1", ok=False)
         snakemake(tmp_path, "smoke", "--dry-run", target, "--config", "seed=1")
         assert files(tmp_path) == before

@@ -8,8 +8,9 @@ from snakemake.exceptions import WorkflowError
 
 from intro import config as intro_config
 from intro import experiments
+from intro.infra.code_digest import code_of, module_of, training_code
+from intro.infra.digests import digest
 from intro.infra.files import write_text
-from intro.infra.provenance import training_code
 from intro.training.selection import learning_rate
 from intro.types import IntroError
 
@@ -24,12 +25,13 @@ def checked(mapping):
 
 CONFIG = checked(config)
 RESULTS, PICTURES = str(CONFIG.results_dir), str(CONFIG.figures_dir)
-# the commands read this copy, which holds what `--config` changed; rules depend on the settings they name as params
-SETTINGS = f"{RESULTS}/config.yaml"
+# The config of this start after `extends` and `--config`, which its jobs read. The name holds a digest of the content: a
+# start with another config, which Snakemake allows beside this one for other files, never changes what these jobs read
+SETTINGS = f"{RESULTS}/config-{digest(CONFIG.model_dump_json())}.yaml"
 
 
 def write_settings():
-    """Write the settings that jobs read. Only `onstart` may call it: then Snakemake holds its lock.
+    """Write the config that jobs read. Only `onstart` may call it: then Snakemake holds its lock.
 
     Parsing must not write: plans, reports, jobs and starts that Snakemake refuses parse this file too.
     """
@@ -40,6 +42,14 @@ def write_settings():
         )
     except IntroError as error:
         raise WorkflowError(str(error))
+
+
+def settings_file(wildcards, output):
+    """The config that jobs read, as a param that re-runs nothing: Snakemake compares none that depends on the output.
+
+    What a rule depends on is among its other params.
+    """
+    return SETTINGS
 
 
 RUN = f"{RESULTS}/runs/{{model}}/{{method}}/{{protocol}}/seed{{seed}}"
@@ -74,11 +84,6 @@ wildcard_constraints:
     suite=any_of(CONFIG.evaluation.suites),
 
 
-def sources(*rooms):
-    """The modules whose change must re-run a rule."""
-    return sorted(str(p) for room in rooms for p in Path("src/intro").glob(room))
-
-
 def settings(*names):
     """The parts of the config that a rule depends on, for its params."""
     return {
@@ -92,10 +97,16 @@ def method_settings(wildcards):
     return entry and entry.settings()
 
 
-def objective_file(wildcards):
-    """The one file of objectives/ that a method's training depends on, beside the shared ones; base has none."""
+def run_code(wildcards):
+    """Digest of the code that decides a run: of the objectives, its own method's. The base model is only evaluated."""
     entry = CONFIG.all_methods.get(wildcards.method)
-    return [f"src/{type(entry).__module__.replace('.', '/')}.py"] if entry else []
+    return training_code(entry) if entry else code_of("train")
+
+
+def cost_code():
+    """Digest of the code that measures updates, with the objectives of the methods that it measures."""
+    names = sorted({"sft", *CONFIG.cost.methods})
+    return code_of("cost", *(module_of(CONFIG.methods[name]) for name in names))
 
 
 def run_settings():
@@ -247,14 +258,3 @@ VALIDATED = [
 ]
 PROBLEMS = experiments.problem_sets(CONFIG)
 FETCHED = experiments.fetched_models(CONFIG)
-# what generates, from a checkpoint's folder to responses
-ENGINE_CODE = sources(
-    *(name for name in ("rollout/*.py", "model/*.py", "model/kernels/*.py")),
-    "infra/seeds.py",
-)
-# a run's own objective is added by `objective_file`
-TRAINING_CODE = [
-    name
-    for name in training_code()
-    if not name.startswith("objectives/") or name == "objectives/base.py"
-]

@@ -9,7 +9,6 @@ rule table_main_base:
     input:
         grades=suite_files("grades.jsonl", experiments.base_check_evaluations(CONFIG)),
         reported="workflow/reported/reported.csv",
-        code=sources("analysis/**/*.py"),
     output:
         expand(f"{RESULTS}/tables/main_base.{{ending}}", ending=["csv", "md"]),
     log:
@@ -20,8 +19,9 @@ rule table_main_base:
         "../../environment.yml"
     threads: 1
     params:
+        code=code_of("base-check"),
         settings=settings("models", "evaluation"),
-        config=SETTINGS,
+        config=settings_file,
     shell:
         "intro base-check --config {params.config} > {log} 2>&1"
 
@@ -30,7 +30,12 @@ rule compare:
     input:
         expand(
             f"{RESULTS}/{{name}}",
-            name=["graded_responses.csv.gz", "scores.csv", "metrics.csv", "curves.csv"],
+            name=[
+                "graded_responses.csv.gz",
+                "scores.csv",
+                "metrics.csv",
+                "curves.csv",
+            ],
         ),
         expand(
             f"{RESULTS}/{{name}}",
@@ -49,7 +54,6 @@ rule compare:
                 f"{CONFIG.reference}/tables/*.csv"
             )
         ),
-        code=sources("analysis/**/*.py"),
     output:
         COMPARISON,
     log:
@@ -60,10 +64,11 @@ rule compare:
         "../../environment.yml"
     threads: 1
     params:
+        code=code_of("compare"),
         settings=settings(
             "models", "methods", "ablation_n", "evaluation", "training", "reference"
         ),
-        config=SETTINGS,
+        config=settings_file,
     shell:
         "intro compare --config {params.config} > {log} 2>&1"
 

@@ -1,6 +1,4 @@
 rule make_data:
-    input:
-        sources(*(n for n in training_code() if n.startswith("tasks/"))),
     output:
         expand(f"{RESULTS}/problems/{{name}}.jsonl", name=PROBLEMS),
     log:
@@ -11,6 +9,7 @@ rule make_data:
         "../../environment.yml"
     threads: 1
     params:
+        code=code_of("data"),
         settings=settings("seed")
         | {"data": CONFIG.problem_settings}
         # a corpus is written in the prompts' words
@@ -19,6 +18,6 @@ rule make_data:
             if CONFIG.pretraining
             else {}
         ),
-        config=SETTINGS,
+        config=settings_file,
     shell:
         "intro data --config {params.config} > {log} 2>&1"

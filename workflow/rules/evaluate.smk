@@ -7,7 +7,6 @@ for suites, cells in experiments.evaluation_jobs(CONFIG).items():
         input:
             weights=weights,
             problems=suite_problems(*suites),
-            code=ENGINE_CODE + sources("evaluation/generate.py"),
         output:
             generations=expand(
                 f"{RUN}/{{suite}}/generations.jsonl", suite=suites, allow_missing=True
@@ -25,9 +24,10 @@ for suites, cells in experiments.evaluation_jobs(CONFIG).items():
             mem_mb=1000,
             gpu=one_gpu,
         params:
+            code=code_of("generate"),
             hardware=serving_settings,
             settings={suite: suite_settings(suite) for suite in suites},
-            config=SETTINGS,
+            config=settings_file,
             suites=" ".join(f"--suite {suite}" for suite in suites),
         shell:
             "intro generate --config {params.config} --model {wildcards.model} --method {wildcards.method}"
@@ -42,7 +42,6 @@ for suites, cells in experiments.evaluation_jobs(CONFIG).items():
                 f"{RUN}/{{suite}}/generations.jsonl", suite=suites, allow_missing=True
             ),
             problems=suite_problems(*suites),
-            code=sources("tasks/**/*.py", "evaluation/grade.py"),
         output:
             grades=expand(
                 f"{RUN}/{{suite}}/grades.jsonl", suite=suites, allow_missing=True
@@ -60,8 +59,9 @@ for suites, cells in experiments.evaluation_jobs(CONFIG).items():
             "../../environment.yml"
         threads: 1
         params:
+            code=code_of("grade", without=None),
             settings=grading_settings(),
-            config=SETTINGS,
+            config=settings_file,
             suites=" ".join(f"--suite {suite}" for suite in suites),
         shell:
             "intro grade --config {params.config} --model {wildcards.model} --method {wildcards.method}"
@@ -74,7 +74,6 @@ rule judge_rationales:
         generations=f"{RUN}/{{suite}}/generations.jsonl",
         grades=f"{RUN}/{{suite}}/grades.jsonl",
         problems=lambda w: suite_problems(w.suite),
-        code=ENGINE_CODE + sources("evaluation/judge.py"),
     output:
         judged=f"{RUN}/{{suite}}/judged.jsonl",
     log:
@@ -88,8 +87,9 @@ rule judge_rationales:
         mem_mb=1500,
         gpu=CONFIG.verifier.hardware.gpus if CONFIG.verifier else 0,
     params:
+        code=code_of("judge"),
         settings=settings("verifier"),
-        config=SETTINGS,
+        config=settings_file,
         intro=judge_command(),
     shell:
         "{params.intro} judge --config {params.config} --model {wildcards.model} --method {wildcards.method}"
@@ -104,11 +104,15 @@ rule collect_results:
         metrics=run_files("metrics.csv", TRAINED),
         grid=VALIDATED,
         learning_rates=f"{RESULTS}/learning_rates.json",
-        code=sources("analysis/data/collect.py", "analysis/stats/intervals.py"),
     output:
         expand(
             f"{RESULTS}/{{name}}",
-            name=["graded_responses.csv.gz", "scores.csv", "curves.csv", "metrics.csv"],
+            name=[
+                "graded_responses.csv.gz",
+                "scores.csv",
+                "curves.csv",
+                "metrics.csv",
+            ],
         ),
         expand(
             f"{RESULTS}/{{name}}",
@@ -122,8 +126,9 @@ rule collect_results:
         "../../environment.yml"
     threads: 1
     params:
+        code=code_of("collect"),
         settings=settings("seed") | {"resamples": CONFIG.evaluation.resamples},
-        config=SETTINGS,
+        config=settings_file,
     shell:
         "intro collect --config {params.config} > {log} 2>&1"
 
@@ -135,7 +140,6 @@ rule check_posterior:
             for model in CONFIG.posterior.models
         ],
         problems=f"{RESULTS}/problems/validation.jsonl",
-        code=sources("model/**/*.py", "rollout/*.py", "evaluation/posterior.py"),
     output:
         kl=f"{RESULTS}/posterior.csv",
     log:
@@ -148,9 +152,10 @@ rule check_posterior:
     resources:
         mem_mb=1500,
     params:
+        code=code_of("posterior"),
         settings=settings("posterior", "prompts")
         | {"limit": CONFIG.training.max_response_tokens},
-        config=SETTINGS,
+        config=settings_file,
     shell:
         "intro posterior --config {params.config} --threads {threads} > {log} 2>&1"
 
@@ -159,19 +164,6 @@ rule measure_cost:
     input:
         model=str(experiments.base_folder(CONFIG, CONFIG.cost.model)),
         problems=f"{RESULTS}/problems/train.jsonl",
-        code=sources(
-            "model/**/*.py",
-            "rollout/*.py",
-            "objectives/*.py",
-            "training/update.py",
-            "training/backends/base.py",
-            "training/backends/torch.py",
-            "training/minibatches.py",
-            "training/policy_loss.py",
-            "cost/measure/updates.py",
-            "cost/measure/step.py",
-            "cost/measure/timing.py",
-        ),
     output:
         cost=f"{RESULTS}/cost.csv",
     log:
@@ -185,7 +177,8 @@ rule measure_cost:
         mem_mb=1500,
         gpu=min(1, CONFIG.models[CONFIG.cost.model].hardware.gpus),
     params:
+        code=cost_code(),
         settings=settings("cost", "methods", "prompts"),
-        config=SETTINGS,
+        config=settings_file,
     shell:
         "intro cost --config {params.config} --threads {threads} > {log} 2>&1"

@@ -15,7 +15,6 @@ rule figures:
             ],
         ),
         expand(f"{RESULTS}/{{name}}.csv", name=["posterior", "cost", "claims"]),
-        code=sources("analysis/**/*.py"),
     output:
         [
             report(
@@ -35,8 +34,9 @@ rule figures:
         "../../environment.yml"
     threads: 1
     params:
+        code=code_of("figure"),
         settings=settings("models", "methods", "ablation_n", "controls", "evaluation"),
-        config=SETTINGS,
+        config=settings_file,
     shell:
         "intro figure all --config {params.config} > {log} 2>&1"
 

@@ -1,7 +1,6 @@
 rule pretrain_base:
     input:
         corpus=f"{RESULTS}/problems/corpus.jsonl",
-        code=sources("pretraining/train.py", "model/load.py"),
     output:
         model=directory(f"{RESULTS}/models/{{model}}/seed{{seed}}"),
     log:
@@ -18,6 +17,7 @@ rule pretrain_base:
     resources:
         mem_mb=1500,
     params:
+        code=code_of("pretrain"),
         settings=lambda w: {
             "model": CONFIG.models[w.model].model_dump(
                 mode="json", exclude={"stands_for"}
@@ -27,7 +27,7 @@ rule pretrain_base:
                 mode="json", exclude={"seeds"}
             ),
         },
-        config=SETTINGS,
+        config=settings_file,
     shell:
         "intro pretrain --config {params.config} --model {wildcards.model} --seed {wildcards.seed}"
         " --threads {threads} > {log} 2>&1"
@@ -50,7 +50,7 @@ rule fetch_model:
         settings=lambda w: CONFIG.models[w.model].model_dump(
             mode="json", include={"checkpoint", "revision"}
         ),
-        config=SETTINGS,
+        config=settings_file,
     shell:
         "intro fetch --config {params.config} --model {wildcards.model} > {log} 2>&1"
 
@@ -67,6 +67,6 @@ rule fetch_verifier:
     threads: 1
     params:
         settings=settings("verifier"),
-        config=SETTINGS,
+        config=settings_file,
     shell:
         "intro fetch --config {params.config} --verifier > {log} 2>&1"

@@ -6,7 +6,6 @@ rule report:
         THEORY,
         f"{RESULTS}/run.json",
         captions=sorted(str(p) for p in Path("workflow/report").glob("*.rst")),
-        code=sources("analysis/**/*.py"),
     output:
         report(
             f"{RESULTS}/report.html", caption="../report/page.rst", category="Report"
@@ -19,6 +18,7 @@ rule report:
         "../../environment.yml"
     threads: 1
     params:
-        config=SETTINGS,
+        code=code_of("report"),
+        config=settings_file,
     shell:
         "intro report --config {params.config} > {log} 2>&1"

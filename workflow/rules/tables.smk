@@ -13,7 +13,6 @@ for table in experiments.table_names(CONFIG):
                 "grades.jsonl", experiments.table_evaluations(CONFIG, table)
             ),
             metrics=run_files("metrics.csv", trained_behind(table)),
-            code=sources("analysis/**/*.py"),
         output:
             report(
                 f"{RESULTS}/tables/{table}.csv",
@@ -30,10 +29,11 @@ for table in experiments.table_names(CONFIG):
             "../../environment.yml"
         threads: 1
         params:
+            code=code_of("table"),
             settings=settings(
                 "models", "methods", "ablation_n", "controls", "evaluation"
             ),
-            config=SETTINGS,
+            config=settings_file,
             table=table,
         shell:
             "intro table {params.table} --config {params.config} > {log} 2>&1"

@@ -2,8 +2,6 @@ THEORY = [f"{RESULTS}/theory/identities.json", f"{RESULTS}/theory/identities.md"
 
 
 rule theory:
-    input:
-        sources("theory/*.py"),
     output:
         json=THEORY[0],
         page=THEORY[1],
@@ -15,6 +13,7 @@ rule theory:
         "../../environment.yml"
     threads: 1
     params:
-        config=SETTINGS,
+        code=code_of("theory"),
+        config=settings_file,
     shell:
         "intro theory --config {params.config} > {log} 2>&1"

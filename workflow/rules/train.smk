@@ -4,8 +4,6 @@ rule sweep_learning_rates:
         problems=expand(
             f"{RESULTS}/problems/{{name}}.jsonl", name=["train", "validation"]
         ),
-        objective=objective_file,
-        code=sources(*TRAINING_CODE),
     output:
         grades=f"{RESULTS}/grid/{{model}}/{{method}}.jsonl",
     log:
@@ -20,6 +18,7 @@ rule sweep_learning_rates:
         mem_mb=1500,
         gpu=gpus,
     params:
+        code=run_code,
         method=method_settings,
         hardware=hardware_settings,
         settings=run_settings()
@@ -27,7 +26,7 @@ rule sweep_learning_rates:
             "grid": CONFIG.training.learning_rates,
             "seed": CONFIG.training.train_seeds[0],
         },
-        config=SETTINGS,
+        config=settings_file,
     shell:
         "intro sweep --config {params.config} --model {wildcards.model} --method {wildcards.method}"
         " --threads 1 > {log} 2>&1"
@@ -38,7 +37,6 @@ rule sweep_learning_rates:
 checkpoint select_learning_rates:
     input:
         grid=GRID,
-        code=sources("training/selection.py"),
     output:
         learning_rates=f"{RESULTS}/learning_rates.json",
     log:
@@ -50,8 +48,9 @@ checkpoint select_learning_rates:
         "../../environment.yml"
     threads: 1
     params:
+        code=code_of("select"),
         settings=settings("training"),
-        config=SETTINGS,
+        config=settings_file,
     shell:
         "intro select --config {params.config} > {log} 2>&1"
 
@@ -65,8 +64,6 @@ rule train_policy:
             name=["train", *CONFIG.evaluation.suites["main"].benchmarks],
         ),
         learning_rates=ancient(learning_rates_file),
-        objective=objective_file,
-        code=sources(*TRAINING_CODE),
     output:
         final=directory(f"{RUN}/final"),
         metrics=f"{RUN}/metrics.csv",
@@ -83,11 +80,12 @@ rule train_policy:
         mem_mb=1500,
         gpu=gpus,
     params:
+        code=run_code,
         method=method_settings,
         hardware=hardware_settings,
         settings=run_settings(),
         learning_rate=chosen_rate,
-        config=SETTINGS,
+        config=settings_file,
     shell:
         "intro train --config {params.config} --model {wildcards.model} --method {wildcards.method}"
         " --protocol {wildcards.protocol} --seed {wildcards.seed} --threads {threads} > {log} 2>&1"

@@ -7,39 +7,17 @@ import platform
 import subprocess
 import sys
 import time
-from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from intro.infra.digests import digest, file_digest
+from intro.infra.digests import digest
 
 PACKAGES = (
     *("torch", "transformers", "tokenizers", "numpy", "scipy", "pandas", "sympy", "matplotlib", "snakemake"),
     *("datasets", "huggingface_hub", "math-verify", "lm_eval", "deepspeed", "vllm"),
 )
 ROOT = Path(__file__).resolve().parents[3]
-
-
-# a mended grader grades again what was generated and trains nothing again: that may be a week of GPUs. A run keeps the
-# reward that it was trained with, and its record the commit of that
-GRADERS = "tasks/graders/"
-
-
-@cache
-def training_code() -> tuple[str, ...]:
-    """The modules that decide what a run learns, below the package."""
-    package = Path(__file__).parents[1]
-    rooms = ("objectives", "model", "rollout", "pretraining", "tasks", "training")
-    found = {str(f.relative_to(package)) for room in rooms for f in (package / room).rglob("*.py")}
-    return ("infra/seeds.py", *sorted(name for name in found if not name.startswith(GRADERS)))
-
-
-@cache
-def code_digest() -> str:
-    """Hash of those modules: stale checkpoints are never taken up by newer code."""
-    package = Path(__file__).parents[1]
-    return digest({name: file_digest(package / name) for name in training_code()})
 
 
 def commit(*also: str) -> str:

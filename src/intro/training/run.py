@@ -12,9 +12,10 @@ from tqdm import tqdm
 
 from intro.config import Config, Hardware
 from intro.experiments import Cell, base_folder, check_model, grid_file, method_of, problems_file, sweep_base_folder
+from intro.infra.code_digest import training_code
 from intro.infra.digests import digest, weights_digest
 from intro.infra.files import atomic_folder, to_csv, write_json, write_text
-from intro.infra.provenance import Provenance, code_digest
+from intro.infra.provenance import Provenance
 from intro.model.load import load_model, save_model
 from intro.model.tokenizer import ModelTokenizer
 from intro.pretraining import train as pretraining
@@ -131,7 +132,8 @@ class RunContext:
 
     def scratch(self, method: str, lr: float, seed: int) -> Scratch:
         """Where a run keeps its resumable state."""
-        key = digest({**self.settings(method, lr, seed), "code": code_digest()})
+        code = training_code(method_of(self.config, method))
+        key = digest({**self.settings(method, lr, seed), "code": code})
         return Scratch(self.config.results_dir, key, self.ranks)
 
     def train_one(self, method: str, lr: float, seed: int, tick: Callable[[Trainer], None] | None = None) -> Trainer:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 
 from intro import config as configuration
 from intro.analysis.report import publish as publishing
@@ -47,6 +48,7 @@ def test_one_folder_of_each_kind_is_replaced(finished: Config, tmp_path: Path) -
     written = publish(finished)
     new = {
         "results/reference/toy/claims.csv": "new",
+        "results/reference/toy/config.yaml": yaml.safe_dump(finished.model_dump(mode="json"), sort_keys=False),
         "results/reference/toy/run.json": json.dumps({"commits": ["abc"]}),
         "results/reference/toy/tables": "",
         "results/reference/toy/tables/main.csv": "new",

@@ -6,14 +6,17 @@ import json
 import shutil
 from pathlib import Path
 
+import yaml
+
 from intro.config import Config
 from intro.infra.files import atomic_folder
 from intro.types import IntroError
 
 KEPT = [
     *("tables/*", "compare/*.csv", "theory/identities.*", "scores.csv", "curves.csv", "grid.csv", "posterior.csv"),
-    *("cost.csv", "claims.csv", "claims.md", "learning_rates.json", "run.json", "config.yaml"),
+    *("cost.csv", "claims.csv", "claims.md", "learning_rates.json", "run.json"),
 ]
+CONFIG_FILE = "config.yaml"  # the whole config of the run, after `extends`
 LARGEST = 1_000_000  # bytes: a bigger file does not belong in a repository
 
 
@@ -34,8 +37,9 @@ def publish(config: Config) -> list[Path]:
         raise IntroError(f"run.json: made from uncommitted code ({dirty[0]}); commit, run again and publish that")
     with atomic_folder(results) as new_results, atomic_folder(figures) as new_figures:
         tables = _copy(config.results_dir, KEPT, new_results)
+        (new_results / CONFIG_FILE).write_text(yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False))
         pictures = _copy(config.figures_dir, ["*.png", "*.pdf"], new_figures)
-    return [results / name for name in tables] + [figures / name for name in pictures]
+    return [results / name for name in [*tables, CONFIG_FILE]] + [figures / name for name in pictures]
 
 
 def _published(root: str, name: str) -> Path:

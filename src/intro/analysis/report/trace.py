@@ -62,7 +62,7 @@ def _chain(config: Config, cell: Cell, suite: str, benchmark: str) -> list[str]:
         *lines,
         f"    base model   {cell.base_folder(config)}   {_made(base)}, config {base['config_hash']}",
         f"    problems     {problems_file(config, benchmark)}",
-        f"    config       {config.results_dir / 'config.yaml'}",
+        f"    config       settings in {folder / 'generations.record.json'}, hash {generated['config_hash']}",
         f"    versions     {', '.join(f'{k} {v}' for k, v in generated['versions'].items())}",
         f"    hardware     {generated['hardware']['processor']}, {generated['hardware']['cores']} cores",
     ]
