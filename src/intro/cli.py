@@ -379,7 +379,7 @@ def publish(config: ConfigOption = DEFAULT) -> None:
 
 @app.command(rich_help_panel=WRITE)
 def readme(config: ConfigOption = DEFAULT) -> None:
-    """Fill the README's block of results."""
+    """Fill the README's tables of claims and gains from the published run that the config names."""
     from intro.analysis.report.readme import fill
 
     fill(_load(config))

@@ -62,7 +62,7 @@ Validation problems; one shared learning rate for all methods.
 """
 
 
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     lines: list[Sequence[str]] = [heads, ["---"] * len(heads), *rows]
     # a bar would end a cell
     return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
@@ -81,11 +81,21 @@ def markdown(claims: pd.DataFrame, grid: pd.DataFrame) -> str:
         )
         for row in claims.fillna({"replicates": ""}).itertuples()
     ]
-    page = INTRODUCTION + "\n" + _table(("claim", "protocol", "estimand", "estimate", "verdict", "replicates"), rows)
+    page = (
+        INTRODUCTION
+        + "\n"
+        + markdown_table(("claim", "protocol", "estimand", "estimate", "verdict", "replicates"), rows)
+    )
     if grid.empty:
         return page
     points = [
         (row.claim, f"{row.lr:g}", spread(row.estimate, row.ci_low, row.ci_high), row.verdict, row.replicates or "-")
         for row in grid.fillna({"replicates": ""}).itertuples()
     ]
-    return page + "\n" + GRID + "\n" + _table(("claim", "learning rate", "estimate", "verdict", "replicates"), points)
+    return (
+        page
+        + "\n"
+        + GRID
+        + "\n"
+        + markdown_table(("claim", "learning rate", "estimate", "verdict", "replicates"), points)
+    )

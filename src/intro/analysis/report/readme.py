@@ -1,4 +1,4 @@
-"""The README's table reported | reference | yours, filled from compare/main.csv between two marks."""
+"""The README's findings, filled between two marks from the published run: claims with verdicts, and paired gains."""
 
 from __future__ import annotations
 
@@ -6,38 +6,69 @@ from pathlib import Path
 
 import pandas as pd
 
+from intro.analysis.claims.judge import ANY
+from intro.analysis.claims.scoreboard import markdown_table, spread
+from intro.analysis.data.results import BASE, SHARED_RATE
+from intro.analysis.stats.intervals import ENOUGH, t_estimate
 from intro.config import Config
 from intro.infra.files import write_text
 from intro.types import IntroError
 
-BEGIN, END = "<!-- comparison:begin -->", "<!-- comparison:end -->"
-SHOWN = ("base", "grpo", "intro")  # of the table's seven rows per model; the rest is in compare/main.md
+BEGIN, END = "<!-- findings:begin -->", "<!-- findings:end -->"
 
 
-def comparison_block(config: Config) -> str:
-    """A GitHub table of the averages: the paper's, our published run's and the last run's here."""
-    path = config.results_dir / "compare" / "main.csv"
-    if not path.is_file():
-        raise IntroError(f"{path}: no such file; `snakemake compare` makes it")
-    frame = pd.read_csv(path)
-    frame = frame[(frame.benchmark == "average") & frame.method.isin(SHOWN)]
-    lines = [
-        "| model | stands for | method | reported | reference | yours | 95 % interval |",
-        "|---|---|---|--:|--:|--:|:-:|",
+def findings(config: Config, folder: Path) -> str:
+    """Two tables from `claims.csv` and `scores.csv` in `folder`: claims under the shared rate, gains by method."""
+    claims = _read(folder / "claims.csv")
+    rows = [
+        (claim.statement, spread(claim.estimate, claim.ci_low, claim.ci_high), claim.estimand, claim.verdict)
+        for claim in claims[claims.protocol.isin([SHARED_RATE, ANY])].itertuples()
     ]
-    for row in frame.itertuples():
-        label = "base" if row.method == "base" else config.methods[row.method].label
-        values = [f"{v:.1f}" if pd.notna(v) else "–" for v in (row.reported, row.reference, row.ours)]
-        interval = f"{row.ci_low:.1f} to {row.ci_high:.1f}" if pd.notna(row.ci_low) else "–"
-        cells = [f"`{row.model}`", config.models[row.model].stands_for, label, *values, interval]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+    by_model = gains(_read(folder / "scores.csv"))
+    of_methods = [
+        (method.label, spread(*_over_models(by_model[name])))
+        for name, method in config.methods.items()
+        if name in by_model
+    ]
+    first = markdown_table(("claim of the paper", "estimate [95 %]", "measured as", "verdict"), rows)
+    return f"{first}\n{markdown_table(('method', 'gain over the base model, points [95 %]'), of_methods)}"
+
+
+def gains(scores: pd.DataFrame) -> pd.DataFrame:
+    """Points over the base model that each run started from, averaged over benchmarks and runs: [model, method]."""
+    main = scores[(scores.suite == "main") & scores.protocol.isin([BASE, SHARED_RATE])]
+    start = ["model", "pretrain_seed"]
+    base = main[main.method == BASE].groupby(start).value.mean().rename("base")
+    runs = main[main.method != BASE].groupby([*start, "method", "train_seed"]).value.mean().reset_index()
+    runs = runs.join(base, on=start)
+    return runs.assign(gain=runs.value - runs.base).groupby(["model", "method"]).gain.mean().unstack("method")
+
+
+def _over_models(values: pd.Series) -> tuple[float, float, float]:
+    """Mean over models with its t-interval; below three models the mean alone."""
+    values = values.dropna()
+    if len(values) < ENOUGH:
+        return float(values.mean()), float("nan"), float("nan")
+    interval = t_estimate(list(values), "models").interval()
+    return interval.value, interval.low, interval.high
+
+
+def _read(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        raise IntroError(f"{path}: no such file; `intro publish` copies it from a finished run")
+    return pd.read_csv(path)
 
 
 def fill(config: Config, readme: Path = Path("README.md")) -> None:
-    """Replace what stands between the marks. Raises IntroError when the file has no marks."""
+    """Replace what stands between the marks by the findings of the published run that `config.reference` names.
+
+    Raises IntroError for a config without one, for missing files, and for a README without the marks.
+    """
+    if not config.reference:
+        raise IntroError("reference: this config names no published run; set the key, as in config/tiny.yaml")
     text = readme.read_text()
     if BEGIN not in text or END not in text:
-        raise IntroError(f"{readme}: expected the marks {BEGIN} and {END}, found none; put them where the table goes")
+        raise IntroError(f"{readme}: expected the marks {BEGIN} and {END}, found none; put them where the tables go")
     before, rest = text.split(BEGIN, 1)
-    write_text(readme, f"{before}{BEGIN}\n{comparison_block(config)}\n{END}{rest.split(END, 1)[1]}")
+    tables = findings(config, Path(config.results) / "reference" / config.reference)
+    write_text(readme, f"{before}{BEGIN}\n{tables}{END}{rest.split(END, 1)[1]}")
