@@ -18,7 +18,6 @@ import pytest
 import typer
 import typer.main
 import yaml
-from scipy import stats
 
 from intro import cli
 
@@ -145,20 +144,11 @@ def test_modules_and_classes_exist(document: Path) -> None:
 # ---------------------------------------------------------------- published numbers
 
 PUBLISHED = ROOT / "results/reference/tiny"
-NUMBER = r"-?\d+(?:\.\d+)?"
 
 
 def table_rows(text: str) -> list[list[str]]:
     """The cells of Markdown tables, heads and rulers included."""
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
-
-
-def assert_printed(cell: str, *values: float) -> None:
-    """A cell prints these values, each rounded to the digits that it shows."""
-    printed = re.findall(NUMBER, cell)
-    assert len(printed) >= len(values), cell
-    for text, value in zip(printed, values, strict=False):
-        assert abs(float(text) - value) <= 0.5001 * 10 ** -len(text.partition(".")[2]), f"{cell}: found {value}"
 
 
 def gains() -> pd.Series:
@@ -168,34 +158,15 @@ def gains() -> pd.Series:
     return average.sub(average["base"], axis=0).drop(columns="base").stack().swaplevel(1, 2).sort_index()
 
 
-def test_readme_claims_are_the_published_ones() -> None:
-    """Every claim under the shared rate, once, with its estimate, interval and verdict."""
-    claims = pd.read_csv(PUBLISHED / "claims.csv").query("protocol in ('paper', 'any')")
-    statements = set(claims.statement)
-    rows = [row for row in table_rows((ROOT / "README.md").read_text()) if row[0] in statements]
-    assert [row[0] for row in rows] == list(claims.statement)
-    for row, claim in zip(rows, claims.itertuples(), strict=True):
-        assert row[-1] == claim.verdict
-        interval = (claim.ci_low, claim.ci_high) if claim.replicates != "counted" else ()
-        assert_printed(row[1], *(() if pd.isna(claim.estimate) else (claim.estimate, *interval)))
-
-
-def test_readme_gains_are_those_of_the_published_scores() -> None:
-    """Per method: over models, with a t-interval. Per control: the gain in each run of the model that has controls."""
-    text, by_run = (ROOT / "README.md").read_text(), gains()
-    labels = {"SFT": "sft", "LaTRO": "latro", "RAFT++": "raft++", "GPG": "gpg", "GRPO": "grpo", "InTRO": "intro"}
-    rows = [row for row in table_rows(text) if row[0] in labels]
-    assert [row[0] for row in rows] == list(labels)
-    for name, cell, *_ in rows:
-        by_model = by_run.xs(labels[name], level="method").groupby("model").mean()
-        low, high = stats.t.interval(0.95, len(by_model) - 1, by_model.mean(), stats.sem(by_model))
-        assert_printed(cell, by_model.mean(), low, high)
-    controls = [row for row in table_rows(text) if re.search(r"\(`[\w-]+`\)$", row[0])]
+def test_readme_controls_are_those_of_the_published_scores() -> None:
+    """The gain of each control in each run. `intro readme` fills the other numbers, and its test compares them."""
+    by_run = gains()
+    controls = [row for row in table_rows((ROOT / "README.md").read_text()) if re.search(r"\(`[\w-]+`\)$", row[0])]
     assert len(controls) == 8
     for first, *cells in controls:
         values = by_run.loc["qwen2-s", re.findall(r"`([\w-]+)`", first)[-1]]
         for cell, value in zip(cells, values, strict=True):
-            assert_printed(cell, value)
+            assert float(cell) == pytest.approx(value, abs=0.0501)
 
 
 def test_artifact_has_every_claim_with_its_verdict() -> None:
