@@ -15,18 +15,18 @@ from intro.model.checkpoints import check, fetch, read_header, weight_files
 from intro.model.load import load_model, save_model
 from intro.model.tokenizer import ModelTokenizer
 from intro.rollout.decoder import Decoder
-from intro.tasks.tiny_world.language import tokenizer_json
+from intro.tasks.tiny_world.language import build_tokenizer
 from intro.types import IntroError
 from toy import random_model
 
-VOCABULARY = len(json.loads(tokenizer_json())["model"]["vocab"])
+VOCABULARY = len(json.loads(build_tokenizer().to_str())["model"]["vocab"])
 
 
 def published(folder: Path, shards: bool = False) -> Path:
     """A folder as the Hub has it: weights, tokenizer and card, and files that nobody here wants."""
     model = random_model("qwen2", tied=False, vocabulary=VOCABULARY + 3)
     model.save_pretrained(folder, max_shard_size="8KB" if shards else "1GB")
-    (folder / "tokenizer.json").write_text(tokenizer_json())
+    (folder / "tokenizer.json").write_text(build_tokenizer().to_str())
     (folder / "tokenizer_config.json").write_text('{"eos_token": "<eos>"}')
     (folder / "README.md").write_text("---\nlicense: apache-2.0\ntags: [a]\n---\n# A model\n")
     (folder / "LICENSE").write_text("terms")

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from intro.model.tokenizer import ModelTokenizer, render
-from intro.tasks.tiny_world.language import tokenizer_json
+from intro.tasks.tiny_world.language import build_tokenizer
 from intro.types import IntroError, Problem
 from toy import tokenizer_of
 
@@ -16,7 +16,7 @@ PROBLEM = Problem("p", "chain-2", "3 + 4", "7")
 
 
 def folder(path: Path, config: object, generation: object | None = None) -> Path:
-    (path / "tokenizer.json").write_text(tokenizer_json())
+    (path / "tokenizer.json").write_text(build_tokenizer().to_str())
     (path / "config.json").write_text(json.dumps(config))
     if generation is not None:
         (path / "generation_config.json").write_text(json.dumps(generation))
@@ -67,7 +67,7 @@ def test_prompts_hold_the_problems_own_answer_or_another() -> None:
 
 def test_stop_and_pad_ids_come_from_the_tokenizer_too(tmp_path: Path) -> None:
     """Qwen's config.json and its tokenizer name different ends; either ends a response."""
-    words = json.loads(tokenizer_json())["model"]["vocab"]
+    words = json.loads(build_tokenizer().to_str())["model"]["vocab"]
     (eos, one), (pad, two) = ((w, i) for w, i in list(words.items())[4:6])
     folder(tmp_path, {"eos_token_id": 1})
     (tmp_path / "tokenizer_config.json").write_text(json.dumps({"eos_token": eos, "pad_token": pad, "bos_token": None}))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from intro.tasks.graders import choice
 from intro.tasks.graders.choice import grade_all
-from intro.tasks.published.collections import choice_prompt
+from intro.tasks.published.readers import choice_prompt
 from intro.types import Grade, Problem
 
 lm_eval = pytest.importorskip("lm_eval", reason="the extra `eval` is not installed")

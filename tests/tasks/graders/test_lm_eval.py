@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import string
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 
 from intro.tasks.graders import choice, instructions
-from intro.tasks.published.collections import choice_prompt
+from intro.tasks.published.readers import choice_prompt
 from intro.types import Problem
 
 lm_eval = pytest.importorskip("lm_eval", reason="the extra `eval` is not installed")
@@ -153,10 +154,20 @@ def test_ifeval_of_the_same_model(run: Run) -> None:
     assert len(samples) == len(IFEVAL_ROWS) and set(grades) == {True, False}
 
 
+def gpqa_scores(pairs: list[tuple[str, Problem]]) -> list[dict[str, bool]]:
+    """Exact match, as lm-eval compares it, of what each filter leaves of a response."""
+    plain = str.maketrans("", "", string.punctuation)
+    scores = []
+    for kept, (_, problem) in zip(choice.extract_all(pairs), pairs, strict=True):
+        texts = [text.lower().translate(plain) for text in (*kept, problem.answer)]
+        scores.append({"strict": texts[0] == texts[2], "flexible": texts[1] == texts[2]})
+    return scores
+
+
 def test_gpqa_of_the_same_model(run: Run) -> None:
     """The prompt is lm-eval's; each of its filters gives the score that ours gives."""
     samples = run.samples["local_gpqa"]
-    scored = iter(choice.scores_all([(sample["resps"][0][0], gpqa_problem(sample["doc"])) for sample in samples]))
+    scored = iter(gpqa_scores([(sample["resps"][0][0], gpqa_problem(sample["doc"])) for sample in samples]))
     for sample in samples:
         problem = gpqa_problem(sample["doc"])
         assert problem.question == sample["arguments"][0][0]
@@ -189,7 +200,7 @@ def test_gpqa_of_written_responses(run: Run) -> None:
     task.apply_filters()
     filters = {"strict": "strict-match", "flexible": "flexible-extract"}
     seen = {name: set() for name in filters}
-    scored = choice.scores_all([(instance.resps[0], gpqa_problem(instance.doc)) for instance in task.instances])
+    scored = gpqa_scores([(instance.resps[0], gpqa_problem(instance.doc)) for instance in task.instances])
     for instance, ours in zip(task.instances, scored, strict=True):
         kept = {ours: instance.filtered_resps[theirs] for ours, theirs in filters.items()}
         theirs = {name: bool(task.process_results(instance.doc, [r])["exact_match"]) for name, r in kept.items()}

@@ -11,7 +11,7 @@ import pytest
 
 from intro.tasks.graders import programs, sandbox
 from intro.tasks.graders.programs import cut, grade_all, grade_stdin, same_output, same_value, script, solution
-from intro.types import IntroError, Problem
+from intro.types import Grade, IntroError, Problem
 
 HUMANEVAL = Path(os.environ.get("INTRO_HUMANEVAL", "absent"))
 jailed = pytest.mark.skipif(sandbox.available() is not None, reason=str(sandbox.available()))
@@ -162,7 +162,13 @@ def test_a_missing_library_of_the_problem_is_no_wrong_answer() -> None:
 def live(question: str, tests: list[tuple[str, str]], name: str | None = None) -> Problem:
     kind = "functional" if name else "stdin"
     each = [{"input": given, "output": wanted, "testtype": kind} for given, wanted in tests]
-    return Problem("livecodebench/x", "livecodebench", question, "", extra={"tests": each, "func_name": name})
+    return Problem(
+        "livecodebench/x",
+        "livecodebench",
+        question,
+        "",
+        extra={"public_test_cases": each, "private_test_cases": [], "func_name": name},
+    )
 
 
 HALF = live("Halve.\n\n### Answer:\n", [("4\n", "2\n"), ("3\n", "1.5\n"), ("1\n2\n", "0.5\n")])
@@ -207,6 +213,22 @@ def test_livecodebench_by_function(response: str, correct: bool, reason: str, mo
     monkeypatch.setattr(programs, "LIVECODEBENCH_S", 1.0)
     [grade] = grade_stdin([(response, MERGE)])
     assert (grade.correct, reason in grade.reason) == (correct, True), grade
+
+
+def test_tests_are_unpacked_a_few_responses_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each problem's once for all of its responses in a part; a part ends before the next begins."""
+    events: list[str] = []
+    monkeypatch.setattr(programs, "UNPACKED", 3)
+    monkeypatch.setattr(programs, "unit_tests", lambda extra: events.append("unpack") or [{}, {}])
+
+    def grade(text: str, problem: Problem, *, tests: dict[str, list], unsandboxed: bool) -> Grade:
+        events.append(f"grade by {len(tests[problem.id])}")
+        return Grade(True, text, "correct")
+
+    monkeypatch.setattr(programs, "_by_outputs", grade)
+    pairs = [("a", HALF), ("b", replace(MERGE, id="livecodebench/y"))] * 2
+    assert [grade.extracted for grade in grade_stdin(pairs)] == ["a", "b", "a", "b"]
+    assert events == ["unpack", "unpack", *["grade by 2"] * 3, "unpack", "grade by 2"]
 
 
 @jailed

@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 from intro import config
-from intro.tasks.graders.by_name import GRADERS
-from intro.tasks.published.collections import COLLECTIONS, boxed, collection, integer, unit_tests
+from intro.tasks.graders.dispatch import GRADERS
+from intro.tasks.graders.unit_tests import unit_tests
+from intro.tasks.published.collections import COLLECTIONS, collection
+from intro.tasks.published.readers import boxed, integer
 from intro.types import IntroError
 from mirrors import FUNCTIONAL, HIDDEN, PUBLIC, ROWS
 
@@ -177,7 +179,7 @@ def test_damaged_tests_are_one_sentence(text: str) -> None:
 
 
 def test_tests_that_swell_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("intro.tasks.published.collections.LARGEST_TESTS", 1000)
+    monkeypatch.setattr("intro.tasks.graders.unit_tests.LARGEST_TESTS", 1000)
     with pytest.raises(IntroError, match="larger"):
         unit_tests({"public_test_cases": "[]", "private_test_cases": evil("[" + " " * 10_000 + "]")})
 

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from intro import config
-from intro.tasks.graders import by_name as grading
+from intro.tasks.graders import dispatch
+from intro.tasks.graders.tolerance import within_tolerance
 from intro.tasks.prepare import prepare
 from intro.tasks.published import fetch
 from intro.tasks.published.collections import COLLECTIONS, Collection
@@ -408,21 +409,21 @@ def test_each_problem_goes_to_its_grader(hub: PublishedSource, monkeypatch: pyte
     calls: list[tuple[str, int]] = []
 
     def grader(name: str) -> Any:
-        def grade(pairs: grading.Pairs, programs: grading.Programs) -> list[Grade]:
-            assert programs == grading.Programs(True, "/env/python")
+        def grade(pairs: dispatch.Pairs, execution: dispatch.Execution) -> list[Grade]:
+            assert execution == dispatch.Execution(True, "/env/python")
             calls.append((name, len(pairs)))
             return [Grade(True, text, name) for text, _ in pairs]
 
         return grade
 
-    monkeypatch.setattr(grading, "GRADERS", {name: grader(name) for name in grading.GRADERS})
+    monkeypatch.setattr(dispatch, "GRADERS", {name: grader(name) for name in dispatch.GRADERS})
     data = hub.data.model_copy(update={"unsandboxed": True, "bigcodebench_python": "/env/python"})
     mixed = [p for name in hub.data.benchmarks for p in hub.problems(name)[:1]]
     pairs = [(p.id, p) for p in mixed + mixed]
     grades = PublishedSource(data, seed=0).grade_all(pairs)
     assert [v.extracted for v in grades] == [text for text, _ in pairs]
     assert [v.reason for v in grades] == [COLLECTIONS[p.benchmark].grader for _, p in pairs]
-    assert sorted(name for name, _ in calls) == sorted(grading.GRADERS)
+    assert sorted(name for name, _ in calls) == sorted(dispatch.GRADERS)
     assert PublishedSource(data, seed=0).grade_all([]) == []
     assert PublishedSource(data, seed=0).verify_all(pairs) == [None] * len(pairs)
 
@@ -443,39 +444,35 @@ def test_mathematics_is_graded_through(hub: PublishedSource) -> None:
 )  # fmt: skip
 def test_tolerance_is_for_numbers_that_are_close(answer: str, gold: str, tolerance: float | None, near: bool) -> None:
     problem = Problem("a/0", "a", "?", gold, extra={} if tolerance is None else {"tolerance": tolerance})
-    grade = grading.within_tolerance(Grade(False, answer, "wrong answer"), problem)
+    grade = within_tolerance(Grade(False, answer, "wrong answer"), problem)
     assert grade.correct == near
     right = Grade(True, answer, "correct")
-    assert grading.within_tolerance(right, problem) == right
+    assert within_tolerance(right, problem) == right
 
 
-def test_programs_get_their_tests_and_settings(hub: PublishedSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hidden tests are unpacked a few responses at a time; only BigCodeBench runs in the other environment."""
-    from intro.tasks.graders import programs
-
+def test_programs_get_their_settings(hub: PublishedSource, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only BigCodeBench runs in the other environment."""
     seen: list[Any] = []
 
-    def grade(pairs: grading.Pairs, **how: Any) -> list[Grade]:
-        seen.append(([len(p.extra.get("tests", [])) for _, p in pairs], how))
+    def grade(pairs: dispatch.Pairs, **how: Any) -> list[Grade]:
+        seen.append((len(pairs), how))
         return [Grade(True, None, "correct") for _ in pairs]
 
-    monkeypatch.setattr(programs, "grade_all", grade)
-    monkeypatch.setattr(programs, "grade_stdin", grade)
-    monkeypatch.setattr(grading, "UNPACKED", 3)
+    monkeypatch.setattr(dispatch.programs, "grade_all", grade)
+    monkeypatch.setattr(dispatch.programs, "grade_stdin", grade)
     data = hub.data.model_copy(update={"bigcodebench_python": "/env/python"})
     problems = [p for n in ("humaneval", "bigcodebench") for p in hub.problems(n)] + 2 * hub.problems("livecodebench")
     assert len(PublishedSource(data, seed=0).grade_all([("", p) for p in problems])) == 6
     assert seen == [
-        ([0], {"unsandboxed": False}),
-        ([0], {"unsandboxed": False, "python": "/env/python"}),
-        ([2, 2, 2], {"unsandboxed": False}),
-        ([2], {"unsandboxed": False}),
+        (1, {"unsandboxed": False}),
+        (1, {"unsandboxed": False, "python": "/env/python"}),
+        (4, {"unsandboxed": False}),
     ]
 
 
 def test_an_unknown_grader_is_one_sentence() -> None:
     with pytest.raises(IntroError, match=r"grader: expected one of mathematics, .*, found 'oracle'"):
-        grading.grade_all([("", Problem("a/0", "a", "?", "1"))], lambda _: "oracle")
+        dispatch.grade_all([("", Problem("a/0", "a", "?", "1"))], lambda _: "oracle")
 
 
 # ---------------------------------------------------------------- the command

@@ -8,8 +8,9 @@ from __future__ import annotations
 import string
 from collections.abc import Sequence
 
-from intro.tasks.published.collections import LETTERS
 from intro.types import Grade, IntroError, Problem, install
+
+LETTERS = "ABCD"
 
 # of lm-eval's task gpqa_diamond_cot_zeroshot, version 2.2
 STRICT = r"(?<=The answer is )(.*)(?=.)"
@@ -33,14 +34,6 @@ def _grade(letter: str | None, problem: Problem) -> Grade:
         return Grade(False, None, "no answer")
     correct = letter == _letter(problem.answer)
     return Grade(correct, letter, "correct" if correct else "wrong answer")
-
-
-def scores_all(pairs: Sequence[tuple[str, Problem]]) -> list[dict[str, bool]]:
-    """lm-eval's two metrics of each response: exact match after its filter strict-match, and after flexible-extract."""
-    return [
-        {"strict": _plain(strict) == _plain(problem.answer), "flexible": _plain(flexible) == _plain(problem.answer)}
-        for (strict, flexible), (_, problem) in zip(extract_all(pairs), pairs, strict=True)
-    ]
 
 
 def extract_all(pairs: Sequence[tuple[str, Problem]]) -> list[tuple[str, str]]:

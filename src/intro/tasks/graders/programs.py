@@ -12,7 +12,7 @@ import re
 import subprocess
 import sys
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from decimal import Decimal, InvalidOperation
 from functools import partial
@@ -21,10 +21,12 @@ from typing import Any
 from intro.infra.gpus import workers
 from intro.tasks.graders import sandbox
 from intro.tasks.graders.sandbox import run_python
+from intro.tasks.graders.unit_tests import unit_tests
 from intro.types import Grade, IntroError, Problem
 
 # seconds of wall clock: for a HumanEval program, a BigCodeBench one, a LiveCodeBench test and an interpreter's start
 HUMANEVAL_S, BIGCODEBENCH_S, LIVECODEBENCH_S, START_S = 10.0, 240.0, 6.0, 1.0
+UNPACKED = 64  # responses whose unit tests are in memory together: some problems have tens of megabytes
 BIGCODEBENCH_MB = 16 << 10  # of address space, of which tensorflow takes more than it uses
 
 # where a completion ends, as lm-eval and BigCodeBench have it; a fence at the start of a line is no code either
@@ -53,9 +55,17 @@ def grade_all(pairs: Pairs, *, unsandboxed: bool = False, python: str | None = N
     return _all_cores(partial(_by_unit_tests, unsandboxed=unsandboxed, python=python), pairs)
 
 
-def grade_stdin(pairs: Pairs, *, unsandboxed: bool = False, python: str | None = None) -> list[Grade]:
-    """Grades of LiveCodeBench's problems, as `grade_all`; the first failed test decides."""
-    return _all_cores(partial(_by_outputs, unsandboxed=unsandboxed, python=python), pairs)
+def grade_stdin(pairs: Pairs, *, unsandboxed: bool = False) -> list[Grade]:
+    """Grades of LiveCodeBench's problems, as `grade_all`; the first failed test decides.
+
+    Raises IntroError for a problem whose unit tests are damaged or missing.
+    """
+    grades: list[Grade] = []
+    for start in range(0, len(pairs), UNPACKED):
+        part = pairs[start : start + UNPACKED]
+        tests = {problem.id: _tests(problem) for problem in {p.id: p for _, p in part}.values()}
+        grades += _all_cores(partial(_by_outputs, tests=tests, unsandboxed=unsandboxed), part)
+    return grades
 
 
 def _all_cores(grade: Callable[[str, Problem], Grade], pairs: Pairs) -> list[Grade]:
@@ -124,12 +134,12 @@ if bad or not result.testsRun:
 # ---------------------------------------------------------------- LiveCodeBench
 
 
-def _by_outputs(text: str, problem: Problem, **how: Any) -> Grade:
+def _by_outputs(text: str, problem: Problem, *, tests: Mapping[str, list[dict[str, str]]], **how: Any) -> Grade:
     code = script(text, problem.question)
     if not code.strip():
         return Grade(False, None, "no answer")
     name = problem.extra["func_name"]
-    for number, test in enumerate(_tests(problem), start=1):
+    for number, test in enumerate(tests[problem.id], start=1):
         functional = test["testtype"] == "functional"
         program = f"{_PRELUDE}\n{code}\n{_CALL.format(name=name) if functional else ''}"
         result = run_python(program, timeout_s=LIVECODEBENCH_S + START_S, stdin=test["input"], **how)
@@ -142,10 +152,7 @@ def _by_outputs(text: str, problem: Problem, **how: Any) -> Grade:
 
 
 def _tests(problem: Problem) -> list[dict[str, str]]:
-    """[{"input", "output", "testtype": "stdin" or "functional"}], unpacked late: all problems' would be gigabytes."""
-    from intro.tasks.published.collections import unit_tests
-
-    tests = problem.extra["tests"] if "tests" in problem.extra else unit_tests(problem.extra)
+    tests = unit_tests(problem.extra)
     if not tests:
         raise IntroError(f"{problem.id}: it has no unit tests, so every program would pass; fetch the set again")
     return tests

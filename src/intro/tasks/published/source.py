@@ -10,7 +10,7 @@ from pathlib import Path
 from random import Random
 
 from intro import config
-from intro.tasks.graders import by_name as grading
+from intro.tasks.graders import dispatch
 from intro.tasks.published.collections import Collection, collection
 from intro.tasks.published.fetch import Fetched, fetch, in_mirror, mirror_folder
 from intro.tasks.published.lock import Entry, hold, read_lock, rows_hash
@@ -137,8 +137,8 @@ class PublishedSource:
 
     def grade_all(self, pairs: Sequence[tuple[str, Problem]]) -> list[Grade]:
         """Grades by the graders that the problems' collections name."""
-        programs = grading.Programs(self.data.unsandboxed, self.data.bigcodebench_python)
-        return grading.grade_all(pairs, lambda problem: collection(problem.benchmark).grader, programs)
+        execution = dispatch.Execution(self.data.unsandboxed, self.data.bigcodebench_python)
+        return dispatch.grade_all(pairs, lambda problem: collection(problem.benchmark).grader, execution)
 
     def verify_all(self, pairs: Sequence[tuple[str, Problem]]) -> list[bool | None]:
         """None for each: only a judge model can read these rationales."""

@@ -47,11 +47,6 @@ def build_tokenizer() -> Tokenizer:
     return tokenizer
 
 
-def tokenizer_json() -> str:
-    """The tokenizer as the text of a `tokenizer.json`."""
-    return build_tokenizer().to_str()
-
-
 def tokenizer_settings() -> dict[str, object]:
     """Keyword arguments of `PreTrainedTokenizerFast` that go with the tokenizer object."""
     return {"pad_token": PAD, "eos_token": EOS, "clean_up_tokenization_spaces": False}
