@@ -461,7 +461,7 @@ def plan(
     chip = assume.accelerator(name, tflops=tflops, bandwidth=bandwidth, memory=memory, price=price)
     assumed = assume.assumptions(
         loaded, mean_tokens=mean_tokens, prompt_tokens=prompt_tokens, gold_tokens=gold_tokens, accuracy=accuracy,
-        mfu=mfu, bandwidth_share=bandwidth_share, decode_flops_share=decode_share, slack=slack,
+        mfu=mfu, bandwidth_share=bandwidth_share, decode_share=decode_share, slack=slack,
     )  # fmt: skip
     typer.echo(plan(loaded, chip, assumed, csv, str(config)))
 

@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from intro.config import Checkpoint, Config, Hardware, HubData
-from intro.cost.estimate.fit import host_memory, judge_trouble, model_plan
+from intro.cost.estimate.fit import host_memory, judge_misfit, model_fit
 from intro.cost.estimate.targets import targets, total
-from intro.cost.estimate.work import Planner
+from intro.cost.estimate.work import Estimator
 from intro.experiments import base_folder, judge_folder, problems_file
 from intro.infra.gpus import visible_gpus
 from intro.infra.provenance import ROOT
@@ -173,9 +173,9 @@ def gpus(config: Config) -> Finding:
 
 def gpu_memory(config: Config) -> Finding:
     """The estimated peaks against the memory of the smallest visible GPU."""
-    planner = Planner.of(config, memory_gb=min(torch_gpus()[1]) / 1e9)
-    exceeding = [name for name in config.models if model_plan(planner, name).trouble]
-    exceeding += ["the judge"] if judge_trouble(planner) else []
+    estimator = Estimator.of(config, memory_gb=min(torch_gpus()[1]) / 1e9)
+    exceeding = [name for name in config.models if model_fit(estimator, name).misfits]
+    exceeding += ["the judge"] if judge_misfit(estimator) else []
     if exceeding:
         return fail(f"too little for {', '.join(exceeding)}", "`intro plan` shows what fits")
     return ok("every run fits by the estimate of `intro plan`")
@@ -185,7 +185,7 @@ def memory(config: Config) -> Finding:
     """Memory of the host against what one command needs at most."""
     import psutil
 
-    needed, host = host_memory(Planner.of(config)), psutil.virtual_memory()
+    needed, host = host_memory(Estimator.of(config)), psutil.virtual_memory()
     text = f"{host.available / 1e9:.1f} of {host.total / 1e9:.1f} GB free, {needed / 1e9:.1f} GB needed by one command"
     if host.total < needed:
         return fail(text, "take a machine with more memory, or fewer processes per model")
@@ -196,7 +196,7 @@ def disk(config: Config) -> Finding:
     """Free space at the results folder against the estimate."""
     results = config.results_dir.absolute()
     folder = next(f for f in (results, *results.parents) if f.is_dir())
-    free, cost = shutil.disk_usage(folder).free, total(targets(Planner.of(config)))
+    free, cost = shutil.disk_usage(folder).free, total(targets(Estimator.of(config)))
     text = f"{free / 1e9:.1f} GB free, {cost.disk_bytes / 1e9:.1f} GB needed"
     if free < cost.disk_bytes - cost.state_bytes:
         return fail(text, "set `results` to a folder on a larger disk")

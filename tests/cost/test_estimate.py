@@ -27,14 +27,14 @@ from intro import cli, experiments, intro_loss
 from intro.config import Config, Hardware, load, parse, read
 from intro.cost.estimate import memory
 from intro.cost.estimate.assumptions import ENGINES, accelerator, assumptions, default_accelerator
-from intro.cost.estimate.fit import host_memory, judge_trouble, model_plan
+from intro.cost.estimate.fit import host_memory, judge_misfit, model_fit
 from intro.cost.estimate.memory import Load, peak, rows_at_once, state_bytes
+from intro.cost.estimate.model_shape import KNOWN, ModelShape, checkpoint_shape, shape_of
 from intro.cost.estimate.report import COLUMNS, rows, scaled
 from intro.cost.estimate.report import plan as planned
 from intro.cost.estimate.roofline import Lengths, Roofline
-from intro.cost.estimate.shapes import KNOWN, Shape, checkpoint_shape, shape_of
-from intro.cost.estimate.targets import prices, targets, total, wanted
-from intro.cost.estimate.work import Cost, Planner, kept_share
+from intro.cost.estimate.targets import targets, total, work_by_target
+from intro.cost.estimate.work import Cost, Estimator, kept_share
 from intro.cost.measure.updates import peak_bytes
 from intro.model import chunked_loss as chunks
 from intro.model.chunked_loss import loss_by_rows, map_rows
@@ -43,7 +43,7 @@ from intro.types import IntroError, Loss
 from toy import mapping
 
 CONFIGS = Path(__file__).resolve().parents[2] / "config"
-SMALL = Shape(2, 16, 32, 4, 2, 4, 100, tied=True)
+SMALL = ModelShape(2, 16, 32, 4, 2, 4, 100, tied=True)
 FAMILIES = {
     "qwen2": (Qwen2Config, Qwen2ForCausalLM),
     "qwen3": (Qwen3Config, Qwen3ForCausalLM),
@@ -73,8 +73,8 @@ def pinned() -> dict:
     return settings
 
 
-def planner(config: Config, **changes: float) -> Planner:
-    return Planner(config, accelerator(default_accelerator(config)), assumptions(config, **changes))
+def planner(config: Config, **changes: float) -> Estimator:
+    return Estimator(config, accelerator(default_accelerator(config)), assumptions(config, **changes))
 
 
 def transformer(family: str, tied: bool, device: str = "meta", **sizes: int):
@@ -101,7 +101,7 @@ def transformer(family: str, tied: bool, device: str = "meta", **sizes: int):
 def test_parameters_are_those_of_transformers(family: str, tied: bool) -> None:
     """Biases, norms on queries and keys, heads that do not divide the width: none is forgotten."""
     settings, model = transformer(family, tied)
-    assert Shape.of(settings.to_dict(), "here").parameters == sum(p.numel() for p in model.parameters())
+    assert ModelShape.of(settings.to_dict(), "here").parameters == sum(p.numel() for p in model.parameters())
 
 
 @pytest.mark.parametrize(
@@ -133,7 +133,7 @@ def test_sizes_of_a_folder_and_of_a_mirror(tmp_path: Path, monkeypatch: pytest.M
     folder = tmp_path / "org" / "name"
     folder.mkdir(parents=True)
     (folder / "config.json").write_text(json.dumps(settings.to_dict()))
-    expected = Shape.of(settings.to_dict(), "here")
+    expected = ModelShape.of(settings.to_dict(), "here")
     assert checkpoint_shape(str(folder)) == checkpoint_shape("org/other", folder) == expected
     monkeypatch.setenv("INTRO_MODELS_DIR", str(tmp_path))
     assert checkpoint_shape("org/name") == expected
@@ -237,7 +237,7 @@ def test_passes_of_an_update_by_hand(paper: Config) -> None:
     context = 150 + 400
     forward = p.shape("Qwen2.5-3B").forward_flops(512 * context, 512 * 400, context)
     passes = {name: p.update_flops("Qwen2.5-3B", method) / forward for name, method in paper.methods.items()}
-    kept = p.kept(paper.methods["intro"])
+    kept = kept_share(paper.methods["intro"], 0.5, 4)
     assert kept == pytest.approx(0.5, abs=0.03)
     assert passes["sft"] == pytest.approx(3 / 4)
     assert passes["latro"] == pytest.approx(5) and passes["grpo"] == pytest.approx(4.5)
@@ -340,7 +340,7 @@ def test_more_gpus_or_a_higher_stage_never_take_more_memory(
         assert all(higher.phases[phase] <= here.phases[phase] for phase in here.phases)
 
 
-def saved_bytes(family: str, dtype: torch.dtype, rows: int = 2, length: int = 128) -> tuple[Shape, float]:
+def saved_bytes(family: str, dtype: torch.dtype, rows: int = 2, length: int = 128) -> tuple[ModelShape, float]:
     """Bytes that autograd keeps of one forward pass of the body, per token, weights left out."""
     sizes = {"hidden_size": 256, "intermediate_size": 1024, "num_attention_heads": 4, "head_dim": 64}
     settings, model = transformer(family, True, "cpu", **sizes)
@@ -357,7 +357,7 @@ def saved_bytes(family: str, dtype: torch.dtype, rows: int = 2, length: int = 12
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         output = model.model(input_ids=torch.zeros(rows, length, dtype=torch.long), use_cache=False)
     assert output.last_hidden_state.requires_grad
-    return Shape.of(settings.to_dict(), "here"), sum(s.nbytes() for s in kept.values()) / (rows * length)
+    return ModelShape.of(settings.to_dict(), "here"), sum(s.nbytes() for s in kept.values()) / (rows * length)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -382,7 +382,7 @@ def test_recomputed_activations_are_what_a_backward_pass_holds(family: str, dtyp
         model.model(input_ids=ids, use_cache=False).last_hidden_state.sum().backward()
 
     work()  # the gradients of the weights are there from now on
-    expected = Shape.of(settings.to_dict(), "here").activation_bytes(dtype.itemsize, recomputed=True)
+    expected = ModelShape.of(settings.to_dict(), "here").activation_bytes(dtype.itemsize, recomputed=True)
     assert expected == pytest.approx(peak_bytes(work) / ids.numel(), rel=0.06)
 
 
@@ -392,7 +392,7 @@ def test_logits_take_what_the_head_takes(several: bool, monkeypatch: pytest.Monk
     gradients, is an upper bound, since not all of it is there at once."""
     positions, width, vocabulary, rows = (512, 64, 4096, 32) if several else (128, 8, 4096, 128)
     monkeypatch.setattr(chunks, "rows_per_chunk", lambda vocabulary: rows)
-    shape = Shape(1, width, 1, 1, 1, 1, vocabulary, tied=True)
+    shape = ModelShape(1, width, 1, 1, 1, 1, vocabulary, tied=True)
     hidden = torch.randn(positions, width, requires_grad=True)
     other, head = torch.randn(positions, width), torch.randn(vocabulary, width, requires_grad=True)
     tokens, weights = torch.zeros(positions, dtype=torch.long), torch.ones(positions)
@@ -435,7 +435,7 @@ def test_what_is_advised_fits(paper: Config) -> None:
     """Every remedy that the plan names is tried again: the peak it promises is below the limit."""
     p = planner(paper)
     for model in paper.models:
-        for sentence in model_plan(p, model).trouble:
+        for sentence in model_fit(p, model).misfits:
             assert sentence.startswith(f"does not fit: {model} ") and "; fits with " in sentence
     load, limit = p.load("Qwen3-8B", paper.methods["intro"]), 80e9
     text, other = next((t, o) for t, o in memory.remedies(load) if t and peak(p.shape("Qwen3-8B"), o).most[1] <= limit)
@@ -443,13 +443,13 @@ def test_what_is_advised_fits(paper: Config) -> None:
 
 
 def test_a_large_accelerator_has_room_for_everything(paper: Config) -> None:
-    roomy = Planner(paper, accelerator("h200", memory=1000.0), assumptions(paper))
-    assert not any(model_plan(roomy, model).trouble for model in paper.models) and judge_trouble(roomy) is None
-    narrow = Planner(paper, accelerator("rtx4090"), assumptions(paper))
-    assert all(model_plan(narrow, model).trouble for model in paper.models)
-    assert "its weights are 145 GB; fits with gpus: 8" in judge_trouble(narrow)
-    tight = Planner(paper, accelerator("a100", memory=2.0), assumptions(paper))
-    assert "no layout tried fits" in " ".join(model_plan(tight, "Qwen3-8B").trouble)
+    roomy = Estimator(paper, accelerator("h200", memory=1000.0), assumptions(paper))
+    assert not any(model_fit(roomy, model).misfits for model in paper.models) and judge_misfit(roomy) is None
+    narrow = Estimator(paper, accelerator("rtx4090"), assumptions(paper))
+    assert all(model_fit(narrow, model).misfits for model in paper.models)
+    assert "its weights are 145 GB; fits with gpus: 8" in judge_misfit(narrow)
+    tight = Estimator(paper, accelerator("a100", memory=2.0), assumptions(paper))
+    assert "no layout tried fits" in " ".join(model_fit(tight, "Qwen3-8B").misfits)
 
 
 # ---------------------------------------------------------------- all work, once
@@ -464,8 +464,8 @@ def test_every_run_and_evaluation_counts_once(config: Config) -> None:
     """The targets share out exactly what intro.experiments lists; a run of the learning-rate grid is made there."""
     p = planner(config)
     found = targets(p)
-    keys = Counter(key for target in found for key in target.items)
-    assert set(keys.values()) == {1} and set(keys) == set(prices(p))
+    keys = Counter(key for target in found for key in target.work)
+    assert set(keys.values()) == {1} and set(keys) == {key for _, key, _ in work_by_target(p)}
     assert {key[1] for key in keys if key[0] == "train"} == set(experiments.training_runs(config))
     assert {key[1:] for key in keys if key[0] == "evaluate"} == set(experiments.evaluations(config))
     grid = len(experiments.sweeps(config)) * len(config.training.learning_rates)
@@ -479,15 +479,15 @@ def test_every_run_and_evaluation_counts_once(config: Config) -> None:
 
 
 def test_shared_work_counts_at_the_first_target(paper: Config) -> None:
-    """Table n's cell at n = 5 is Table 1's; the base rows of Table 1 are the gate's; Table 2 trains nothing."""
+    """Table n's cell at n = 5 is Table 1's; the base rows of Table 1 are the base check's; Table 2 trains nothing."""
     found = {target.name: target for target in targets(planner(paper))}
     assert found["table_main"].cost.runs == 5 * 6
     assert found["table_ablation_n"].cost.runs == 5
     assert found["table_ood"].cost.runs == 0 and found["table_ood"].cost.evaluations == 9
     assert found["table_main_base"].cost.evaluations == 5
-    needs = wanted(paper, list(prices(planner(paper))))
-    swept = experiments.Cell("Qwen2.5-1.5B", "intro", "paper", 0)
-    assert ("train", swept) in needs["table_ablation_n"] and ("train", swept) in found["table_main"].items
+    shared = "train", experiments.Cell("Qwen2.5-1.5B", "intro", "paper", 0)
+    needed = {(name, key) for name, key, _ in work_by_target(planner(paper))}
+    assert {("table_ablation_n", shared), ("table_main", shared)} < needed and shared in found["table_main"].work
 
 
 def test_rollouts_by_hand(paper: Config) -> None:
@@ -511,7 +511,7 @@ def test_longer_responses_cost_more(paper: Config) -> None:
     """And a faster or cheaper accelerator less."""
     short, long = (total(targets(planner(paper, mean_tokens=mean))) for mean in (400.0, 1200.0))
     assert short.device_seconds < long.device_seconds
-    faster = total(targets(Planner(paper, accelerator("h100"), assumptions(paper, mean_tokens=400.0))))
+    faster = total(targets(Estimator(paper, accelerator("h100"), assumptions(paper, mean_tokens=400.0))))
     assert faster.device_seconds < short.device_seconds
     assert faster.training_flops == short.training_flops
 
@@ -566,7 +566,7 @@ def published_run(model: str, gpus: int, steps: int, prompts: int, group: int, l
 
 def hours(model: str, chip: str, mean: float, *run: int) -> float:
     config = published_run(model, *run)
-    found = Planner(config, accelerator(chip), assumptions(config, mean_tokens=mean))
+    found = Estimator(config, accelerator(chip), assumptions(config, mean_tokens=mean))
     return found.train(model, config.methods["grpo"]).device_seconds / 3600
 
 
@@ -595,7 +595,7 @@ def test_totals_are_sums(paper: Config) -> None:
 
 def test_csv_has_a_row_per_target(tmp_path: Path) -> None:
     config, file = parse(mapping(tmp_path)), tmp_path / "plan.csv"
-    planned(config, accelerator("cpu"), assumptions(config), file)
+    planned(config, accelerator("cpu"), assumptions(config), file, "toy.yaml")
     with file.open() as lines:
         found = list(csv.DictReader(lines))
     assert list(found[0]) == COLUMNS
@@ -608,8 +608,8 @@ def test_the_papers_scale_fits_a_node(name: str) -> None:
     config = load(CONFIGS / name)
     p = planner(config)
     assert p.accelerator.name == "a100-80g"
-    assert not [sentence for model in config.models for sentence in model_plan(p, model).trouble]
-    assert judge_trouble(p) is None
+    assert not [sentence for model in config.models for sentence in model_fit(p, model).misfits]
+    assert judge_misfit(p) is None
     for model in config.models.values():
         assert 8 % model.hardware.gpus == 0 and config.training.prompts_per_step % model.hardware.processes == 0
 
@@ -643,7 +643,7 @@ def test_options_change_the_plan(tmp_path: Path) -> None:
         ({"mean_tokens": 5000.0}, "expected less than training.max_response_tokens"),
         ({"mean_tokens": 0.0}, "--mean-tokens: expected at least 1"),
         ({"mfu": 1.5}, "--mfu: expected a share between 0 and 1"),
-        ({"decode_flops_share": 0.0}, "--decode-share: expected a share"),
+        ({"decode_share": 0.0}, "--decode-share: expected a share"),
         ({"slack": 0.5}, "--slack: expected at least 1"),
     ],
 )
@@ -675,7 +675,7 @@ def test_tiny_models_have_their_tokenizers_vocabulary(toy_config) -> None:
     """As pretrained: the same count as the saved model's."""
     for name in toy_config.models:
         saved = json.loads((experiments.base_folder(toy_config, name) / "config.json").read_text())
-        assert shape_of(toy_config, name) == Shape.of(saved, name)
+        assert shape_of(toy_config, name) == ModelShape.of(saved, name)
 
 
 @pytest.mark.parametrize(

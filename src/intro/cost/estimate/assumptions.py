@@ -1,4 +1,4 @@
-"""What a plan takes for granted: accelerators, engines, and the numbers that only a run could tell."""
+"""What an estimate assumes: accelerators, engines, and numbers that only a run can tell."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from intro.types import IntroError
 
 @dataclass(frozen=True, slots=True)
 class Accelerator:
-    """Data-sheet numbers of one device; `price` per hour is an order of magnitude of what clouds ask, in dollars."""
+    """Data-sheet numbers of one device. price: dollars per hour, the order of magnitude of what clouds charge."""
 
     name: str
     tflops: float  # dense bf16, 1e12 FLOP/s
@@ -38,9 +38,10 @@ ALIASES = {"a100": "a100-80g"}
 
 
 def accelerator(name: str, **changes: float | None) -> Accelerator:
-    """By name, with single numbers replaced. Raises IntroError for an unknown name."""
-    for key, value in changes.items():
-        if value is not None and (value < 0 or (value == 0 and key != "price")):
+    """By name, with the numbers that are not None replaced. Raises IntroError for an unknown name."""
+    given = {key: value for key, value in changes.items() if value is not None}
+    for key, value in given.items():
+        if value < 0 or (value == 0 and key != "price"):
             raise IntroError(f"--{key}: expected a positive number, found {value:g}")
     found = ACCELERATORS.get(ALIASES.get(name, name))
     if found is None:
@@ -48,21 +49,24 @@ def accelerator(name: str, **changes: float | None) -> Accelerator:
             f"--accelerator: unknown '{name}'; known are {', '.join([*ALIASES, *ACCELERATORS])}; for another one "
             "give --tflops, --bandwidth, --memory and --price beside the nearest of them"
         )
-    given = {key: value for key, value in changes.items() if value is not None}
-    return replace(found, **given) if given else found
+    return replace(found, **given)
+
+
+def needs_gpus(config: Config) -> bool:
+    return any(model.hardware.gpus for model in config.models.values())
 
 
 def default_accelerator(config: Config) -> str:
-    """What a config is made for: GPUs where one of its models asks for them."""
-    return "a100-80g" if any(model.hardware.gpus for model in config.models.values()) else "cpu"
+    """The name of the accelerator for a config: a GPU where one of its models asks for GPUs."""
+    return "a100-80g" if needs_gpus(config) else "cpu"
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSpeed:
-    """How an engine decodes. All of them give a finished row's place to the next prompt."""
+    """How an engine decodes. All engines give the place of a finished row to the next prompt."""
 
-    overhead: float  # seconds per layer and step that no roofline sees: launching kernels, Python
-    paged: bool  # caches hold what is there; else each row has room for the longest response
+    overhead: float  # seconds per layer and step beside the roofline: launching kernels, Python
+    paged: bool  # caches hold the present tokens; else each row has room for the longest response
 
 
 # our estimates: eager PyTorch launches some 20 kernels per layer; transformers adds its cache and module calls;
@@ -80,7 +84,7 @@ PROGRAM_S: Mapping[str, float] = {"livecodebench": 10.0, "bigcodebench": 5.0, "h
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """Numbers that decide the plan and that nobody knows before the run. `intro plan` prints all of them."""
+    """Numbers that decide the estimate and that only a run can tell. `intro plan` prints all of them."""
 
     mean_tokens: float  # of a response, the tail cut at the limit included
     prompt_tokens: float
@@ -88,34 +92,31 @@ class Assumptions:
     accuracy: float = 0.5  # of rollouts: decides how many a filter keeps
     mfu: float = 0.3  # share of the peak FLOP/s that passes over whole sequences reach
     bandwidth_share: float = 0.6  # share of the bandwidth that decoding reaches
-    decode_flops_share: float = 0.4  # share of the peak FLOP/s, where a large batch makes decoding compute-bound
-    slack: float = 1.0  # what runs take beyond this arithmetic: waiting, loading, moving weights between engines
+    decode_share: float = 0.4  # share of the peak FLOP/s, where a large batch makes decoding compute-bound
+    slack: float = 1.0  # factor on all device time: waiting, loading, moving weights between engines
 
 
-SHARE = 0.25
+MEAN_SHARE = 0.25  # of the limit of a response
 GPU_SLACK = 2.5  # two published GPU runs took 2.4 to 3.3 and 2.3 times the arithmetic: docs/cost.md
 
 
 def assumptions(config: Config, **changes: float | None) -> Assumptions:
-    """The defaults of a config, with single numbers replaced. Raises IntroError for an impossible one."""
+    """The defaults of a config, with the numbers given here replaced. Raises IntroError for an impossible one."""
     limit = config.training.max_response_tokens
-    published = isinstance(config.data, HubData)  # MATH's problems and solutions; the tiny world's are a line
-    mean = SHARE * limit
-    slack = GPU_SLACK if any(model.hardware.gpus for model in config.models.values()) else 1.0
+    published = isinstance(config.data, HubData)  # MATH's problems and solutions; those of the tiny world are one line
+    mean = MEAN_SHARE * limit
+    slack = GPU_SLACK if needs_gpus(config) else 1.0
     start = Assumptions(mean, 150 if published else 25, min(250, mean) if published else mean, slack=slack)
-    given = {key: value for key, value in changes.items() if value is not None}
-    chosen = replace(start, **given)
-    for name in ("mean_tokens", "prompt_tokens", "gold_tokens"):
-        if getattr(chosen, name) < 1:
-            raise IntroError(f"--{name.replace('_', '-')}: expected at least 1, found {getattr(chosen, name):g}")
+    chosen = replace(start, **{key: value for key, value in changes.items() if value is not None})
+    for name in Assumptions.__slots__:
+        option, value = f"--{name.replace('_', '-')}", getattr(chosen, name)
+        if name.endswith("tokens") or name == "slack":
+            if value < 1:
+                raise IntroError(f"{option}: expected at least 1, found {value:g}")
+        elif not 0 < value <= 1:
+            raise IntroError(f"{option}: expected a share between 0 and 1, found {value:g}")
     if chosen.mean_tokens >= limit:
         raise IntroError(
             f"--mean-tokens: expected less than training.max_response_tokens ({limit}), found {chosen.mean_tokens:g}"
         )
-    if chosen.slack < 1:
-        raise IntroError(f"--slack: expected at least 1, found {chosen.slack:g}")
-    for name in ("accuracy", "mfu", "bandwidth_share", "decode_flops_share"):
-        if not 0 < getattr(chosen, name) <= 1:
-            option = name.replace("_flops", "").replace("_", "-")
-            raise IntroError(f"--{option}: expected a share between 0 and 1, found {getattr(chosen, name):g}")
     return chosen

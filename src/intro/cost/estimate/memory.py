@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import Any
 
 from intro.config import Hardware
+from intro.cost.estimate.model_shape import ModelShape
 from intro.cost.estimate.roofline import Lengths
-from intro.cost.estimate.shapes import Shape
 
-# Bytes per position of a chunk (model/chunked_loss.py) and vocabulary entry, while model/logprobs.py forms its logits.
-# Update: logits and log-probs in fp32, of which probabilities and their gradient in the model's width are left.
+# Bytes per position of a chunk (model/chunked_loss.py) and vocabulary entry while logits are formed.
+# Update: logits and log-probs in fp32, which leave probabilities and their gradient in the model's width.
 PLAIN_HEAD = 8
 # With a posterior: the policy's probabilities beside the posterior's logits and log-probs. n = infinity: one more.
 POSTERIOR_HEAD = 12
@@ -22,7 +23,7 @@ SAMPLING = 24  # per row and vocabulary entry: logits, their sort by probability
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What a run puts on a GPU, beside the model: from the config."""
+    """What a run puts on a GPU beside the model."""
 
     hardware: Hardware
     micro_batch_tokens: int
@@ -32,10 +33,14 @@ class Load:
     posterior: bool = False  # whether the loss needs both distributions at a time
     averaged: bool = False  # whether a moving average of the policy is kept
 
+    def changed(self, **hardware: Any) -> Load:
+        """The same load on other hardware."""
+        return replace(self, hardware=self.hardware.model_copy(update=hardware))
+
 
 @dataclass(frozen=True, slots=True)
 class Peak:
-    """Bytes on one GPU. What stays: states and frozen copies; what a phase adds is activations, logits or cache."""
+    """Bytes on one GPU: states and frozen copies, which stay, and what each phase adds to them."""
 
     states: float
     frozen: float  # the base model, a moving average, under ZeRO-3 the whole copy that generates
@@ -47,19 +52,24 @@ class Peak:
     answers: float  # an evaluation holds the weights and its rows, nothing else
 
     @property
-    def phases(self) -> dict[str, float]:
-        """The total of each phase; they follow one another."""
-        resident = self.states + self.frozen
+    def parts(self) -> dict[str, dict[str, float]]:
+        """Phase -> what it holds; the phases follow one another."""
+        resident = {"states": self.states, "frozen": self.frozen}
         return {
-            "update": resident + self.activations + self.logits,
-            "step": resident + self.step,
-            "curves": resident + self.curves,
-            "rollout": resident + self.rollout,
-            "answers": self.answers,
+            "update": resident | {"activations": self.activations, "logits": self.logits},
+            "step": resident | {"AdamW's temporary": self.step},
+            "curves": resident | {"logits of the KL": self.curves},
+            "rollout": resident | {"cache": self.rollout},
+            "answers": {"weights and cache": self.answers},
         }
 
     @property
+    def phases(self) -> dict[str, float]:
+        return {phase: sum(parts.values()) for phase, parts in self.parts.items()}
+
+    @property
     def most(self) -> tuple[str, float]:
+        """The phase with the largest total, and its bytes."""
         return max(self.phases.items(), key=lambda item: item[1])
 
 
@@ -86,7 +96,7 @@ def state_bytes(parameters: int, hardware: Hardware) -> float:
     return weights + gradients + (0 if hardware.offload else optimizer / ranks)
 
 
-def peak(shape: Shape, load: Load) -> Peak:
+def peak(shape: ModelShape, load: Load) -> Peak:
     """The most that one GPU holds in each phase of a run. A micro-batch holds at least one row, however long."""
     hardware, width = load.hardware, width_of(load.hardware)
     limit = load.lengths.limit
@@ -106,14 +116,14 @@ def peak(shape: Shape, load: Load) -> Peak:
     )
 
 
-def chunk_of(shape: Shape, positions: float) -> float:
-    """Positions whose logits are there at a time."""
+def chunk_of(shape: ModelShape, positions: float) -> float:
+    """Positions whose logits are held at a time."""
     from intro.model.chunked_loss import rows_per_chunk  # imports torch
 
     return min(positions, rows_per_chunk(shape.vocabulary))
 
 
-def loss_bytes(shape: Shape, positions: float, per_cell: int, width: int) -> float:
+def loss_bytes(shape: ModelShape, positions: float, per_cell: int, width: int) -> float:
     """The loss of `positions` and its gradients down to the hidden states.
 
     Several chunks add up dL/dhead [V, d] in fp32 and need the gradient of the present and of the last chunk beside it,
@@ -124,12 +134,12 @@ def loss_bytes(shape: Shape, positions: float, per_cell: int, width: int) -> flo
     return chunk * shape.vocabulary * per_cell + sums
 
 
-def row_bytes(shape: Shape, tokens: int, width: int) -> float:
+def row_bytes(shape: ModelShape, tokens: int, width: int) -> float:
     """Cache of one row of `tokens`, twice since it is copied when it grows, and what sampling its next token takes."""
     return 2 * tokens * shape.cache_bytes(width) + SAMPLING * shape.vocabulary
 
 
-def rows_at_once(shape: Shape, tokens: int, free: float, width: int, batch: int) -> int:
+def rows_at_once(shape: ModelShape, tokens: int, free: float, width: int, batch: int) -> int:
     """Rows of `tokens` whose caches fill half of `free` bytes (rollout/native.py), from one to `batch`."""
     return max(1, min(batch, int(0.5 * free / (tokens * shape.cache_bytes(width)))))
 
@@ -147,7 +157,7 @@ def remedies(load: Load) -> Iterator[tuple[str, Load]]:
     recomputed = dict.fromkeys((hardware.recompute, True))
     for factor, recompute, zero, budget in product(factors, recomputed, stages, budgets):
         layout = {"gpus": factor * hardware.gpus, "processes": factor * hardware.processes}
-        wanted = layout | {"zero": zero, "dtype": dtype, "recompute": recompute}
+        other = load.changed(**layout, zero=zero, dtype=dtype, recompute=recompute)
         changes = {
             f"micro_batch_tokens: {budget}": budget != load.micro_batch_tokens,
             f"zero: {zero}": zero != hardware.zero,
@@ -155,5 +165,5 @@ def remedies(load: Load) -> Iterator[tuple[str, Load]]:
             f"gpus: {layout['gpus']}": factor != 1,
             f"dtype: {dtype}": dtype != hardware.dtype,
         }
-        changed = replace(load, hardware=hardware.model_copy(update=wanted), micro_batch_tokens=budget)
-        yield ", ".join(change for change, made in changes.items() if made), changed
+        text = ", ".join(change for change, made in changes.items() if made)
+        yield text, replace(other, micro_batch_tokens=budget)

@@ -6,14 +6,14 @@ import math
 from dataclasses import dataclass
 
 from intro.cost.estimate.assumptions import Accelerator, Assumptions, EngineSpeed
-from intro.cost.estimate.shapes import Shape
+from intro.cost.estimate.model_shape import ModelShape
 
 POINTS = 64  # of the integral over a response's positions
 
 
 @dataclass(frozen=True, slots=True)
 class Spent:
-    """Work of any kind: FLOPs and device-seconds, summed over the devices that share it."""
+    """FLOPs and device-seconds of some work, summed over the devices that share it."""
 
     flops: float = 0.0
     seconds: float = 0.0
@@ -27,7 +27,7 @@ class Spent:
 
 @dataclass(frozen=True, slots=True)
 class Lengths:
-    """Response lengths: exponential, cut off at `limit`. `scale` is the mean that the tail beyond it would have."""
+    """Response lengths: exponential, cut off at `limit`. `scale` is the mean that the uncut distribution has."""
 
     mean: float
     limit: int
@@ -44,22 +44,22 @@ class Lengths:
         return cls(mean, limit, (low + high) / 2)
 
     def alive(self, position: float) -> float:
-        """Share of the responses that are longer than `position`; past the limit none is."""
+        """Share of the responses that are longer than `position`, which is below the limit."""
         return math.exp(-position / self.scale)
 
 
 @dataclass(frozen=True, slots=True)
 class Roofline:
-    """One model on `devices` that hold a part of its weights each (1: all of them)."""
+    """One model on `devices` that each hold an equal part of its weights."""
 
-    shape: Shape
+    shape: ModelShape
     accelerator: Accelerator
     assumed: Assumptions
     width: int = 2  # bytes per number
     devices: int = 1
 
     def whole(self, flops: float) -> Spent:
-        """PrecomputedLogprobs over whole sequences: training, scoring, prefill."""
+        """Passes over whole sequences: training, scoring, prefill."""
         return Spent(flops, self.assumed.slack * flops / (self.accelerator.tflops * 1e12 * self.assumed.mfu))
 
     def step_seconds(self, rows: float, context: float, engine: EngineSpeed) -> float:
@@ -68,16 +68,18 @@ class Roofline:
         moved = self.width * (shape.matrices + shape.head) + rows * context * shape.cache_bytes(self.width)
         flops = shape.forward_flops(rows, context=2 * context)  # a new token attends to all, not to half
         bandwidth = moved / (chip.bandwidth * 1e12 * assumed.bandwidth_share * self.devices)
-        compute = flops / (chip.tflops * 1e12 * assumed.decode_flops_share * self.devices)
+        compute = flops / (chip.tflops * 1e12 * assumed.decode_share * self.devices)
         return max(bandwidth, compute) + shape.layers * engine.overhead
 
     def generate(self, rows: int, prompt: float, lengths: Lengths, batch: int, engine: EngineSpeed) -> Spent:
-        """Responses to `rows` prompts, `batch` at a time: prefill, then token by token, rows refilled as they end."""
+        """Responses to `rows` prompts, `batch` at a time: prefill, then token by token; finished rows are refilled."""
+        if rows == 0:
+            return Spent()
         batch = max(1, min(batch, rows))
         prefill = self.whole(self.shape.forward_flops(rows * prompt, rows, prompt))
         flops = self.shape.forward_flops(rows * lengths.mean, context=2 * (prompt + lengths.mean))
-        fill = (rows - batch) * lengths.mean / batch  # steps with every place taken
-        seconds = fill * self.step_seconds(batch, prompt + lengths.mean, engine)
+        full = (rows - batch) * lengths.mean / batch  # steps with every place taken
+        seconds = full * self.step_seconds(batch, prompt + lengths.mean, engine)
         seconds += self._drain(batch, prompt, lengths, engine)
         return prefill + Spent(flops, self.assumed.slack * seconds * self.devices)
 
@@ -87,7 +89,7 @@ class Roofline:
         for point in range(POINTS):
             position = (point + 0.5) * width
             alive = lengths.alive(position)
-            going = -math.expm1(rows * math.log1p(-min(alive, 1 - 1e-12)))  # the chance that any row is left
-            if going > 0:
-                total += going * width * self.step_seconds(rows * alive / going, prompt + position, engine)
+            any_left = -math.expm1(rows * math.log1p(-min(alive, 1 - 1e-12)))  # a probability
+            if any_left > 0:
+                total += any_left * width * self.step_seconds(rows * alive / any_left, prompt + position, engine)
         return total

@@ -1,25 +1,17 @@
-"""What each piece of a config's work takes: a training run, an evaluation, the judge, and the smaller checks."""
+"""The cost of each run, evaluation and check of a config on one kind of accelerator."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from functools import cached_property
+from functools import cache, cached_property
 
-from intro import experiments
 from intro.config import AnyMethod, Config, Hardware, HubData, TinyModel
-from intro.cost.estimate.assumptions import (
-    ENGINES,
-    GRADING_S,
-    PROGRAM_S,
-    Accelerator,
-    Assumptions,
-    accelerator,
-    assumptions,
-    default_accelerator,
-)  # fmt: skip
+from intro.cost.estimate import assumptions as assume
+from intro.cost.estimate.assumptions import ENGINES, GRADING_S, PROGRAM_S, Accelerator, Assumptions
 from intro.cost.estimate.memory import Load, peak, rows_at_once, width_of
+from intro.cost.estimate.model_shape import ModelShape, checkpoint_shape, shape_of
 from intro.cost.estimate.roofline import Lengths, Roofline, Spent
-from intro.cost.estimate.shapes import Shape, checkpoint_shape, shape_of
+from intro.experiments import Cell, check_model, judge_folder, sweeps, training_runs
 from intro.training.schedule import steps_of
 from intro.types import Signal
 
@@ -48,234 +40,87 @@ class Cost:
         return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
-class Planner:
-    """Prices each piece of a config's work on one kind of accelerator."""
+class Estimator:
+    """Estimates each piece of a config's work. Raises IntroError for a checkpoint of unknown size."""
 
     def __init__(self, config: Config, accelerator: Accelerator, assumed: Assumptions) -> None:
         self.config, self.accelerator, self.assumed = config, accelerator, assumed
-        training, evaluation = config.training, config.evaluation
         self.prompt = round(assumed.prompt_tokens)
-        self.lengths = Lengths.of(assumed.mean_tokens, training.max_response_tokens)
-        self.answers = Lengths.of(self._mean(evaluation.max_response_tokens), evaluation.max_response_tokens)
-        self._shapes: dict[str, Shape] = {}
-        self._kept: dict[AnyMethod, float] = {}
+        self.lengths = Lengths.of(assumed.mean_tokens, config.training.max_response_tokens)
+        self.answers = self.lengths_up_to(config.evaluation.max_response_tokens)
 
     @classmethod
-    def of(cls, config: Config, memory_gb: float | None = None) -> Planner:
-        """With the defaults of the config; memory_gb replaces the accelerator's memory in 1e9 bytes."""
-        return cls(config, accelerator(default_accelerator(config), memory=memory_gb), assumptions(config))
+    def of(cls, config: Config, memory_gb: float | None = None) -> Estimator:
+        """With the defaults of the config. memory_gb: 1e9 bytes, instead of those of the accelerator."""
+        accelerator = assume.accelerator(assume.default_accelerator(config), memory=memory_gb)
+        return cls(config, accelerator, assume.assumptions(config))
 
-    def _mean(self, limit: int) -> float:
-        """Answers are about as long as rollouts: another limit cuts the tail elsewhere."""
-        return min(self.assumed.mean_tokens, 0.9 * limit)
+    def lengths_up_to(self, limit: int) -> Lengths:
+        """Of answers, which are about as long as rollouts: another limit cuts the tail elsewhere."""
+        return Lengths.of(min(self.assumed.mean_tokens, 0.9 * limit), limit)
 
-    def shape(self, model: str) -> Shape:
-        if model not in self._shapes:
-            self._shapes[model] = shape_of(self.config, model)
-        return self._shapes[model]
+    @cached_property
+    def shapes(self) -> dict[str, ModelShape]:
+        return {name: shape_of(self.config, name) for name in self.config.models}
+
+    def shape(self, model: str) -> ModelShape:
+        check_model(self.config, model)
+        return self.shapes[model]
 
     def hardware(self, model: str) -> Hardware:
         return self.config.models[model].hardware
 
+    def weight_bytes(self, model: str) -> float:
+        return width_of(self.hardware(model)) * self.shape(model).parameters
+
+    def roofline(self, model: str) -> Roofline:
+        return Roofline(self.shape(model), self.accelerator, self.assumed, width_of(self.hardware(model)))
+
     @property
     def steps(self) -> int:
+        """Steps of one training run."""
         training = self.config.training
         return steps_of(self.config.data.train_problems, training.prompts_per_step, training.epochs)
 
-    # ------------------------------------------------------------ pieces of work
-
-    def roofline(self, model: str, devices: int = 1) -> Roofline:
-        return Roofline(self.shape(model), self.accelerator, self.assumed, width_of(self.hardware(model)), devices)
+    # ------------------------------------------------------------ generation
 
     def rows(self, model: str, resident: float, lengths: Lengths, batch: int) -> int:
-        """Rows decoded at once beside `resident` bytes. Paged caches hold what is there, others the longest row."""
-        hardware, shape = self.hardware(model), self.shape(model)
+        """Rows decoded at once beside `resident` bytes. Paged caches hold present tokens, others the longest row."""
+        hardware = self.hardware(model)
         ahead = lengths.mean if ENGINES[hardware.engine].paged else lengths.limit
         free = self.accelerator.memory * 1e9 - resident
-        return rows_at_once(shape, round(self.prompt + ahead), free, width_of(hardware), batch)
+        return rows_at_once(self.shape(model), round(self.prompt + ahead), free, width_of(hardware), batch)
 
-    def generated(self, model: str, rows: int, at_once: int, lengths: Lengths) -> Spent:
+    def generate(self, model: str, rows: int, resident: float, lengths: Lengths, batch: int | None = None) -> Spent:
+        """`rows` responses on one device, at most `batch` at a time (None: evaluation.batch)."""
+        at_once = self.rows(model, resident, lengths, batch or self.config.evaluation.batch)
         engine = ENGINES[self.hardware(model).engine]
         return self.roofline(model).generate(rows, self.prompt, lengths, at_once, engine)
 
+    def answer(self, model: str, rows: int, lengths: Lengths) -> Cost:
+        """`rows` responses of a checkpoint on one device, which holds its weights and the caches."""
+        spent = self.generate(model, rows, self.weight_bytes(model), lengths)
+        return answered(rows * lengths.mean, spent)
+
+    def grading_s(self, benchmark: str = "") -> float:
+        """CPU seconds for one response. benchmark: the published name."""
+        published = isinstance(self.config.data, HubData)
+        return PROGRAM_S.get(benchmark, GRADING_S) if published else GRADING_S / 100
+
+    # ------------------------------------------------------------ training
+
     def update_flops(self, model: str, method: AnyMethod) -> float:
-        """One step of a method: the passes that its signals need on all rationales, the update on those it keeps."""
-        training, shape = self.config.training, self.shape(model)
+        """One step of a method: scoring passes on all rationales, the update on those that its filter keeps."""
+        training = self.config.training
         own = Signal.GOLD_RATIONALE not in method.needs
         rationales = training.prompts_per_step * (training.group_size if own else 1)
         length = self.assumed.mean_tokens if own else self.assumed.gold_tokens
         context = self.prompt + length
-        forward = shape.forward_flops(rationales * context, rationales * length, context)
+        forward = self.shape(model).forward_flops(rationales * context, rationales * length, context)
         passes = method.forward_passes
         backward = 2 + self.hardware(model).recompute  # in forward passes
-        return forward * (passes.before + self.kept(method) * (passes.update + backward))
-
-    def kept(self, method: AnyMethod) -> float:
-        """The share of rationales that a method's filter keeps at the assumed accuracy: asked of the method itself."""
-        if method not in self._kept:
-            self._kept[method] = kept_share(method, self.assumed.accuracy, self.config.training.group_size)
-        return self._kept[method]
-
-    def train(self, model: str, method: AnyMethod, kept: bool = True) -> Cost:
-        """One training run, its curves included; `kept` counts the state that it leaves behind."""
-        training, hardware = self.config.training, self.hardware(model)
-        shape, roofline, steps = self.shape(model), self.roofline(model), self.steps
-        width, load = width_of(hardware), self.load(model, method)
-        resident = peak(shape, load).states + peak(shape, load).frozen
-        training_flops = steps * self.update_flops(model, method)
-        spent = roofline.whole(training_flops)
-        rollouts, tokens, grading, rollout_flops = 0, 0.0, 0.0, 0.0
-        if Signal.GOLD_RATIONALE not in method.needs:
-            rollouts = training.prompts_per_step * training.group_size
-            share = -(-rollouts // hardware.processes)
-            at_once = self.rows(model, resident, self.lengths, min(self.config.evaluation.batch, share))
-            made = self.generated(model, share, at_once, self.lengths) * (steps * hardware.processes)
-            spent, rollout_flops = spent + made, made.flops
-            tokens = steps * rollouts * self.lengths.mean
-            grading = steps * rollouts * self._grading_s()
-        curves, answered = self._curves(model, resident)
-        answer_tokens = answered * self.answers.mean
-        final = width * shape.parameters
-        states = self.saved(model, method) if kept else 0.0
-        return Cost(
-            runs=1,
-            rollout_tokens=tokens,
-            evaluation_tokens=answer_tokens,
-            training_flops=training_flops,
-            rollout_flops=rollout_flops,
-            evaluation_flops=curves.flops,
-            device_seconds=spent.seconds + curves.seconds,
-            grading_seconds=grading + answered * self._grading_s(),
-            disk_bytes=final + states,
-            state_bytes=states,
-        )
-
-    def saved(self, model: str, method: AnyMethod) -> float:
-        """Bytes of the state that a run saves to resume from: weights, fp32 masters and moments, a moving average."""
-        width, parameters = width_of(self.hardware(model)), self.shape(model).parameters
-        return (12 + width * (1 + self.load(model, method).averaged)) * parameters
-
-    def states_at_once(self) -> Cost:
-        """States on the disk where finished runs leave none: the most that runs sharing one node have at a time."""
-        most, methods = 0.0, self.config.all_methods
-        runs: dict[str, list[str]] = {}
-        for cell in experiments.training_runs(self.config):
-            runs.setdefault(cell.model, []).append(cell.method)
-        for model, names in runs.items():
-            gpus = self.hardware(model).gpus
-            at_once = max(1, NODE_GPUS // gpus) if gpus else 1
-            largest = sorted((self.saved(model, methods[name]) for name in names), reverse=True)
-            most = max(most, sum(largest[:at_once]))
-        return Cost(disk_bytes=most, state_bytes=most)
-
-    def _curves(self, model: str, resident: float) -> tuple[Spent, int]:
-        """Points of the curves over a whole run, and the responses that they take: three subsets, the last of them
-        once more with the answer in the prompt, and the KL to the base on it."""
-        training, steps, ranks = self.config.training, self.steps, self.hardware(model).processes
-        points = 1 + steps // training.eval_every + (steps % training.eval_every > 0)
-        rows = 4 * training.curve_problems
-        batch = min(self.config.evaluation.batch, -(-training.curve_problems // ranks))
-        at_once = self.rows(model, resident, self.answers, batch)
-        part = self.generated(model, -(-training.curve_problems // ranks), at_once, self.answers) * (4 * ranks)
-        context = self.prompt + self.answers.mean
-        seen, read = training.curve_problems * context, training.curve_problems * self.answers.mean
-        divergence = self.roofline(model).whole(2 * self.shape(model).forward_flops(seen, read, context))
-        return (part + divergence) * points, points * rows
-
-    def evaluate(self, model: str, suite: str) -> Cost:
-        """All answers of a suite by one checkpoint, on one device."""
-        config = self.config
-        weights = width_of(self.hardware(model)) * self.shape(model).parameters
-        spent, tokens, grading = Spent(), 0.0, 0.0
-        for name in config.evaluation.suites[suite].benchmarks:
-            benchmark = config.data.benchmarks[name]
-            rows = benchmark.problems * benchmark.samples
-            limit = benchmark.max_response_tokens or config.evaluation.max_response_tokens
-            lengths = Lengths.of(self._mean(limit), limit)
-            at_once = self.rows(model, weights, lengths, config.evaluation.batch)
-            spent += self.generated(model, rows, at_once, lengths)
-            tokens += rows * lengths.mean
-            grading += rows * self._grading_s(benchmark.stands_for)
-        return Cost(
-            evaluations=1,
-            evaluation_tokens=tokens,
-            evaluation_flops=spent.flops,
-            device_seconds=spent.seconds,
-            grading_seconds=grading,
-            disk_bytes=tokens * TEXT_BYTES,
-        )
-
-    def _grading_s(self, benchmark: str = "") -> float:
-        published = isinstance(self.config.data, HubData)
-        return PROGRAM_S.get(benchmark, GRADING_S) if published else GRADING_S / 100
-
-    def sweep(self, model: str, method: str) -> Cost:
-        return self.train(model, experiments.method_of(self.config, method)) + self.sweep_answers(model)
-
-    def cell(self, cell: experiments.Cell) -> Cost:
-        """A cell whose run is one of the grid's costs nothing more than its weights."""
-        training, shape = self.config.training, self.shape(cell.model)
-        if (cell.model, cell.method) in experiments.sweeps(self.config) and cell.seed == training.train_seeds[0]:
-            return Cost(disk_bytes=width_of(self.hardware(cell.model)) * shape.parameters)
-        return self.train(cell.model, experiments.method_of(self.config, cell.method), training.keep_states)
-
-    def sweep_answers(self, model: str) -> Cost:
-        """The validation problems, answered once."""
-        rows = self.config.data.validation_problems
-        weights = width_of(self.hardware(model)) * self.shape(model).parameters
-        at_once = self.rows(model, weights, self.answers, self.config.evaluation.batch)
-        spent = self.generated(model, rows, at_once, self.answers) if rows else Spent()
-        tokens = rows * self.answers.mean
-        return Cost(evaluation_tokens=tokens, evaluation_flops=spent.flops, device_seconds=spent.seconds)
-
-    def base(self, model: str) -> Cost:
-        """The base model on the disk, and its pretraining where that happens here."""
-        shape, entry = self.shape(model), self.config.models[model]
-        disk = width_of(self.hardware(model)) * shape.parameters
-        if not isinstance(entry, TinyModel):
-            return Cost(disk_bytes=disk)
-        settings = self.config.pretraining
-        tokens = (entry.steps or settings.steps) * settings.batch * CORPUS_TOKENS
-        spent = self.roofline(model).whole(3 * shape.forward_flops(tokens, context=CORPUS_TOKENS))
-        return Cost(training_flops=spent.flops, device_seconds=spent.seconds, disk_bytes=disk)
-
-    @cached_property
-    def judge_shape(self) -> Shape | None:
-        verifier = self.config.verifier
-        return verifier and checkpoint_shape(verifier.checkpoint, experiments.judge_folder(self.config))
-
-    def judge(self, suite: str) -> Cost:
-        """The judge reads each correct response of a suite and says a word; its weights are spread over its GPUs."""
-        config, verifier, shape = self.config, self.config.verifier, self.judge_shape
-        benchmarks = [config.data.benchmarks[name] for name in config.evaluation.suites[suite].benchmarks]
-        rows = max(1, round(self.assumed.accuracy * sum(b.problems * b.samples for b in benchmarks)))
-        width, devices = width_of(verifier.hardware), max(1, verifier.hardware.gpus)
-        roofline = Roofline(shape, self.accelerator, self.assumed, width, devices)
-        read = round(2 * self.prompt + self.answers.mean)
-        words = Lengths.of(max(0.9, 0.5 * verifier.max_response_tokens), verifier.max_response_tokens)
-        spent = roofline.generate(rows, read, words, config.evaluation.batch, ENGINES[verifier.hardware.engine])
-        return Cost(evaluation_tokens=rows * words.mean, evaluation_flops=spent.flops, device_seconds=spent.seconds)
-
-    def posterior_check(self, model: str) -> Cost:
-        """Rationales sampled for Bayes' rule, each scored under both prompts."""
-        check, shape = self.config.posterior, self.shape(model)
-        rows = check.problems * check.rationales
-        weights = width_of(self.hardware(model)) * shape.parameters
-        at_once = self.rows(model, weights, self.answers, self.config.evaluation.batch)
-        context = self.prompt + self.answers.mean
-        scored = 2 * shape.forward_flops(rows * context, rows * self.answers.mean, context)
-        spent = self.generated(model, rows, at_once, self.answers) + self.roofline(model).whole(scored)
-        tokens = rows * self.answers.mean
-        return Cost(evaluation_tokens=tokens, evaluation_flops=spent.flops, device_seconds=spent.seconds)
-
-    def update_check(self) -> Cost:
-        """The update of each method, timed in rounds on the same tokens."""
-        check = self.config.cost
-        forward = self.shape(check.model).forward_flops(check.tokens)
-        spent = self.roofline(check.model).whole(4 * forward * len(check.methods) * (check.runs + 1))
-        return Cost(training_flops=spent.flops, device_seconds=spent.seconds)
-
-    # ------------------------------------------------------------ memory
+        kept = kept_share(method, self.assumed.accuracy, training.group_size)
+        return forward * (passes.before + kept * (passes.update + backward))
 
     def load(self, model: str, method: AnyMethod) -> Load:
         source = method.posterior_source
@@ -289,7 +134,144 @@ class Planner:
             averaged=source is not None and source.network == "average",
         )
 
+    def saved_bytes(self, model: str, method: AnyMethod) -> float:
+        """The state that a run saves to resume from: weights, fp32 weights and moments, a moving average."""
+        width = width_of(self.hardware(model))
+        return (12 + width * (1 + self.load(model, method).averaged)) * self.shape(model).parameters
 
+    def train(self, model: str, method: AnyMethod, keep_state: bool = True) -> Cost:
+        """One training run with its curves. keep_state: whether the saved state counts."""
+        training, ranks = self.config.training, self.hardware(model).processes
+        at = peak(self.shape(model), self.load(model, method))
+        resident = at.states + at.frozen
+        update = self.roofline(model).whole(self.steps * self.update_flops(model, method))
+        rollouts, made = 0, Spent()
+        if Signal.GOLD_RATIONALE not in method.needs:
+            rollouts = training.prompts_per_step * training.group_size
+            share = -(-rollouts // ranks)
+            batch = min(self.config.evaluation.batch, share)
+            made = self.generate(model, share, resident, self.lengths, batch) * (self.steps * ranks)
+        curves, curve_answers = self.curves(model, resident)
+        state = self.saved_bytes(model, method) if keep_state else 0.0
+        return Cost(
+            runs=1,
+            rollout_tokens=self.steps * rollouts * self.lengths.mean,
+            evaluation_tokens=curve_answers * self.answers.mean,
+            training_flops=update.flops,
+            rollout_flops=made.flops,
+            evaluation_flops=curves.flops,
+            device_seconds=update.seconds + made.seconds + curves.seconds,
+            grading_seconds=(self.steps * rollouts + curve_answers) * self.grading_s(),
+            disk_bytes=self.weight_bytes(model) + state,
+            state_bytes=state,
+        )
+
+    def curves(self, model: str, resident: float) -> tuple[Spent, int]:
+        """All points of a run's curves, and their number of responses.
+
+        A point answers three subsets, the last once more with the answer in the prompt, and takes the KL to the base.
+        """
+        training, ranks = self.config.training, self.hardware(model).processes
+        points = 1 + -(-self.steps // training.eval_every)
+        share = -(-training.curve_problems // ranks)
+        batch = min(self.config.evaluation.batch, share)
+        subsets = self.generate(model, share, resident, self.answers, batch) * (4 * ranks)
+        context = self.prompt + self.answers.mean
+        seen, read = training.curve_problems * context, training.curve_problems * self.answers.mean
+        kl = self.roofline(model).whole(2 * self.shape(model).forward_flops(seen, read, context))
+        return (subsets + kl) * points, points * 4 * training.curve_problems
+
+    # ------------------------------------------------------------ pieces of work
+
+    def base_model(self, model: str) -> Cost:
+        """The base model on the disk, and its pretraining unless it is a published checkpoint."""
+        cost, entry = Cost(disk_bytes=self.weight_bytes(model)), self.config.models[model]
+        if not isinstance(entry, TinyModel):
+            return cost
+        settings = self.config.pretraining
+        tokens = (entry.steps or settings.steps) * settings.batch * CORPUS_TOKENS
+        spent = self.roofline(model).whole(3 * self.shape(model).forward_flops(tokens, context=CORPUS_TOKENS))
+        return cost + Cost(training_flops=spent.flops, device_seconds=spent.seconds)
+
+    def sweep(self, model: str, method: str) -> Cost:
+        """One run of the learning-rate grid ("base": none) and its answers to the validation problems."""
+        run = Cost() if method == "base" else self.train(model, self.config.all_methods[method])
+        return run + self.answer(model, self.config.data.validation_problems, self.answers)
+
+    def run(self, cell: Cell) -> Cost:
+        """The training run of a cell. One that the grid has already trained adds only its weights."""
+        training = self.config.training
+        if (cell.model, cell.method) in sweeps(self.config) and cell.seed == training.train_seeds[0]:
+            return Cost(disk_bytes=self.weight_bytes(cell.model))
+        return self.train(cell.model, self.config.all_methods[cell.method], training.keep_states)
+
+    def states_at_once(self) -> Cost:
+        """States on the disk where finished runs delete theirs: the most of runs that share one node at a time."""
+        sizes: dict[str, list[float]] = {}
+        for cell in training_runs(self.config):
+            saved = self.saved_bytes(cell.model, self.config.all_methods[cell.method])
+            sizes.setdefault(cell.model, []).append(saved)
+        most = 0.0
+        for model, saved in sizes.items():
+            gpus = self.hardware(model).gpus
+            at_once = max(1, NODE_GPUS // gpus) if gpus else 1
+            most = max(most, sum(sorted(saved, reverse=True)[:at_once]))
+        return Cost(disk_bytes=most, state_bytes=most)
+
+    def evaluate(self, model: str, suite: str) -> Cost:
+        """All answers of a suite by one checkpoint, on one device."""
+        cost = Cost(evaluations=1)
+        for name in self.config.evaluation.suites[suite].benchmarks:
+            benchmark = self.config.data.benchmarks[name]
+            rows = benchmark.problems * benchmark.samples
+            lengths = self.lengths_up_to(benchmark.max_response_tokens or self.config.evaluation.max_response_tokens)
+            cost += self.answer(model, rows, lengths) + Cost(
+                grading_seconds=rows * self.grading_s(benchmark.stands_for)
+            )
+        return cost + Cost(disk_bytes=cost.evaluation_tokens * TEXT_BYTES)
+
+    @cached_property
+    def judge_shape(self) -> ModelShape | None:
+        verifier = self.config.verifier
+        return verifier and checkpoint_shape(verifier.checkpoint, judge_folder(self.config))
+
+    def judge_model(self) -> Cost:
+        """The judge's weights on the disk."""
+        return Cost(disk_bytes=width_of(self.config.verifier.hardware) * self.judge_shape.parameters)
+
+    def judge(self, suite: str) -> Cost:
+        """The judge's short replies to the correct responses of a suite; its weights are split over its GPUs."""
+        config, verifier = self.config, self.config.verifier
+        benchmarks = [config.data.benchmarks[name] for name in config.evaluation.suites[suite].benchmarks]
+        rows = max(1, round(self.assumed.accuracy * sum(b.problems * b.samples for b in benchmarks)))
+        width, devices = width_of(verifier.hardware), max(1, verifier.hardware.gpus)
+        roofline = Roofline(self.judge_shape, self.accelerator, self.assumed, width, devices)
+        read = round(2 * self.prompt + self.answers.mean)
+        words = Lengths.of(max(0.9, 0.5 * verifier.max_response_tokens), verifier.max_response_tokens)
+        spent = roofline.generate(rows, read, words, config.evaluation.batch, ENGINES[verifier.hardware.engine])
+        return answered(rows * words.mean, spent)
+
+    def posterior_check(self, model: str) -> Cost:
+        """Rationales sampled for Bayes' rule, each scored under both prompts."""
+        rows = self.config.posterior.problems * self.config.posterior.rationales
+        context = self.prompt + self.answers.mean
+        flops = 2 * self.shape(model).forward_flops(rows * context, rows * self.answers.mean, context)
+        return self.answer(model, rows, self.answers) + answered(0.0, self.roofline(model).whole(flops))
+
+    def update_check(self) -> Cost:
+        """The update of each method of `cost`, timed in rounds on the same tokens; about four passes each."""
+        check = self.config.cost
+        forward = self.shape(check.model).forward_flops(check.tokens)
+        spent = self.roofline(check.model).whole(4 * forward * len(check.methods) * (check.runs + 1))
+        return Cost(training_flops=spent.flops, device_seconds=spent.seconds)
+
+
+def answered(tokens: float, spent: Spent) -> Cost:
+    """The cost of answers outside of training."""
+    return Cost(evaluation_tokens=tokens, evaluation_flops=spent.flops, device_seconds=spent.seconds)
+
+
+@cache
 def kept_share(method: AnyMethod, accuracy: float, group: int, prompts: int = 2000) -> float:
     """The share of rationales with credit, over prompts whose success rates spread from 0 to 1 about `accuracy`."""
     import torch
