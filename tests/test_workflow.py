@@ -114,12 +114,11 @@ needs_slurm = pytest.mark.skipif(
 
 @pytest.mark.parametrize("profile", ["a100", pytest.param("slurm", marks=needs_slurm)])
 def test_profiles_list_every_cell_of_the_papers_tables(tree: Path, profile: str) -> None:
-    """Each chooses paper.yaml itself, needs neither GPU nor SLURM to plan, and names no tiny model.
+    """Planning needs neither GPU nor SLURM, and names no tiny model.
 
     Table 1 is 5 models x (base and 6 methods), Table 2 is 3 x 3, Table 3 has 6 values of n, one of them Table 1's.
     """
-    given = ["--profile", f"profiles/{profile}", *(["--cores", "2"] if profile == "a100" else [])]
-    text = tool(tree, "snakemake", "--dry-run", *given)
+    text = snakemake(tree, "paper", "--dry-run", "--profile", f"profiles/{profile}")
     jobs = planned(text)
     assert jobs["train_policy"] == 5 * 6 + 5 and jobs["fetch_model"] == 5
     assert evaluated(jobs) == evaluated(jobs, "grade") == 5 * 7 + 3 * 3 + 5 + 2  # 2: the answer in the prompt
@@ -132,13 +131,24 @@ def test_profiles_list_every_cell_of_the_papers_tables(tree: Path, profile: str)
     assert "results/tiny" not in text and "qwen2-s" not in text
 
 
+def profile_of(tree: Path, name: str) -> dict:
+    return yaml.safe_load((tree / f"profiles/{name}/config.yaml").read_text())
+
+
+def test_profiles_say_where_to_run_and_never_what(tree: Path) -> None:
+    profiles = [folder.name for folder in (tree / "profiles").iterdir()]
+    assert {"default", "a100", "slurm"} <= set(profiles)
+    for name in profiles:
+        assert not {"config", "configfile", "configfiles", "snakefile"} & set(profile_of(tree, name))
+
+
 @needs_slurm
 def test_profiles_set_what_there_is(tree: Path) -> None:
     """A profile names rules of the paper's DAG only, and each that generates or grades: a GPU, and enough cores."""
-    text = tool(tree, "snakemake", "--dry-run", "--profile", "profiles/slurm", "--quiet", "rules")
+    text = snakemake(tree, "paper", "--dry-run", "--profile", "profiles/slurm", "--quiet", "rules")
     rules = set(planned(text))
     evaluating = {rule for rule in rules if rule.startswith(("generate_", "grade_"))}
-    slurm, a100 = (yaml.safe_load((tree / f"profiles/{name}/config.yaml").read_text()) for name in ("slurm", "a100"))
+    slurm, a100 = (profile_of(tree, name) for name in ("slurm", "a100"))
     threads = {rule.split("=")[0] for rule in a100["set-threads"]}
     assert evaluating <= set(slurm["set-resources"]) <= rules | {"sweep_learning_rates"}
     assert threads == set(slurm["set-threads"]) == {rule for rule in evaluating if rule.startswith("grade_")}
@@ -146,46 +156,40 @@ def test_profiles_set_what_there_is(tree: Path) -> None:
     assert gpu & evaluating == {rule for rule in evaluating if rule.startswith("generate_")}
 
 
-def test_parts_of_the_paper_can_be_asked_for(tree: Path) -> None:
-    """The base check trains nothing; one model or one cell trains only what it is."""
-
-    def trained(target: str) -> int:
-        text = tool(tree, "snakemake", "--dry-run", "--cores", "2", "--profile", "profiles/a100", "--", target)
-        return planned(text).get("train_policy", 0)
-
-    assert trained("table_main_base") == 0
-    assert trained("model_Qwen3-4B") == 6
-    assert trained("results/paper/runs/Qwen3-4B/intro/paper/seed0/main/score.json") == 1
+CELL = "results/paper/runs/Qwen3-4B/intro/paper/seed0"
 
 
-def test_a_suite_of_the_paper_is_generated_alone(tree: Path) -> None:
-    """The base check needs base models on Table 1's suite only, and one cell its own suite: a suite takes hours."""
-
-    def generated(target: str) -> dict[str, int]:
-        text = tool(tree, "snakemake", "--dry-run", "--cores", "2", "--profile", "profiles/a100", "--", target)
-        return {rule: count for rule, count in planned(text).items() if rule.startswith("generate_")}
-
-    assert generated("table_main_base") == {"generate_main": 5}
-    assert generated("results/paper/runs/Qwen3-4B/intro/paper/seed0/main/score.json") == {"generate_main": 1}
-    assert generated("results/paper/runs/Qwen3-4B/intro/paper/seed0/ood/score.json") == {"generate_ood": 1}
-
-
-def test_a_table_needs_the_runs_that_it_shows(tree: Path) -> None:
-    """Asking for one table never trains another's runs: Table 3 is one model at six n, Table 2 has two methods."""
-
-    def jobs(target: str) -> tuple[int, int]:
-        text = tool(tree, "snakemake", "--dry-run", "--cores", "2", "--profile", "profiles/a100", "--", target)
-        counts = planned(text)
-        return counts["train_policy"], evaluated(counts)
-
-    assert jobs("table_ablation_n") == (6, 6)
-    assert jobs("table_ood") == (3 * 2, 3 * 3)
-    assert jobs("table_main") == (5 * 6, 5 * 7)
+@pytest.mark.parametrize(
+    "target, trained, generated",
+    [
+        ("table_main_base", 0, {"main": 5}),  # the base check trains nothing
+        ("model_Qwen3-4B", 6, {"main": 7, "ood": 3}),
+        (f"{CELL}/main/score.json", 1, {"main": 1}),  # a suite takes hours: none is generated beside it
+        (f"{CELL}/ood/score.json", 1, {"ood": 1}),
+        ("table_main", 5 * 6, {"main": 5 * 7}),
+        ("table_ood", 3 * 2, {"ood": 3 * 3}),
+        ("table_ablation_n", 6, {"main": 6}),  # Table 3 is one model at six n
+        ("figure_length", 5 * 2, {"main": 5 * 3}),  # Fig. 3 is the base models, GRPO and InTRO
+        ("figure_dynamics", 2, {}),
+        ("figure_cost", 0, {}),
+    ],
+)
+def test_a_target_needs_the_runs_that_it_shows(
+    tree: Path, target: str, trained: int, generated: dict[str, int]
+) -> None:
+    """Asking for one table, figure, model or cell of the paper never pays for another's."""
+    text = snakemake(tree, "paper", target, "--dry-run", "--profile", "profiles/a100", "--quiet", "rules")
+    jobs = planned(text)
+    found = {rule.removeprefix("generate_"): count for rule, count in jobs.items() if rule.startswith("generate_")}
+    assert jobs.get("train_policy", 0) == trained and found == generated
 
 
 def test_named_targets_exist(tree: Path) -> None:
-    """Each table, and every other part, can be asked for by name."""
-    targets = ["table_main", "table_ood", "table_ablation_n", "figures", "theory", "compare", "report"]
+    """Each table and figure, and every other part, can be asked for by name."""
+    from intro.sources import FIGURES
+
+    targets = ["table_main", "table_ood", "table_ablation_n", "figures", *(f"figure_{name}" for name in FIGURES)]
+    targets += ["theory", "compare", "report"]
     jobs = planned(snakemake(tree, "tiny", *targets, "--dry-run", "--quiet", "rules"))
     assert set(targets) <= set(jobs)
 

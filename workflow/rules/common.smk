@@ -7,7 +7,7 @@ import yaml
 from snakemake.exceptions import WorkflowError
 
 from intro import config as intro_config
-from intro import experiments
+from intro import experiments, sources
 from intro.infra.code_digest import code_of, module_of, training_code
 from intro.infra.digests import digest
 from intro.infra.files import write_text
@@ -170,13 +170,9 @@ def suite_files(name, evaluations):
     ]
 
 
-def trained_behind(table):
-    """The training runs that a table shows."""
-    return [
-        cell
-        for cell, _ in experiments.table_evaluations(CONFIG, table)
-        if cell in TRAINED
-    ]
+def strings(paths):
+    """Paths as rules take them."""
+    return [str(path) for path in paths]
 
 
 def learning_rates_file(wildcards):

@@ -1,46 +1,43 @@
-from intro.sources import FIGURES as FIGURE_SOURCES
+FIGURES = []
+
+# one rule per figure, which needs the runs that it shows and no others
+for figure in sources.FIGURES:
+
+    rule:
+        name:
+            f"figure_{figure}"
+        input:
+            strings(sources.figure_sources(CONFIG, figure).files(CONFIG)),
+        output:
+            [
+                report(
+                    f"{PICTURES}/{figure}.{ending}",
+                    caption=f"../report/{figure}.rst",
+                    category="Figures",
+                    labels={"figure": figure, "format": ending},
+                )
+                for ending in ("png", "pdf")
+            ],
+        log:
+            f"{RESULTS}/logs/figures/{figure}.log",
+        benchmark:
+            f"{RESULTS}/benchmarks/figures/{figure}.tsv"
+        conda:
+            "../../environment.yml"
+        threads: 1
+        params:
+            code=code_of("figure"),
+            settings=settings(
+                "models", "methods", "ablation_n", "controls", "evaluation"
+            ),
+            config=settings_file,
+            figure=figure,
+        shell:
+            "intro figure {params.figure} --config {params.config} > {log} 2>&1"
+
+    FIGURES += [f"{PICTURES}/{figure}.{ending}" for ending in ("png", "pdf")]
 
 
-# one process draws them all: importing matplotlib takes longer than most of the drawing
 rule figures:
     input:
-        expand(
-            f"{RESULTS}/{{name}}",
-            name=[
-                "graded_responses.csv.gz",
-                "scores.csv",
-                "metrics.csv",
-                "curves.csv",
-                "grid.csv",
-            ],
-        ),
-        expand(f"{RESULTS}/{{name}}.csv", name=["posterior", "cost", "claims"]),
-    output:
-        [
-            report(
-                f"{PICTURES}/{name}.{ending}",
-                caption=f"../report/{name}.rst",
-                category="Figures",
-                labels={"figure": name, "format": ending},
-            )
-            for name in FIGURE_SOURCES
-            for ending in ("png", "pdf")
-        ],
-    log:
-        f"{RESULTS}/logs/figures.log",
-    benchmark:
-        f"{RESULTS}/benchmarks/figures.tsv"
-    conda:
-        "../../environment.yml"
-    threads: 1
-    params:
-        code=code_of("figure"),
-        settings=settings("models", "methods", "ablation_n", "controls", "evaluation"),
-        config=settings_file,
-    shell:
-        "intro figure all --config {params.config} > {log} 2>&1"
-
-
-FIGURES = expand(
-    f"{PICTURES}/{{name}}.{{ending}}", name=FIGURE_SOURCES, ending=["pdf", "png"]
-)
+        FIGURES,

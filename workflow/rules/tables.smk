@@ -2,17 +2,14 @@ TABLES = [
     file for name in experiments.table_names(CONFIG) for file in table_files(name)
 ]
 
-# one rule per table: its name is a target, and its caption is its own
+# one rule per table, which needs the runs that it shows and no others
 for table in experiments.table_names(CONFIG):
 
     rule:
         name:
             f"table_{table}"
         input:
-            grades=suite_files(
-                "grades.jsonl", experiments.table_evaluations(CONFIG, table)
-            ),
-            metrics=run_files("metrics.csv", trained_behind(table)),
+            strings(sources.table_sources(CONFIG, table).files(CONFIG)),
         output:
             report(
                 f"{RESULTS}/tables/{table}.csv",
