@@ -480,7 +480,7 @@ def doctor(config: ConfigOption = DEFAULT) -> None:
 
 @app.command(rich_help_panel=WRITE)
 def schema() -> None:
-    """Print the schema of configs. workflow/schemas/config.schema.yaml holds it."""
+    """Print the JSON schema of configs, as YAML."""
     from intro.config import schema
 
     typer.echo(schema(), nl=False)
