@@ -3,7 +3,7 @@
 
 PYTHON ?= python3
 VENV = .venv
-# the tiny scale needs the package and nothing else: a quick installation, and jobs that start without importing more
+# the tiny scale needs no other extra than the pipeline's: it installs quickly, and jobs start without importing more
 TINY = $(VENV)/.installed
 # all other scales, the tests and the style checks
 FULL = $(VENV)/.installed-extras
@@ -78,7 +78,7 @@ $(TINY): pyproject.toml constraints.txt
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11) and "intro needs Python 3.11 or newer, found " \
 	  + sys.version.split()[0] + "; name one: make PYTHON=/path/to/python3.11")'
 	@test -x $(VENV)/bin/python || "$(PYTHON)" -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
-	@$(call install,.)
+	@$(call install,.[pipeline])
 
 $(FULL): $(TINY)
 	@$(call install,.[$(EXTRAS)],of $(EXTRAS) )

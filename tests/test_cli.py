@@ -14,7 +14,7 @@ import typer.main
 import yaml
 from typer.testing import CliRunner
 
-from intro import cli
+from intro import __version__, cli
 from toy import mapping
 
 
@@ -176,6 +176,11 @@ def test_starting_imports_nothing_heavy() -> None:
 
 def test_help_reads_no_config_and_draws_no_boxes() -> None:
     assert not imported(command("--help"), (*HEAVY, "pydantic", "yaml", "intro.config"))
+
+
+def test_the_version_is_printed() -> None:
+    done = CliRunner().invoke(cli.app, ["--version"])
+    assert (done.exit_code, done.output) == (0, f"intro {__version__}\n")
 
 
 def test_help_shows_each_command_in_one_whole_sentence(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 import tomllib
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 
@@ -16,8 +19,13 @@ from packaging.version import Version
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-REQUIRED = [Requirement(r) for r in PROJECT["dependencies"]]
-EXTRAS = [Requirement(r) for extra in PROJECT["optional-dependencies"].values() for r in extra]
+LIBRARY = [Requirement(r) for r in PROJECT["dependencies"]]
+OPTIONAL = {
+    name: [Requirement(r) for r in extra if r != "intro[pipeline]"]
+    for name, extra in PROJECT["optional-dependencies"].items()
+}
+REQUIRED = [*LIBRARY, *OPTIONAL["pipeline"]]  # what `make reproduce` installs
+EXTRAS = [r for name, extra in OPTIONAL.items() if name != "pipeline" for r in extra]
 CONSTRAINTS = [
     Requirement(line.split("#")[0])
     for line in (ROOT / "constraints.txt").read_text().splitlines()
@@ -36,8 +44,7 @@ def pin(requirement: Requirement) -> Version:
 
 def test_torch_is_one_exact_version_everywhere() -> None:
     """Other versions of torch are other random numbers."""
-    (torch,) = [r for r in REQUIRED if r.name == "torch"]
-    assert pin(torch) == pin(PINNED["torch"]) == Version("2.13.0")
+    assert pin(PINNED["torch"]) == Version("2.13.0")
     named = [str(e) for e in [*CONDA, *PIP] if not isinstance(e, dict) and re.match(r"(py)?torch\b", str(e))]
     assert all("2.13.0" in entry for entry in named)
 
@@ -49,26 +56,54 @@ def test_every_dependency_is_pinned_within_its_range(requirement: Requirement) -
     assert pin(PINNED[canonicalize_name(requirement.name)]) in requirement.specifier
 
 
+def test_every_extra_brings_the_pipeline() -> None:
+    """The library alone is for other programs; whoever installs an extra wants the command `intro` with it."""
+    for name, extra in PROJECT["optional-dependencies"].items():
+        assert name == "pipeline" or "intro[pipeline]" in extra, name
+
+
+def test_the_library_imports_with_the_base_dependencies_alone() -> None:
+    """`from intro import ...` needs no package of an extra, directly or through what it imports."""
+    names = {canonicalize_name(r.name) for r in [*REQUIRED, *EXTRAS]} - {canonicalize_name(r.name) for r in LIBRARY}
+    # torch imports sympy, transformers the tokenizers: what the base dependencies bring is there
+    blocked = sorted(name.replace("-", "_") for name in names - set(_needed(LIBRARY)))
+    assert {"snakemake", "pandas", "scipy", "matplotlib"} <= set(blocked)
+    code = f"""
+import sys
+for name in {blocked}:
+    sys.modules[name] = None
+from intro import intro_loss, token_logprobs
+from intro.model.load import load_model
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
 def test_constraints_are_exact_and_once_each() -> None:
     assert len(PINNED) == len(CONSTRAINTS)
     for requirement in CONSTRAINTS:
         pin(requirement)
 
 
-@pytest.mark.parametrize("requirement", REQUIRED, ids=lambda r: r.name)
-def test_indirect_dependencies_are_pinned_too(requirement: Requirement) -> None:
-    """Also what the dependencies need, but for the GPU libraries that torch brings itself."""
-    seen, pending = set(), [requirement.name]
+def _needed(requirements: list[Requirement]) -> Iterator[str]:
+    """Names of these packages and of all that they need, but for the GPU libraries that torch brings itself."""
+    seen, pending = set(), [r.name for r in requirements]
     while pending:
         name = canonicalize_name(pending.pop())
         if name in seen or re.match(r"nvidia|cuda|triton", name):
             continue
         seen.add(name)
+        yield name
         for line in metadata.requires(name) or []:
             needed = Requirement(line)
             if needed.marker is None or needed.marker.evaluate({"extra": ""}):
                 pending.append(needed.name)
-    assert seen <= set(PINNED), f"add {', '.join(sorted(seen - set(PINNED)))} to constraints.txt"
+
+
+@pytest.mark.parametrize("requirement", REQUIRED, ids=lambda r: r.name)
+def test_indirect_dependencies_are_pinned_too(requirement: Requirement) -> None:
+    """Also what the dependencies need, but for the GPU libraries that torch brings itself."""
+    assert set(_needed([requirement])) <= set(PINNED), "add what is missing to constraints.txt"
 
 
 def test_conda_installs_the_package_with_the_same_pins() -> None:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from intro import __version__
 from intro.types import IntroError, sentence_of
 
 READ = "Read results, check a machine, estimate a cost"
@@ -102,8 +103,17 @@ def _cell(model: str, method: str, protocol: str, seed: int):
     return Cell(model, method, protocol, seed)
 
 
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"intro {__version__}")
+        raise typer.Exit()
+
+
 @app.callback()
 def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show the traceback of an error instead of one sentence.")
     ] = False,

@@ -119,7 +119,8 @@ def installed(package: str) -> str | None:
 def packages(config: Config) -> Finding:
     """Installed versions against constraints.txt: with other versions random numbers differ."""
     pinned = constraints()
-    required = [re.split(r"[^\w.-]", entry)[0] for entry in metadata.requires("intro") or [] if "extra ==" not in entry]
+    wanted = [e for e in metadata.requires("intro") or [] if "extra ==" not in e or e.endswith('extra == "pipeline"')]
+    required = [re.split(r"[^\w.-]", entry)[0] for entry in wanted]
     if missing := [name for name in required if installed(name) is None]:
         return fail(f"missing: {', '.join(missing)}", "make setup")
     versions = {name: version for name in pinned if (version := installed(name))}
