@@ -107,7 +107,7 @@ def hub_error(kind: type[Exception]) -> Exception:
 
 
 @pytest.mark.parametrize(
-    ("kind", "told"),
+    ("kind", "sentence"),
     [
         (errors.GatedRepoError, "accept them on the model's page"),
         (errors.RepositoryNotFoundError, "no such model"),
@@ -118,13 +118,13 @@ def hub_error(kind: type[Exception]) -> Exception:
     ],
 )
 def test_a_hub_that_refuses_is_one_sentence(
-    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception], told: str
+    source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception], sentence: str
 ) -> None:
     def refuse(*_: object, **__: object) -> str:
         raise hub_error(kind)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", refuse)
-    with pytest.raises(IntroError, match=told) as error:
+    with pytest.raises(IntroError, match=sentence) as error:
         fetch("org/name", "f00", tmp_path / "m")
     assert str(error.value).startswith("org/name at revision f00: ") and "\n" not in str(error.value)
     assert not (tmp_path / "m").exists()
@@ -167,7 +167,7 @@ DAMAGE = {
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "found no tokenizer.json"),
     "tokenizer cut": (lambda f: (f / "tokenizer.json").write_text("{"), "tokenizer.json is damaged"),
     "only .bin": (only_bin, "found only pytorch_model.bin, which is not loaded"),
-    "weights cut": (cut, r"model.safetensors: expected \d+ bytes as its header says, found \d+"),
+    "weights cut": (cut, "model.safetensors: not a whole safetensors file .*; fetch it again"),
     "header cut": (lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 12), "not a whole safetensors file"),
     "weights empty": (lambda f: (f / "model.safetensors").write_bytes(b""), "not a whole safetensors file"),
     "a shard lost": (lost_shard, "model-00002-of-00002.safetensors: expected a part of the model's weights"),
@@ -178,9 +178,9 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_what_is_not_whole_is_one_sentence(source: Path, tmp_path: Path, damage: str) -> None:
-    do, told = DAMAGE[damage]
+    do, sentence = DAMAGE[damage]
     do(source)
-    with pytest.raises(IntroError, match=told) as error:
+    with pytest.raises(IntroError, match=sentence) as error:
         fetch(str(source), None, tmp_path / "m")
     assert str(source) in str(error.value) and "\n" not in str(error.value)
     assert not (tmp_path / "m").exists(), "a folder that exists is whole"
@@ -193,7 +193,7 @@ def test_a_missing_local_folder_is_one_sentence(tmp_path: Path) -> None:
 
 def test_headers_tell_shapes_without_reading_weights(source: Path) -> None:
     header = read_header(source / "model.safetensors")
-    assert header["model.embed_tokens.weight"]["shape"] == [VOCABULARY + 3, 16]
+    assert header["model.embed_tokens.weight"].shape == (VOCABULARY + 3, 16)
     assert "__metadata__" not in header
     assert check(source)["parameters"] == sum(w.numel() for w in load_file(source / "model.safetensors").values())
 

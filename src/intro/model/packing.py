@@ -1,7 +1,7 @@
-"""Sequences end to end in one row: nothing but attention computes on padding, and a token attends to its own sequence.
+"""Sequences end to end in one row: only attention computes on padding, and a token attends to its own sequence.
 
 Everything but attention treats tokens one by one, so it runs on the packed row. Attention's products are formed on
-padded rows [R, H, L, D], causal, with the kernels that need no mask; padding behind a sequence is never seen by it.
+padded rows [R, H, L, D], causal, with the kernels that need no mask; no token attends to padding.
 transformers could mask a packed row by its position ids, but would then multiply every token with every other.
 """
 
@@ -22,12 +22,12 @@ NAME = "packed"
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """Which rows of one tensor are those of another, and back: both ways of a copy are then plain lookups."""
+class RowMap:
+    """Which row of tensor A each row of tensor B copies, and back, so that the copy and its gradient are lookups."""
 
-    index: Tensor  # [B] in 0..A-1; a row of A that is named more than once has its gradient from `back` alone
-    back: Tensor  # [A] in 0..B-1, where a row went
-    absent: Tensor | None  # [A] bool, rows that went nowhere; None: none
+    index: Tensor  # [B] in 0..A-1; a row of A that is copied more than once gets its gradient from `back` alone
+    back: Tensor  # [A] in 0..B-1, the row of B that copies it
+    absent: Tensor | None  # [A] bool, rows that no row of B copies; None: there are none
 
     def take(self, x: Tensor) -> Tensor:
         """x[index], differentiable."""
@@ -36,14 +36,14 @@ class Rows:
 
 class _Take(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, x: Tensor, rows: Rows) -> Tensor:
+    def forward(ctx: Any, x: Tensor, rows: RowMap) -> Tensor:
         ctx.rows = rows
         return x.index_select(0, rows.index)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        # a lookup instead of autograd's additions row by row, since no row that counts was taken twice
+        # a lookup instead of autograd's scatter-add, since only padding copies a row twice
         by_x = gradient.index_select(0, ctx.rows.back)
         if ctx.rows.absent is not None:
             by_x.masked_fill_(ctx.rows.absent.view(-1, *[1] * (by_x.dim() - 1)), 0.0)
@@ -55,8 +55,8 @@ class Packing:
     """R sequences of T tokens in all, the longest of L."""
 
     positions: Tensor  # [T] of each token in its own sequence
-    spread: Rows  # T tokens to R x L places, padding filled with the sequence's last token
-    gather: Rows  # and back
+    spread: RowMap  # T tokens to R x L places, padding filled with the sequence's last token
+    gather: RowMap  # and back
     rows: int  # R
 
     @classmethod
@@ -69,7 +69,7 @@ class Packing:
         places = (~padding).flatten().nonzero().squeeze(1).to(device)
         absent = padding.flatten().to(device) if bool(padding.any()) else None
         positions = place[~padding].to(device)
-        return cls(positions, Rows(tokens, places, None), Rows(places, tokens, absent), len(lengths))
+        return cls(positions, RowMap(tokens, places, None), RowMap(places, tokens, absent), len(lengths))
 
     def attend(self, q: Tensor, k: Tensor, v: Tensor, scale: float | None) -> Tensor:
         """Causal attention within each sequence; q [1, H, T, D], k and v [1, KV heads, T, D] to [1, T, H, D]."""
@@ -83,7 +83,7 @@ class Packing:
 def run_packed(model: nn.Module, sequences: Sequence[Sequence[int]]) -> Tensor:
     """The trunk's hidden states [T, d] of sequences of token ids, end to end.
 
-    `model` is a causal LM of transformers. From now on it attends by `packed_attention`, which does as "sdpa" does in
+    `model` is a causal LM of transformers. Its attention function is set to `packed_attention`, which equals "sdpa" in
     every other use of the model.
     """
     _prepare(model)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from intro.model.chunked_loss import map_rows
 from intro.model.logprobs import token_logprobs
-from intro.model.packing import Rows, run_packed
+from intro.model.packing import RowMap, run_packed
 
 PADDED = 3  # places that attention computes on per token of a micro-batch's budget, at most
 
@@ -40,7 +40,7 @@ def response_hidden(model: nn.Module, prompts: Sequence[Sequence[int]], response
     wanted = torch.tensor(asked, dtype=torch.bool)
     back = (wanted.cumsum(0) - 1).clamp_(min=0)
     index, back, absent = (x.to(hidden.device) for x in (wanted.nonzero().squeeze(1), back, ~wanted))
-    return Rows(index, back, absent).take(hidden)
+    return RowMap(index, back, absent).take(hidden)
 
 
 def head_of(model: nn.Module) -> Tensor:
