@@ -50,6 +50,8 @@ MISTAKES: dict[str, tuple[str, Any, str]] = {
     ),
     "unknown model": ("training/sweep_models", ["gpt"], "training.sweep_models: unknown model 'gpt'"),
     "unknown model of the ablation": ("ablation_n/model", "gpt", "ablation_n.model: unknown model 'gpt'"),
+    "unknown baseline": ("baseline", "ppo", "baseline: unknown method 'ppo'; known are grpo, intro, sft"),
+    "colour by name": ("methods/sft/colour", "red", "methods.sft.colour: String should match pattern"),
     "unknown model of a suite": (
         "evaluation/suites/main/models", ["gpt"], "evaluation.suites.main.models: unknown model 'gpt'"
     ),

@@ -278,6 +278,7 @@ class Config(Record):
     training: Training
     methods: dict[Name, AnyMethod]
     ablation_n: AblationN
+    baseline: str | None = None  # what figures and controls set beside the method of ablation_n
     controls: Controls
     evaluation: Evaluation
     posterior: PosteriorCheck = PosteriorCheck()
@@ -294,6 +295,7 @@ class Config(Record):
         known("training.sweep_models", self.training.sweep_models, self.models, "model")
         known("ablation_n.model", [self.ablation_n.model], self.models, "model")
         known("ablation_n.method", [self.ablation_n.method], self.methods, "method")
+        known("baseline", [self.baseline] if self.baseline else [], self.methods, "method")
         known("controls.model", [self.controls.model], self.models, "model")
         known("posterior.models", self.posterior.models, self.models, "model")
         known("cost.model", [self.cost.model], self.models, "model")
@@ -326,11 +328,18 @@ class Config(Record):
         """Table methods, then one per n of the ablation (`intro-n1`), then the controls."""
         swept = self.methods[self.ablation_n.method]
         grid = {
-            f"{self.ablation_n.method}-n{n}": swept.model_copy(update={"n": n, "label": f"{swept.label} n={n}"})
+            f"{self.ablation_n.method}-n{n}": swept.model_copy(
+                update={"n": n, "label": f"{swept.label} n={n}", "colour": None}
+            )
             for n in self.ablation_n.grid
             if n != getattr(swept, "n", None)
         }
         return {**self.methods, **grid, **self.controls.methods}
+
+    @property
+    def compared(self) -> list[str]:
+        """The methods that figures set side by side: the baseline, where there is one, and the method of ablation_n."""
+        return [*([self.baseline] if self.baseline else []), self.ablation_n.method]
 
     @property
     def problem_settings(self) -> dict[str, Any]:

@@ -224,9 +224,8 @@ def table_layouts(config: Config) -> dict[str, TableLayout]:
         if suite == "main" and "tuned" in config.training.protocols:
             layouts["main_tuned"] = TableLayout(suite, "tuned", models, methods)
     if config.controls.methods:
-        controls = ["base", "grpo", config.ablation_n.method, *config.controls.methods]
-        known = [m for m in controls if m == "base" or m in config.all_methods]
-        layouts["controls"] = TableLayout("main", "paper", [config.controls.model], known)
+        controls = ["base", *config.compared, *config.controls.methods]
+        layouts["controls"] = TableLayout("main", "paper", [config.controls.model], controls)
     layouts["ablation_n"] = TableLayout("main", "paper", [config.ablation_n.model], list(methods_by_n(config).values()))
     return layouts
 

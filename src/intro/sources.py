@@ -41,8 +41,6 @@ def table_sources(config: Config, table: str) -> Sources:
     return Sources(shown, metrics=[cell for cell, _ in shown if cell.method != "base"] if table == "ablation_n" else [])
 
 
-# methods that figures of the response length and of training show, the method of the paper last
-COMPARED = ("grpo", "intro")
 FIGURE_5 = ("Qwen2.5-7B", "Qwen3-4B")  # the models that the paper's Fig. 5 shows
 
 
@@ -83,9 +81,9 @@ def _overview(config: Config) -> Sources:
 
 FIGURES: dict[str, Callable[[Config], Sources]] = {
     "overview": _overview,
-    "length": lambda config: _main(config, config.models, ["base", *COMPARED]),
-    "training_length": lambda config: Sources(curves=_runs(config, config.models, COMPARED)),
-    "training_accuracy": lambda config: Sources(curves=_runs(config, figure_5_models(config), COMPARED)),
+    "length": lambda config: _main(config, config.models, ["base", *config.compared]),
+    "training_length": lambda config: Sources(curves=_runs(config, config.models, config.compared)),
+    "training_accuracy": lambda config: Sources(curves=_runs(config, figure_5_models(config), config.compared)),
     "answer_conditioning": _figure_6,
     "entropy_n": lambda config: Sources(
         metrics=_runs(config, [config.ablation_n.model], methods_by_n(config).values())
@@ -94,9 +92,7 @@ FIGURES: dict[str, Callable[[Config], Sources]] = {
     "posterior": lambda config: Sources(results=["posterior.csv"]),
     "cost": lambda config: Sources(results=["cost.csv"]),
     "learning_rate": lambda config: Sources(sweeps=sweeps_and_bases(config), results=["learning_rates.json"]),
-    "dynamics": lambda config: Sources(
-        metrics=_runs(config, [config.ablation_n.model], ["grpo", config.ablation_n.method])
-    ),
+    "dynamics": lambda config: Sources(metrics=_runs(config, [config.ablation_n.model], config.compared)),
 }
 
 

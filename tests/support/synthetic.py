@@ -32,6 +32,7 @@ def config(root: Path, **changes: object) -> Config:
     mapping["evaluation"]["resamples"] = 300
     mapping["training"].update(sweep_models=["qwen2-s"], protocols=["paper"])
     mapping["methods"] = {name: {"objective": name, "label": name} for name in ("sft", "grpo", "intro")}
+    mapping["baseline"] = "grpo"
     mapping["ablation_n"] = {"model": "qwen2-s", "method": "intro", "grid": [1, 2, 5, 40]}
     mapping["controls"], mapping["posterior"] = {"model": "qwen2-s", "methods": {}}, {"models": ["qwen2-s"]}
     mapping["cost"] = {"model": "qwen2-s"}

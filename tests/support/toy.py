@@ -122,6 +122,7 @@ def mapping(root: Path) -> dict[str, Any]:
         },
         "methods": {name: {"objective": name, "label": name.upper()} for name in ("sft", "grpo", "intro")},
         "ablation_n": {"model": "qwen2-s", "method": "intro", "grid": [1, 5]},
+        "baseline": "grpo",
         "controls": {"model": "qwen2-s"},
         "evaluation": {
             "temperature": 0.6,

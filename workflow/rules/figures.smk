@@ -28,7 +28,12 @@ for figure in sources.FIGURES:
         params:
             code=code_of("figure"),
             settings=settings(
-                "models", "methods", "ablation_n", "controls", "evaluation"
+                "models",
+                "methods",
+                "ablation_n",
+                "baseline",
+                "controls",
+                "evaluation",
             ),
             config=settings_file,
             figure=figure,

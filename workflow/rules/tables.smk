@@ -28,7 +28,7 @@ for table in experiments.table_names(CONFIG):
         params:
             code=code_of("table"),
             settings=settings(
-                "models", "methods", "ablation_n", "controls", "evaluation"
+                "models", "methods", "ablation_n", "baseline", "controls", "evaluation"
             ),
             config=settings_file,
             table=table,

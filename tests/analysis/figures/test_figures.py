@@ -12,6 +12,7 @@ from intro.analysis.data.inputs import Inputs
 from intro.analysis.figures import ablation, lines, palette, style
 from intro.analysis.figures.build import DRAW
 from intro.analysis.figures.build import figure as draw_from_runs
+from intro.objectives import build
 from intro.sources import FIGURES
 from intro.types import IntroError
 
@@ -63,6 +64,7 @@ def thin(tmp_path_factory):
         folder,
         models={"qwen2-s": tiny.models["qwen2-s"].model_dump()},
         methods={"sft": {"objective": "sft", "label": "SFT"}, "intro": {"objective": "intro", "label": "InTRO"}},
+        baseline=None,
         ablation_n={"model": "qwen2-s", "method": "intro", "grid": [5]},
         evaluation=tiny.evaluation.model_dump() | {"suites": {"main": {"benchmarks": ["chain-2"]}}},
         cost={"model": "qwen2-s", "methods": ["sft", "intro"]},
@@ -117,15 +119,38 @@ def test_an_unknown_figure_is_one_sentence(config):
 # ---------------------------------------------------------------- style
 
 
-def test_methods_keep_their_colours_apart():
-    colours = [np.array(to_rgb(c)) for c in palette.METHODS.values()]
-    gaps = [np.abs(a - b).sum() for i, a in enumerate(colours) for b in colours[:i]]
-    assert min(gaps) > 0.3
+def nearest(colours):
+    """The least distance between two of these colours."""
+    rgb = [np.array(to_rgb(c)) for c in colours]
+    return min(np.abs(a - b).sum() for i, a in enumerate(rgb) for b in rgb[:i])
+
+
+def entry(objective):
+    """A method of some other objective, without a colour."""
+    return build("sft").model_copy(update={"objective": objective})
+
+
+def test_methods_keep_their_colours_apart(config):
+    """The configs' own colours, the ones that figures choose, and those of the base models."""
+    assert nearest([style.colour(config, m) for m in ("base", *config.methods)]) > 0.3
+    assert nearest([palette.OKABE_ITO["grey"], *palette.CYCLE]) > 0.3
+
+
+def test_a_method_without_a_colour_takes_the_next_that_no_entry_names(config):
+    more = {**config.methods, "a": entry("new"), "b": entry("newer")}
+    found = style.colours(more)
+    assert {name: found[name] for name in config.methods} == {n: m.colour for n, m in config.methods.items()}
+    assert [found["a"], found["b"]] == [c for c in palette.CYCLE if c not in style.colours(config.methods).values()][:2]
+
+
+def test_more_methods_than_colours_stay_apart():
+    many = {str(i): entry(str(i)) for i in range(2 * len(palette.CYCLE))}
+    assert nearest(style.colours(many).values()) > 0.1
 
 
 def test_variants_take_tints_of_their_family(config):
     variants = [style.colour(config, m) for m in ("intro-wrong", "intro-frozen", "intro-n1")]
-    assert len({*variants, palette.METHODS["intro"]}) == 4
+    assert len({*variants, config.methods["intro"].colour}) == 4
 
 
 def test_spread_keeps_order_and_distance():

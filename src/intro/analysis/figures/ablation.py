@@ -54,7 +54,8 @@ def draw_entropy(inputs: Inputs) -> Figure:
         return style.nothing("No policy entropy over n in this configuration.")
     figure, (row,) = style.blank(2, height=2.7, gridspec_kw={"width_ratios": [3, 2]}, sharey=True)
     ends, last = [], []
-    for (n, method), ink in zip(methods.items(), style.ramp(len(methods)), strict=True):
+    ramp = style.ramp(len(methods), style.colour(config, config.ablation_n.method))
+    for (n, method), ink in zip(methods.items(), ramp, strict=True):
         own = metrics[metrics.method == method]
         end = lines.draw(row[0], own, "entropy", ink, noisy=True)
         if end is not None:

@@ -11,7 +11,7 @@ from intro.analysis.figures import palette, style
 from intro.analysis.stats import cells as estimates
 from intro.analysis.tables.build import PAPER, benchmarks
 
-WITHOUT, GIVEN = palette.METHODS["base"], palette.OKABE_ITO["green"]
+WITHOUT, GIVEN = palette.OKABE_ITO["grey"], palette.OKABE_ITO["green"]
 
 
 def draw(inputs: Inputs) -> Figure:

@@ -1,4 +1,4 @@
-"""What happens inside training: InTRO and GRPO step by step."""
+"""What happens inside training: the method under study and the baseline, step by step."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def draw(inputs: Inputs) -> Figure:
     """Six small panels for one model: the one of the ablation, where the controls live too."""
     config, metrics = inputs.config, under(inputs.metrics, "paper")
     model = config.ablation_n.model
-    mine = metrics[(metrics.model == model) & metrics.method.isin(["grpo", config.ablation_n.method])]
+    mine = metrics[(metrics.model == model) & metrics.method.isin(config.compared)]
     if mine.empty:
         return style.nothing("No training metrics in this configuration.")
     figure, axes = style.blank(3, 2, height=3.7, sharex=True)

@@ -9,15 +9,13 @@ from intro.analysis.data.inputs import Inputs
 from intro.analysis.data.results import BASE
 from intro.analysis.figures import style
 from intro.analysis.stats import cells as estimates
-from intro.sources import COMPARED
-
-METHODS = (BASE, *COMPARED)
 
 
 def draw(inputs: Inputs) -> Figure:
-    """A row per model: from base to InTRO along a line, GRPO beside it."""
+    """A row per model: from base to the method under study along a line, the baseline beside it."""
     config, results = inputs.config, inputs.results
-    models = [m for m in config.models if any(results.values("main", m, k) is not None for k in METHODS)]
+    shown = [BASE, *config.compared]
+    models = [m for m in config.models if any(results.values("main", m, k) is not None for k in shown)]
     if not models:
         return style.nothing("No responses in this configuration.")
     figure, axes = style.blank(2, height=0.9 + 0.42 * len(models), sharey=True)
@@ -33,9 +31,10 @@ def draw(inputs: Inputs) -> Figure:
 
 def _panel(panel: Axes, inputs: Inputs, models: list[str], benchmarks: list[str] | None) -> None:
     config = inputs.config
+    shifts = {BASE: 0.0, config.baseline: -0.16, config.ablation_n.method: 0.16}
     for place, model in enumerate(models):
         found = {}
-        for shift, method in zip((0, -0.16, 0.16), METHODS, strict=True):
+        for method in (BASE, *config.compared):
             mean, ink = (
                 estimates.tokens(inputs.results, model, method, benchmarks),
                 style.colour(config, method),
@@ -45,23 +44,24 @@ def _panel(panel: Axes, inputs: Inputs, models: list[str], benchmarks: list[str]
             found[method] = mean.value
             panel.errorbar(
                 mean.value,
-                place + shift,
+                place + shifts[method],
                 xerr=estimates.errors([mean]),
                 fmt="o",
                 ms=5,
                 color=ink,
                 elinewidth=1.4,
             )
-            if method != "base" and "base" in found:
+            if method != BASE and BASE in found:
                 panel.plot(
-                    [found["base"], mean.value],
-                    [place, place + shift],
+                    [found[BASE], mean.value],
+                    [place, place + shifts[method]],
                     color=style.tint(ink, 0.55),
                     lw=1,
                     zorder=1,
                 )
             if place == 0:
-                _name(panel, style.label(config, method), mean.value, place + shift, ink, method)
+                y = place + shifts[method]
+                _name(panel, style.label(config, method), mean.value, y, ink, below=y > place)
     panel.set_xlim(left=0)
     panel.margins(x=0.08)
     panel.grid(axis="x")
@@ -69,8 +69,7 @@ def _panel(panel: Axes, inputs: Inputs, models: list[str], benchmarks: list[str]
     panel.spines["left"].set_visible(False)
 
 
-def _name(panel: Axes, text: str, x: float, y: float, ink: str, method: str) -> None:
-    """Names the dots of the top row; InTRO's goes below its dot so that equal lengths do not overprint."""
-    below = method == "intro"
+def _name(panel: Axes, text: str, x: float, y: float, ink: str, below: bool) -> None:
+    """Names the dots of the top row; one name goes below its dot so that equal lengths do not overprint."""
     panel.annotate(text, (x, y), (0, -5 if below else 5), textcoords="offset points", ha="center",
                    va="top" if below else "bottom", color=ink, fontsize=7.5, fontweight="bold")  # fmt: skip

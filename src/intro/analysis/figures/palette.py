@@ -12,15 +12,11 @@ OKABE_ITO = {
     "vermillion": "#D55E00",
     "purple": "#CC79A7",
 }
-METHODS = {
-    "base": OKABE_ITO["grey"],
-    "sft": OKABE_ITO["orange"],
-    "latro": OKABE_ITO["green"],
-    "raft++": OKABE_ITO["sky"],
-    "gpg": OKABE_ITO["purple"],
-    "grpo": OKABE_ITO["blue"],
-    "intro": OKABE_ITO["vermillion"],
-}
+# For methods whose config entry names none, in this order; the darker ones are of Tol's "muted" scheme
+CYCLE = [
+    *(OKABE_ITO[name] for name in ("orange", "green", "sky", "purple", "blue", "vermillion")),
+    *("#332288", "#882255", "#999933"),
+]
 VERDICTS = {
     "reproduced": OKABE_ITO["green"],
     "contradicted": OKABE_ITO["vermillion"],

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,13 @@ import matplotlib
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
-from intro.analysis.figures.palette import METHODS
+from intro.analysis.figures.palette import CYCLE, OKABE_ITO
 from intro.infra.files import atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from intro.config import Config
+    from intro.config import Config, Method
 
 INK, SOFT, FAINT = "#222222", "#6b6b6b", "#e4e4e4"
 KEY_PAD = 22  # points between axes and title that leave room for a key
@@ -95,14 +95,29 @@ def nothing(reason: str) -> Figure:
 
 
 def colour(config: Config, method: str) -> str:
-    """The method's own colour; a variant takes a tint of the family that its objective names."""
-    if method in METHODS:
-        return METHODS[method]
-    known = config.all_methods.get(method)
-    family = METHODS.get(known.objective if known else "base", INK)
-    variants = [m for m, spec in config.all_methods.items() if known and spec.objective == known.objective]
-    others = [m for m in variants if m not in METHODS]
-    return tint(family, 0.2 + 0.5 * others.index(method) / max(len(others) - 1, 1)) if others else family
+    """A method's colour, the same in every figure; grey for base models and for what the config does not have."""
+    return colours(config.all_methods).get(method, OKABE_ITO["grey"])
+
+
+def colours(methods: Mapping[str, Method]) -> dict[str, str]:
+    """The colours that entries name; for others a tint of the first method with the same objective, if it has one.
+
+    The first of an objective takes the next colour of CYCLE that no entry names, over again in a darker shade.
+    """
+    found = {name: method.colour for name, method in methods.items() if method.colour}
+    turns = ([*CYCLE] if turn == 0 else [shade(c, 0.45) for c in CYCLE] for turn in count())
+    free = (c for turn in turns for c in turn if c not in found.values())
+    families: dict[str, list[str]] = {}
+    for name, method in methods.items():
+        families.setdefault(method.objective, []).append(name)
+    for names in families.values():
+        if not any(name in found for name in names):
+            found[names[0]] = next(free)
+        family = next(found[name] for name in names if name in found)
+        others = [name for name in names if name not in found]
+        for place, name in enumerate(others):
+            found[name] = tint(family, 0.2 + 0.5 * place / max(len(others) - 1, 1))
+    return found
 
 
 def tint(colour: str, amount: float) -> str:
@@ -117,7 +132,7 @@ def shade(colour: str, amount: float) -> str:
     return to_hex((red, green, blue))
 
 
-def ramp(count: int, colour: str = METHODS["intro"]) -> list[str]:
+def ramp(count: int, colour: str) -> list[str]:
     """`count` ordered steps of one hue, light to dark: for a grid of n."""
     places = [i / max(count - 1, 1) for i in range(count)]
     return [tint(colour, 0.5 - p) if p < 0.5 else shade(colour, 0.9 * (p - 0.5)) for p in places]

@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 
 from intro.analysis.data.inputs import Inputs, under
 from intro.analysis.figures import lines, style
-from intro.sources import COMPARED, figure_5_models
+from intro.sources import figure_5_models
 
 SUBSETS = {"train": "training questions", "all": "test questions"}
 
@@ -58,7 +58,7 @@ def draw_accuracy(inputs: Inputs) -> Figure:
     named = []
     for panel, model in zip(axes[0], models, strict=True):
         mine = curves[curves.model == model]
-        for method in COMPARED:
+        for method in config.compared:
             _problem_band(
                 panel,
                 mine[mine.method == method],
@@ -77,7 +77,7 @@ def draw_accuracy(inputs: Inputs) -> Figure:
 def _compare(panel: Axes, inputs: Inputs, frame: pd.DataFrame, column: str) -> list[tuple[float, str, str]]:
     """A line per method; returns their ends for `style.end_labels`."""
     ends = []
-    for method in COMPARED:
+    for method in inputs.config.compared:
         ink = style.colour(inputs.config, method)
         end = lines.draw(panel, frame[frame.method == method], column, ink)
         if end is not None:
