@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import namedtuple
 from contextlib import nullcontext
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Event
 from types import SimpleNamespace
@@ -19,7 +20,7 @@ import yaml
 from typer.testing import CliRunner
 
 from intro import cli, doctor
-from intro.config import Config, load, parse, read
+from intro.config import Config, parse, read
 from intro.doctor import Finding, Probe
 from intro.tasks.graders import sandbox
 from intro.types import IntroError
@@ -47,12 +48,61 @@ def tiny(tmp_path: Path) -> Config:
     return parse(mapping(tmp_path))
 
 
-def paper(root: Path, hardware: dict[str, Any] = GPU_HARDWARE, **data: Any) -> Config:
+def paper(root: Path, hardware: dict[str, Any] = GPU_HARDWARE, judge_python: Any = "judge", **data: Any) -> Config:
     """The paper's benchmarks and models below `root`, all with the same hardware."""
     settings = read(CONFIGS / "paper.yaml") | {"results": str(root / "results")}
     settings["models"] = {name: entry | {"hardware": hardware} for name, entry in settings["models"].items()}
+    settings["verifier"]["python"] = judge_python
     settings["data"] |= data
     return parse(settings)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the probes see. The defaults have everything that a config can need."""
+
+    python: tuple[int, int, int] = (3, 11, 7)
+    versions: dict[str, str | None] = field(default_factory=dict)  # package -> version, instead of its pin
+    programs: tuple[str, ...] = ("git", "g++")  # on the path
+    modules: tuple[str, ...] = ("deepspeed", "vllm", "lm_eval", "langdetect", "nltk", "datasets")
+    deepspeed: tuple[int, str] = (0, "")  # exit code and message of importing it
+    build: str | None = "12.8"
+    gpus: int = 8
+    gpu_gb: float = 1000
+    available: float = 1e12
+    total: float = 1e12
+    free: float = 1e13  # of the disk
+    sandbox: str | None = None  # what it lacks
+    punkt: bool = True
+    hub: bool = True
+    token: bool = True
+
+    def install(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        def find(resource: str) -> None:
+            if not self.punkt:
+                raise LookupError(resource)
+
+        pins = {canonical(name): version for name, version in (doctor.constraints() | self.versions).items()}
+        done = subprocess.CompletedProcess([], *self.deepspeed[:1], "", self.deepspeed[1])
+        host = SimpleNamespace(available=self.available, total=self.total)
+        monkeypatch.setattr(sys, "version_info", namedtuple("V", "major minor micro")(*self.python))
+        monkeypatch.setattr(doctor, "installed", lambda name: pins.get(canonical(name)))
+        monkeypatch.setattr(shutil, "which", lambda name: name if name in self.programs else None)
+        monkeypatch.setattr(doctor, "find_spec", lambda name: object() if name in self.modules else None)
+        monkeypatch.setattr(doctor, "run", lambda *command: done)
+        monkeypatch.setattr(doctor, "torch_gpus", lambda: (self.build, [self.gpu_gb * 1e9] * self.gpus))
+        monkeypatch.setattr(doctor, "visible_gpus", lambda: [str(i) for i in range(self.gpus)])
+        monkeypatch.setattr("psutil.virtual_memory", lambda: host)
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=self.free))
+        monkeypatch.setattr(sandbox, "available", lambda: self.sandbox)
+        monkeypatch.setattr("nltk.data.find", find)
+        monkeypatch.setattr(doctor, "reachable", lambda: self.hub)
+        if self.token:
+            monkeypatch.setenv("HF_TOKEN", "secret-token")
+
+
+def canonical(name: str) -> str:
+    return name.lower().replace("_", "-")
 
 
 def look(name: str, config: Config) -> Finding | None:
@@ -65,190 +115,97 @@ def status(name: str, config: Config) -> str | None:
     return finding.status if (finding := look(name, config)) else None
 
 
-def versions(monkeypatch: pytest.MonkeyPatch, **changed: str | None) -> None:
-    """Every package at its pin but these, of which None is not installed; names are compared as pip does."""
-    pins = {name.lower().replace("_", "-"): version for name, version in (doctor.constraints() | changed).items()}
-    monkeypatch.setattr(doctor, "installed", lambda name: pins.get(name.lower().replace("_", "-")))
+# probe, what the machine lacks, what the config changes, status, and words of the finding or its fix
+CASES = [
+    ("Python", {}, {}, "ok", ("3.11.7",)),
+    ("Python", {"python": (3, 10, 2)}, {}, "FAIL", ("3.10.2", "3.11")),
+    ("packages", {}, {}, "ok", ()),
+    ("packages", {"versions": {"deepspeed": None}}, {}, "ok", ()),  # of an extra
+    ("packages", {"versions": {"torch": "2.12.0"}}, {}, "warn", ("torch 2.12.0 (pinned 2.13.0)",)),
+    ("packages", {"versions": {"numpy": None}}, {}, "FAIL", ("numpy",)),
+    ("git", {}, {}, "ok", ()),
+    ("git", {"programs": ()}, {}, "warn", ()),
+    ("snakemake", {"versions": {"snakemake-executor-plugin-slurm": None}}, {}, "ok", ("no SLURM plugin",)),
+    ("snakemake", {"versions": {"snakemake-executor-plugin-slurm": "2.8.0"}}, {}, "ok", ("SLURM plugin 2.8.0",)),
+    ("snakemake", {"versions": {"snakemake": None}}, {}, "FAIL", ()),
+    ("GPUs", {"gpus": 4, "gpu_gb": 80}, {}, "ok", ("4 of 80 GB, CUDA 12.8",)),  # the judge takes four, a model two
+    ("GPUs", {"gpus": 2}, {}, "FAIL", ("4 needed",)),
+    ("GPUs", {"gpus": 0}, {}, "FAIL", ()),
+    ("GPUs", {"build": None}, {}, "FAIL", ("CPU build",)),
+    ("GPU memory", {}, {}, "ok", ()),
+    ("GPU memory", {"gpu_gb": 24}, {}, "FAIL", ("Qwen2.5-7B", "the judge")),
+    ("GPU memory", {"gpus": 0}, {}, None, ()),
+    ("memory", {}, {}, "ok", ()),
+    ("memory", {"available": 1e8}, {}, "warn", ()),
+    ("memory", {"available": 1e8, "total": 2e8}, {}, "FAIL", ()),
+    ("disk", {}, {}, "ok", ()),
+    ("disk", {"free": 6e11}, {}, "warn", ()),  # enough without the states to resume from
+    ("disk", {"free": 1e9}, {}, "FAIL", ()),
+    ("DeepSpeed", {}, {}, "ok", ()),
+    ("DeepSpeed", {"deepspeed": (1, "Traceback\nImportError: no such symbol")}, {}, "FAIL", ("no such symbol",)),
+    ("DeepSpeed", {"modules": ()}, {}, "FAIL", ("[gpu]",)),
+    ("C++ compiler", {"programs": ()}, {}, None, ()),
+    ("C++ compiler", {"programs": ()}, {"hardware": CPU_HARDWARE}, "FAIL", ()),
+    ("C++ compiler", {}, {"hardware": CPU_HARDWARE}, "ok", ("g++",)),
+    ("vLLM", {}, {"hardware": GPU_HARDWARE | {"engine": "vllm"}, "judge_python": None}, "ok", ()),
+    ("vLLM", {"modules": ()}, {"hardware": GPU_HARDWARE | {"engine": "vllm"}, "judge_python": None}, "FAIL", ()),
+    ("sandbox", {}, {}, "ok", ()),
+    ("sandbox", {"sandbox": "no sandbox: not installed"}, {}, "FAIL", ("not installed",)),
+    ("sandbox", {"sandbox": "no sandbox: not installed"}, {"unsandboxed": True}, "warn", ()),
+    ("IFEval", {}, {}, "ok", ()),
+    ("IFEval", {"punkt": False}, {}, "FAIL", ("punkt_tab",)),
+    ("IFEval", {"punkt": False, "modules": ("lm_eval", "langdetect", "nltk", "punkt")}, {}, "ok", ()),
+    ("IFEval", {"modules": ("nltk",)}, {}, "FAIL", ("missing: lm_eval, langdetect",)),
+    ("Hub", {}, {}, "ok", ()),
+    ("Hub", {}, {"mirror": "somewhere"}, None, ()),
+    ("Hub", {"modules": ()}, {}, "FAIL", ("[eval]",)),
+    ("Hub", {"hub": False}, {}, "FAIL", ("INTRO_DATA_DIR",)),
+    ("Hub", {"token": False}, {}, "FAIL", ("gpqa",)),
+    ("models", {}, {}, "ok", ("0 of 6 are here",)),
+    ("models", {"hub": False}, {}, "FAIL", ("the Hub does not answer",)),
+]
 
 
-def modules(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    """Pretend that only these modules can be imported."""
-    monkeypatch.setattr(doctor, "find_spec", lambda name: object() if name in names else None)
+@pytest.mark.parametrize(("name", "lacks", "changes", "expected", "words"), CASES)
+def test_probe(
+    name: str, lacks: dict, changes: dict, expected: Any, words: tuple, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = paper(tmp_path, **changes)
+    Machine(**lacks).install(monkeypatch)
+    finding = look(name, config)
+    assert (finding and finding.status) == expected
+    text = f"{finding.found} {finding.fix}" if finding else ""
+    assert all(word in text for word in words) and "secret-token" not in text
 
 
-def programs(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    """Pretend that only these programs are on the path."""
-    monkeypatch.setattr(shutil, "which", lambda name: name if name in names else None)
-
-
-# ---------------------------------------------------------------- Python and its packages
-
-
-def test_python(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert status("Python", tiny) == "ok"
-    monkeypatch.setattr(sys, "version_info", namedtuple("V", "major minor micro")(3, 10, 2))
-    finding = look("Python", tiny)
-    assert finding.fails and finding.found == "3.10.2" and "3.11" in finding.fix
-
-
-def test_packages(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another version is a warning, a missing requirement fails; extras may be missing."""
-    pins = doctor.constraints()
-    assert pins["torch"] == "2.13.0" and len(pins) > 50
-    versions(monkeypatch)
-    assert status("packages", tiny) == "ok"
-    versions(monkeypatch, deepspeed=None)
-    assert status("packages", tiny) == "ok"
-    versions(monkeypatch, torch="2.12.0")
-    finding = look("packages", tiny)
-    assert finding.status == "warn" and "torch 2.12.0 (pinned 2.13.0)" in finding.found
-    versions(monkeypatch, pandas=None)
-    finding = look("packages", tiny)
-    assert finding.fails and "pandas" in finding.found
+def test_the_tiny_world_needs_none_of_what_published_data_and_gpus_need(
+    tiny: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Machine().install(monkeypatch)
+    findings = doctor.examine(tiny)
+    assert list(findings) == ["Python", "packages", "snakemake", "git", "GPUs", "memory", "disk"]
+    assert {finding.status for finding in findings.values()} == {"ok"}
 
 
 def test_local_versions_are_the_same_version(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(doctor.metadata, "version", lambda name: "2.13.0+cu128")
     assert doctor.installed("torch") == "2.13.0"
+    assert doctor.constraints()["torch"] == "2.13.0" and len(doctor.constraints()) > 50
 
 
-def test_git(tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    programs(monkeypatch, "git")
-    assert status("git", tiny) == "ok"
-    programs(monkeypatch)
-    assert status("git", tiny) == "warn"
-
-
-@pytest.mark.parametrize(
-    ("snakemake", "plugin", "expected"),
-    [("9.27.1", None, "no SLURM plugin"), ("9.27.1", "2.8.0", "SLURM plugin 2.8.0"), (None, None, "not installed")],
-)
-def test_snakemake(snakemake: Any, plugin: Any, expected: str, tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    versions(monkeypatch, snakemake=snakemake, **{"snakemake-executor-plugin-slurm": plugin})
-    finding = look("snakemake", tiny)
-    assert expected in finding.found and finding.fails == (snakemake is None)
-
-
-# ---------------------------------------------------------------- the machine
-
-
-def machine(monkeypatch: pytest.MonkeyPatch, gpus: int, gigabytes: float = 80, build: str | None = "12.8") -> None:
-    monkeypatch.setattr(doctor, "torch_gpus", lambda: (build, [gigabytes * 1e9] * gpus))
-    monkeypatch.setattr(doctor, "visible_gpus", lambda: [str(i) for i in range(gpus)])
-
-
-@pytest.mark.parametrize(
-    ("there", "build", "fails", "expected"),
-    [
-        (4, "12.8", False, "4 of 80 GB, CUDA 12.8"),
-        (2, "12.8", True, "4 needed"),
-        (0, "12.8", True, "none"),
-        (8, None, True, "CPU build"),
-    ],
-)
-def test_gpus(
-    there: int, build: Any, fails: bool, expected: str, tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As many as the largest command takes, the judge's four included, and a torch that can use them."""
-    assert status("GPUs", tiny) == "ok"
-    machine(monkeypatch, there, build=build)
-    finding = look("GPUs", paper(tmp_path))
-    assert finding.fails == fails and expected in finding.found
-
-
-def test_gpu_memory(tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = paper(tmp_path)
-    machine(monkeypatch, 4, 1000)
-    assert status("GPU memory", config) == "ok" and look("GPU memory", tiny) is None
-    machine(monkeypatch, 4, 24)
-    finding = look("GPU memory", config)
-    assert finding.fails and "Qwen2.5-7B" in finding.found and "the judge" in finding.found
-    machine(monkeypatch, 0)
-    assert look("GPU memory", config) is None
-
-
-def host(monkeypatch: pytest.MonkeyPatch, available: float, total: float) -> None:
-    monkeypatch.setattr("psutil.virtual_memory", lambda: SimpleNamespace(available=available, total=total))
-
-
-@pytest.mark.parametrize(
-    ("available", "total", "expected"), [(8e9, 16e9, "ok"), (1e8, 16e9, "warn"), (1e8, 2e8, "FAIL")]
-)
-def test_memory(available: float, total: float, expected: str, tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    host(monkeypatch, available, total)
-    assert status("memory", tiny) == expected
-
-
-@pytest.mark.parametrize(("free", "expected"), [(1e13, "ok"), (6e11, "warn"), (1e9, "FAIL")])
-def test_disk(free: float, expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Too little even without the states to resume from fails; too little for both is a warning."""
-    monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free))
-    assert status("disk", paper(tmp_path)) == expected
-
-
-# ---------------------------------------------------------------- training and engines
-
-
-def test_deepspeed(tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    def imported(code: int, message: str = "") -> None:
-        done = subprocess.CompletedProcess([], code, "", message)
-        monkeypatch.setattr(doctor, "run", lambda *command: done)
-
-    config = paper(tmp_path)
-    assert look("DeepSpeed", tiny) is None
-    modules(monkeypatch, "deepspeed")
-    imported(0)
-    assert status("DeepSpeed", config) == "ok"
-    imported(1, "Traceback\nImportError: no such symbol")
-    assert look("DeepSpeed", config).fails and "no such symbol" in look("DeepSpeed", config).found
-    modules(monkeypatch)
-    assert look("DeepSpeed", config).fails and "[gpu]" in look("DeepSpeed", config).fix
-
-
-def test_compiler(tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Only DeepSpeed without GPUs needs one."""
-    programs(monkeypatch)
-    assert look("C++ compiler", tiny) is None and look("C++ compiler", paper(tmp_path)) is None
-    assert look("C++ compiler", paper(tmp_path, CPU_HARDWARE)).fails
-    programs(monkeypatch, "g++")
-    assert look("C++ compiler", paper(tmp_path, CPU_HARDWARE)) == doctor.ok("g++")
-
-
-def test_vllm(tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Needed here for the models; for the judge in the interpreter that `verifier` names."""
-    config = paper(tmp_path, GPU_HARDWARE | {"engine": "vllm"})
-    judged_here = config.verifier.model_copy(update={"python": None})
-    config = config.model_copy(update={"verifier": judged_here})
-    assert look("vLLM", tiny) is None
-    modules(monkeypatch, "vllm")
-    assert status("vLLM", config) == "ok"
-    modules(monkeypatch)
-    assert status("vLLM", config) == "FAIL"
+def test_vllm_of_the_judge_is_looked_for_in_its_own_environment(tmp_path: Path) -> None:
+    """Whatever this environment has."""
     interpreter = tmp_path / "python"
-    config = load(CONFIGS / "paper.yaml")
-    config = config.model_copy(update={"verifier": config.verifier.model_copy(update={"python": str(interpreter)})})
-    assert look("vLLM", config).fails
+    config = paper(tmp_path, judge_python=str(interpreter))
+    assert status("vLLM", config) == "FAIL"
     for script, expected in (("exit 1", "FAIL"), ("exit 0", "ok")):
         interpreter.write_text(f"#!/bin/sh\n{script}\n")
         interpreter.chmod(0o755)
         assert status("vLLM", config) == expected
 
 
-# ---------------------------------------------------------------- benchmarks, data and models
-
-
-def test_sandbox(tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert look("sandbox", tiny) is None
-    monkeypatch.setattr(sandbox, "available", lambda: None)
-    assert status("sandbox", paper(tmp_path)) == "ok"
-    monkeypatch.setattr(sandbox, "available", lambda: "no sandbox: not installed")
-    assert status("sandbox", paper(tmp_path)) == "FAIL"
-    assert status("sandbox", paper(tmp_path, unsandboxed=True)) == "warn"
-
-
-def test_bigcodebench(tmp_path: Path, tiny: Config) -> None:
+def test_bigcodebench(tmp_path: Path) -> None:
     """Asked of the interpreter itself: the usual libraries, and those of the problems once they are made."""
-    assert look("BigCodeBench", tiny) is None
     missing = paper(tmp_path, bigcodebench_python=str(tmp_path / "python"))
     assert look("BigCodeBench", missing).fails and "not a Python interpreter" in look("BigCodeBench", missing).found
     problem = {"id": "bigcodebench/0", "benchmark": "bigcodebench", "question": "", "answer": ""}
@@ -261,30 +218,11 @@ def test_bigcodebench(tmp_path: Path, tiny: Config) -> None:
     assert all("no_such_library" in finding.found for finding in found)
 
 
-def test_ifeval(tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    def find(resource: str) -> None:
-        if not present:
-            raise LookupError(resource)
-
-    config = paper(tmp_path)
-    assert look("IFEval", tiny) is None
-    monkeypatch.setattr("nltk.data.find", find)
-    modules(monkeypatch, "lm_eval", "langdetect", "nltk")
-    present = True
-    assert status("IFEval", config) == "ok"
-    present = False
-    assert look("IFEval", config).fails and "punkt_tab" in look("IFEval", config).found
-    modules(monkeypatch, "lm_eval", "langdetect", "nltk", "punkt")
-    assert status("IFEval", config) == "ok"
-    modules(monkeypatch, "nltk")
-    assert look("IFEval", config).found == "missing: lm_eval, langdetect"
-
-
-def test_mirror(tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file per set; a sample may lack MATH's test part; the variable takes precedence over the config."""
     folder = tmp_path / "mirror"
     config = paper(tmp_path, mirror=str(folder))
-    assert look("mirror", tiny) is None and look("mirror", paper(tmp_path)) is None
+    assert look("mirror", paper(tmp_path)) is None
     assert look("mirror", config).fails and "no such folder" in look("mirror", config).found
     folder.mkdir()
     *files, last = [f"{published.name}.jsonl" for published in doctor.published_sets(config)]
@@ -296,22 +234,6 @@ def test_mirror(tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch) -
     (folder / last).touch()
     monkeypatch.setenv("INTRO_DATA_DIR", str(folder))
     assert status("mirror", paper(tmp_path, mirror="elsewhere")) == "ok"
-
-
-def test_hub(tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Checked only where data come from it; a gated set needs a token."""
-    config = paper(tmp_path)
-    assert look("Hub", tiny) is None and look("Hub", paper(tmp_path, mirror="somewhere")) is None
-    with monkeypatch.context() as patch:
-        modules(patch)
-        assert look("Hub", config).fails and "[eval]" in look("Hub", config).fix
-    monkeypatch.setattr(doctor, "reachable", lambda: False)
-    assert look("Hub", config).fails and "INTRO_DATA_DIR" in look("Hub", config).fix
-    monkeypatch.setattr(doctor, "reachable", lambda: True)
-    assert look("Hub", config).fails and "gpqa" in look("Hub", config).found
-    monkeypatch.setenv("HF_TOKEN", "secret-token")
-    finding = look("Hub", config)
-    assert finding.status == "ok" and "secret-token" not in finding.found
 
 
 def test_reachable_never_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -333,15 +255,8 @@ def test_reachable_never_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     assert doctor.reachable(1.0) is False
 
 
-def test_models(tmp_path: Path, tiny: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = paper(tmp_path)
-    assert look("models", tiny) is None
-    monkeypatch.setattr(doctor, "reachable", lambda: True)
-    finding = look("models", config)
-    assert finding.status == "ok" and "0 of 6 are here" in finding.found
-    monkeypatch.setattr(doctor, "reachable", lambda: False)
-    assert look("models", config).fails
-    store = tmp_path / "store"
+def test_models_in_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    config, store = paper(tmp_path), tmp_path / "store"
     monkeypatch.setenv("INTRO_MODELS_DIR", str(store))
     assert look("models", config).fails and str(store) in look("models", config).fix
     for name in [*(m.checkpoint for m in config.models.values()), config.verifier.checkpoint]:
@@ -383,9 +298,8 @@ def test_all_checks_together(hardware: dict[str, Any], tmp_path: Path, monkeypat
     config = paper(tmp_path, hardware)
     file = tmp_path / "paper.yaml"
     file.write_text(yaml.safe_dump(config.model_dump(mode="json", exclude_unset=True)))
-    modules(monkeypatch)
-    machine(monkeypatch, 0, build=None)
-    host(monkeypatch, 1e6, 1e6)
+    nothing = Machine(modules=(), gpus=0, build=None, available=1e6, total=1e6, hub=False, token=False)
+    nothing.install(monkeypatch)
     done = CliRunner().invoke(cli.app, ["doctor", "--config", str(file)])
     assert done.exit_code == 1
     assert "could not be checked" not in done.output
@@ -395,8 +309,7 @@ def test_all_checks_together(hardware: dict[str, Any], tmp_path: Path, monkeypat
 
 
 def test_a_machine_for_the_tiny_scale_passes(tiny: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    versions(monkeypatch)
-    host(monkeypatch, 8e9, 16e9)
+    Machine(gpus=0, build=None, modules=(), available=8e9, total=16e9).install(monkeypatch)
     file = tmp_path / "toy.yaml"
     file.write_text(yaml.safe_dump(mapping(tmp_path)))
     done = CliRunner().invoke(cli.app, ["doctor", "--config", str(file)])

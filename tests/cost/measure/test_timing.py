@@ -1,4 +1,4 @@
-"""Measuring: who runs when, ratios with known answers, and memory of a known size."""
+"""Measuring: which work runs when, ratios with known answers, and memory of a known size."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One update without its optimizer's step, to be timed: everything between rollouts and AdamW, for any objective."""
+"""One update without the optimizer's step, for timing: everything between rollouts and AdamW, for any objective."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ IDLE_ADAMW = AdamW(lr=0.0, updates=1, betas=(0.9, 0.95), weight_decay=0.0, gradi
 
 
 class Step:
-    """The passes that an objective needs on given rationales, its loss and the gradient, which is dropped.
+    """The passes that an objective needs on fixed rationales, its loss and the gradient, which is discarded.
 
     budget: tokens of a micro-batch; None: all rationales in one.
     """
@@ -29,14 +29,15 @@ class Step:
         self, objective: Objective, sample: Sample, policy: nn.Module, base: nn.Module, budget: int | None = None
     ) -> None:
         self.objective, self.sample = objective, sample
-        asks = Signal.POSTERIOR in objective.needs
-        self.networks = Networks(policy, base, policy if asks else None)
+        posterior = policy if Signal.POSTERIOR in objective.needs else None
+        self.networks = Networks(policy, base, posterior)
         self.backend = Torch(PolicyLoss(policy, self.objective), IDLE_ADAMW)
         self.device = next(policy.parameters()).device
         longest = max(r.length for r in sample.rationales)
         self.budget = len(sample.rationales) * longest if budget is None else budget
 
     def __call__(self) -> None:
+        """Run once. Weights stay as they are, and gradients are cleared."""
         precomputed = precompute_logprobs(self.sample, self.objective, self.networks, self.budget)
         generator = on_device(generator_for("cost"), self.device)
         for minibatch in minibatches_of(self.sample, precomputed, self.objective, self.networks, self.budget):
@@ -44,6 +45,7 @@ class Step:
         self.networks.policy.zero_grad(set_to_none=True)
 
     def flops(self) -> int:
+        """FLOPs of one run, as torch counts them."""
         with FlopCounterMode(display=False) as counter:
             self()
         return counter.get_total_flops()

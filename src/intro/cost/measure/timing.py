@@ -1,4 +1,4 @@
-"""Seconds, ratios and peak memory of pieces of work, and the machine they were taken on.
+"""Seconds, ratios and peak memory of pieces of work, and the machine that they were measured on.
 
 Imports torch and the standard library only, so that a benchmark runs wherever torch does.
 """
@@ -42,8 +42,8 @@ def interleaved(
 ) -> dict[str, list[float]]:
     """Seconds of each work in each round, after `warmup` rounds that are not counted.
 
-    The works take turns within a round, so a drift of the machine's speed meets all of them; every round begins with
-    the next one, so none of them has the first place always.
+    Each round runs every work once, so that a drift of the machine's speed affects all of them. The order rotates from
+    round to round, so that none of them is always first.
     """
     names = list(works)
     seconds: dict[str, list[float]] = {name: [] for name in names}
@@ -68,16 +68,16 @@ def median_interval(values: Sequence[float], resamples: int = 10_000) -> Ratio:
     return Ratio(float(kept.quantile(0.5)), low, high)
 
 
-def paired(seconds: Mapping[str, Sequence[float]], yardstick: str, resamples: int = 10_000) -> dict[str, Ratio]:
-    """Each work's seconds over the yardstick's, taken within a round: what slows a whole round cancels."""
+def paired(seconds: Mapping[str, Sequence[float]], baseline: str, resamples: int = 10_000) -> dict[str, Ratio]:
+    """Each work's seconds over the baseline's of the same round: what slows a whole round cancels."""
     return {
-        name: median_interval([a / b for a, b in zip(taken, seconds[yardstick], strict=True)], resamples)
-        for name, taken in seconds.items()
+        name: median_interval([a / b for a, b in zip(own, seconds[baseline], strict=True)], resamples)
+        for name, own in seconds.items()
     }
 
 
 def peak_bytes(work: Callable[[], Any], device: Device = "cpu") -> int:
-    """The most memory of the device that `work` holds at a time beyond what there was before."""
+    """The most bytes of the device that `work` allocates at a time, beyond those allocated before."""
     if torch.device(device).type == "cuda":
         synchronise(device)
         torch.cuda.reset_peak_memory_stats(device)
@@ -96,7 +96,7 @@ def peak_bytes(work: Callable[[], Any], device: Device = "cpu") -> int:
 
 
 def installed(package: str) -> str:
-    """The version of a package, "none" without it."""
+    """The version of a package; "none" where it is not installed."""
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
@@ -104,7 +104,7 @@ def installed(package: str) -> str:
 
 
 def machine(device: Device = "cpu") -> dict[str, str]:
-    """What a number was taken on and with, as columns of a benchmark's CSV."""
+    """Hardware and versions of a measurement, as columns of a benchmark's CSV."""
     cuda = torch.device(device).type == "cuda"
     return {
         "processor": processor(),

@@ -25,7 +25,7 @@ COLUMNS = (
     "method forward_passes backward_passes tokens flops seconds_median ratio_median ratio_low ratio_high "
     "peak_bytes runs"
 ).split()
-YARDSTICK = "sft"
+BASELINE = "sft"
 
 
 def fixed_sample(config: Config, prompter: Prompter, tokens: int) -> Sample:
@@ -35,8 +35,8 @@ def fixed_sample(config: Config, prompter: Prompter, tokens: int) -> Sample:
         if sum(len(r.tokens) for r in rationales) >= tokens:
             break
         z = (*prompter.tokenizer.encode(problem.rationale), prompter.tokenizer.stop[0])
-        given = prompter.named("posterior", problem)
-        rationales.append(Rationale(prompter.question(problem), z, len(rationales), given))
+        with_answer = prompter.named("posterior", problem)
+        rationales.append(Rationale(prompter.question(problem), z, len(rationales), with_answer))
     shape = (len(rationales), 1)
     lengths = [len(r.tokens) for r in rationales]
     complete = torch.zeros(shape, dtype=torch.bool)
@@ -44,8 +44,8 @@ def fixed_sample(config: Config, prompter: Prompter, tokens: int) -> Sample:
 
 
 def cost_check(config: Config) -> None:
-    """Write cost.csv. Runs are interleaved, and ratios are taken within a round: the machine's speed drifts."""
-    watch, settings = Provenance(), config.cost
+    """Write cost.csv. The methods alternate, and ratios are taken within a round, since the machine's speed drifts."""
+    provenance, settings = Provenance(), config.cost
     folder = base_folder(config, settings.model)
     source = load_source(config.data, config.prompts, config.seed)
     sample = fixed_sample(config, Prompter(ModelTokenizer.from_folder(folder), config.prompts, source), settings.tokens)
@@ -55,7 +55,7 @@ def cost_check(config: Config) -> None:
     base = copy.deepcopy(policy)
     updates = {n: Step(config.methods[n], sample, policy, base) for n in settings.methods}
     seconds = interleaved(updates, settings.runs, device=device)
-    ratios = paired(seconds, YARDSTICK, config.evaluation.resamples)
+    ratios = paired(seconds, BASELINE, config.evaluation.resamples)
     tokens = sum(len(r.tokens) for r in sample.rationales)
     rows = []
     for name, update in updates.items():
@@ -67,5 +67,5 @@ def cost_check(config: Config) -> None:
             "peak_bytes": peak_bytes(update, device), "runs": settings.runs,
         })  # fmt: skip
     write_text(config.results_dir / "cost.csv", to_csv(COLUMNS, rows))
-    record = watch.record(settings=settings.model_dump(), seed=config.seed, inputs={"model": folder})
+    record = provenance.record(settings=settings.model_dump(), seed=config.seed, inputs={"model": folder})
     write_json(config.results_dir / "cost.record.json", record)
