@@ -205,18 +205,24 @@ def commands(document: Path) -> list[str]:
 
 COMMAND = r"(?:[A-Z_]+=\S+ )*(?:git|cd|make|intro|snakemake|python|pytest|pip|conda|\.)\b"
 EVERY = sorted({(line, document) for document in CURRENT for line in commands(document)})
-# What runs each command. `checkout`: needs the published repository or its network; `plan`: planned below with -n
+# What runs each command, or why nothing can: a GPU, hours, a network
 COVERED = {
-    r"git .*|cd .*|\. \.venv.*|pip .*|conda .*": "set-up: `.ci/run` begins where they end",
-    r"make (reproduce|rehearsal|test|test-quick|lint|setup|help)\b.*": "`.ci/run` or its own test run",
-    r"make (reference|bench|bench-gpu|clean)\b.*": "hours, a GPU, or a deletion; its parts are tested in tests/",
-    r"intro (plan|doctor|summary|trace) .*|intro summary": "run below",
+    r"git .*|cd .*|\. \.venv.*|pip .*|conda .*": "set-up, which `.ci/run` begins after; it needs a network",
+    r"make (reproduce|rehearsal|test|test-quick|lint|setup|help)\b.*": ".ci/run; its parts in tests/test_workflow.py",
+    r"make (reference|bench|bench-gpu|clean)\b.*": "hours, a GPU, or a deletion",
+    r"intro (plan|doctor) .*": "tests/test_documents.py, below",
+    r"intro trace .*": "tests/test_workflow.py, on the smoke run",
+    r"intro summary.*": ".ci/run, after `make reproduce`; tests/test_cli.py",
     r"intro publish .*": "tests/analysis/report/test_publish.py",
-    r"intro (theory|schema|rehearse).*": "tests of these commands",
-    r"snakemake .*": "plan",
-    r"pytest .*": "the paths are checked below",
-    r"(PYTHONPATH=src )?python benchmarks/.*": "tests/benchmarks; the paths are checked below",
-}  # fmt: skip
+    r"(INTRO_LAUNCH='.*' )?snakemake .*": "tests/test_documents.py, below, with --dry-run; tests/test_workflow.py",
+    r"pytest .*": "paths are checked below",
+    r"(PYTHONPATH=src )?python benchmarks/.*": "tests/benchmarks; paths are checked below",
+}
+
+
+def test_what_covers_commands_exists() -> None:
+    named = {word.strip(",;") for how in COVERED.values() for word in how.split() if word.startswith((".ci", "tests/"))}
+    assert named and all((ROOT / name).exists() for name in named)
 
 
 @pytest.mark.parametrize(("line", "document"), EVERY, **ids)
