@@ -7,6 +7,7 @@ from html.parser import HTMLParser
 
 import pandas as pd
 import pytest
+from docutils.utils import SystemMessage
 
 import whole_run
 from intro import experiments
@@ -78,7 +79,7 @@ def test_tables_figures_and_captions_are_inside(page, config):
     for name in experiments.table_names(config):
         assert f'id="table-{name}"' in page
     assert page.count("data:image/png;base64,") == 2
-    assert "<b>Table 1.</b>" in page
+    assert "<strong>Table 1.</strong>" in page
 
 
 def test_audit_separates_findings(page):
@@ -112,8 +113,14 @@ def test_every_table_and_figure_has_a_caption(config):
         assert text.strip() and max(map(len, text.splitlines())) <= 120
 
 
-def test_captions_keep_to_simple_text(tmp_path):
+def test_captions_are_restructured_text(tmp_path):
+    """As Snakemake's report reads them; a caption that is not valid stops the report instead of showing an error."""
     path = tmp_path / "c.rst"
     path.write_text("**A.** one\ntwo ``x < y``\n\n*next*\n")
-    expected = "<p><b>A.</b> one two <code>x &lt; y</code></p><p><i>next</i></p>"
-    assert str(report.caption(path)) == expected
+    shown = report.caption(path).replace("\n", " ")
+    assert "<p><strong>A.</strong> one two <span" in shown and "x &lt; y</span></p>" in shown
+    assert "<p><em>next</em></p>" in shown
+    path.write_text("**A.** one ``x\n")
+    with pytest.raises(SystemMessage):
+        report.caption(path)
+    assert report.caption(tmp_path / "none.rst") == ""

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
+from intro.analysis.tables.typeset import markdown_table, spread
 from intro.types import IntroError
 
 WIDTHS = (24, 5, 23, 24)  # with one space between: 79 columns
 HEADS = ("claim", "under", "estimate [95 %]", "verdict")
-
-
-def number(value: float) -> str:
-    """Three figures or a whole number: what an interval of this kind can carry."""
-    if math.isnan(value):
-        return "-"
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
-
-
-def spread(estimate: float, low: float, high: float) -> str:
-    """ "1.20 [0.40, 2.00]"; the estimate alone where it has no interval."""
-    if math.isnan(low):
-        return number(estimate)
-    return f"{number(estimate)} [{number(low)}, {number(high)}]"
 
 
 def _columns(texts: Sequence[str]) -> str:
@@ -60,12 +46,6 @@ GRID = """\
 
 Validation problems; one shared learning rate for all methods.
 """
-
-
-def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines: list[Sequence[str]] = [heads, ["---"] * len(heads), *rows]
-    # a bar would end a cell
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines) + "\n"
 
 
 def markdown(claims: pd.DataFrame, grid: pd.DataFrame) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -11,8 +12,9 @@ from intro.analysis.compare import agreement
 from intro.analysis.data.collect import grades_of
 from intro.analysis.data.inputs import REPORTED
 from intro.analysis.data.results import BASE, SHARED_RATE, results_of
+from intro.analysis.tables import typeset
 from intro.analysis.tables.build import PAPER
-from intro.analysis.tables.typeset import bracket, number
+from intro.analysis.tables.typeset import Block, Entry, Head, Sheet, bracket, number
 from intro.config import Config
 from intro.infra.files import write_text
 
@@ -36,17 +38,19 @@ def markdown(config: Config, frame: pd.DataFrame) -> str:
     """One row per model: our value with its interval, the paper's below it, and a word where they do not fit."""
     columns = list(dict.fromkeys(frame.benchmark))
     heads = [PAPER.get(config.data.benchmarks[c].stands_for, c) if c in config.data.benchmarks else c for c in columns]
-    lines = ["| Model | " + " | ".join(heads) + " |", "|:--|" + "--:|" * len(heads)]
-    for model, rows in frame.groupby("model", sort=False):
-        cells = [
-            f"{number(r.ours)} {bracket(r.ci_low, r.ci_high)}<br>{number(r.reported)}{FLAGS.get(r.agreement, '')}"
-            for r in rows.itertuples()
-        ]
-        lines.append("| " + " | ".join([f"**{model}**", *cells]) + " |")
+    blocks = [
+        Block([[Entry(_compared(row)) for row in rows.itertuples()]], str(model), str(model))
+        for model, rows in frame.groupby("model", sort=False)
+    ]
     outside = int((frame.agreement == agreement.Agreement.OUTSIDE).sum())
     compared = int(frame.agreement.isin(list(FLAGS)).sum())
     note = (
         f"Base models: ours with the 95 % interval over problems, the paper's value below. {outside} of {compared} "
         "comparable cells lie outside; training on a base that differs compares other things than the paper did."
     )
-    return "\n".join([*lines, "", f"*{note}*", ""])
+    return typeset.markdown(Sheet([Head(head) for head in heads], blocks, note))
+
+
+def _compared(row: Any) -> str:
+    ours = f"{number(row.ours)} {bracket(row.ci_low, row.ci_high)}"
+    return f"{ours}<br>{number(row.reported)}{FLAGS.get(row.agreement, '')}"

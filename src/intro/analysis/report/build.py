@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import html
-import re
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+from docutils.core import publish_parts
 from jinja2 import Environment
 from markupsafe import Markup
 
@@ -18,7 +16,8 @@ from intro.analysis.claims.judge import ANY
 from intro.analysis.data.inputs import Inputs
 from intro.analysis.figures.palette import VERDICTS
 from intro.analysis.report import page
-from intro.analysis.tables.typeset import DASH, bracket, number
+from intro.analysis.tables.build import method_labels, typeset_table
+from intro.analysis.tables.typeset import DASH, MINUS, Block, Entry, Head, Sheet, bracket, number, sheet, three_figures
 from intro.config import Config
 from intro.infra.files import write_text
 from intro.infra.provenance import ROOT
@@ -37,7 +36,7 @@ def report(config: Config, captions: Path = CAPTIONS) -> Path:
     parts = {
         "claims": _claims(claims),
         "comparisons": _comparisons(inputs),
-        "tables": _tables(config, captions),
+        "tables": _tables(inputs, captions),
         "figures": _figures(config, captions),
         "theory": _theory(inputs.record("theory/identities.json")),
         "audit": _audit(inputs.compare("audit")),
@@ -87,14 +86,10 @@ def _claims(claims: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _verdict(row: Any) -> dict[str, Any]:
-    estimate = "" if pd.isna(row.estimate) else _significant(row.estimate)
-    ends = "" if pd.isna(row.ci_low) else f"[{_significant(row.ci_low)}, {_significant(row.ci_high)}]"
-    return {"verdict": row.verdict, "estimate": estimate, "range": ends, "span": 1}
-
-
-def _significant(value: float) -> str:
-    """Claims have different units: one decimal from ten on, two below."""
-    return number(value, "{:.1f}" if abs(value) >= 10 else "{:.2f}")
+    estimate, low, high = (
+        "" if pd.isna(v) else three_figures(v).replace("-", MINUS) for v in (row.estimate, row.ci_low, row.ci_high)
+    )
+    return {"verdict": row.verdict, "estimate": estimate, "range": f"[{low}, {high}]" if low else "", "span": 1}
 
 
 # ---------------------------------------------------------------- comparison
@@ -112,76 +107,45 @@ def _comparisons(inputs: Inputs) -> list[dict[str, Any]]:
     return shown
 
 
-def _comparison(config: Config, frame: pd.DataFrame) -> Markup:
-    labels = {name: method.label for name, method in config.all_methods.items()} | {"base": "Base"}
-    rows, previous = [], None
-    for row in frame.itertuples():
-        name, previous = ("" if row.model == previous else _model(config, row.model)), row.model
-        benchmark = "improvement, %" if row.benchmark == "improvement_pct" else row.benchmark
-        values = [number(value) for value in (row.reported, row.reference, row.ours)]
-        rows.append([name, labels.get(row.method, row.method), benchmark, *values, bracket(row.ci_low, row.ci_high),
-                     row.agreement])  # fmt: skip
-    heads = ["Model", "Method", "Benchmark", "Reported", "Reference", "This run", "95 %", "Agreement"]
-    return grid(heads, rows, words={0, 1, 2, 7})
-
-
-def _model(config: Config, model: str) -> Markup:
-    paper = config.models[model].stands_for if model in config.models else model
-    below = "" if paper == model else Markup(" <small>for ") + paper + Markup("</small>")
-    return Markup("<b>") + model + Markup("</b>") + below
-
-
-def grid(heads: Sequence[str], rows: list[list[Any]], words: set[int]) -> Markup:
-    """An HTML table; columns in `words` are text, a filled first cell starts a block. Cells may be Markup."""
-
-    def line(tag: str, cells: Sequence[Any]) -> Markup:
-        kinds = [' class="word wrap"' if i in words else "" for i in range(len(cells))]
-        return Markup("").join(
-            Markup(f"<{tag}{kind}>") + cell + Markup(f"</{tag}>") for kind, cell in zip(kinds, cells, strict=True)
-        )
-
-    body = [Markup("<tr>") + line("th", heads) + Markup("</tr>")]
-    for cells in rows:
-        block = ' class="block"' if cells[0] and not all(row[0] for row in rows) else ""
-        body.append(Markup(f"<tr{block}>") + line("td", cells) + Markup("</tr>"))
-    return Markup("<table>") + Markup("\n").join(body) + Markup("</table>")
+def _comparison(config: Config, frame: pd.DataFrame) -> Sheet:
+    heads = [Head("Method", words=True), Head("Benchmark", words=True), Head("Reported"), Head("Reference")]
+    heads += [Head("This run"), Head("95 %"), Head("Agreement", words=True)]
+    labels, blocks = method_labels(config), []
+    for model, rows in frame.groupby("model", sort=False):
+        texts = [
+            [
+                labels.get(row.method, row.method),
+                "improvement, %" if row.benchmark == "improvement_pct" else row.benchmark,
+                *(number(value) for value in (row.reported, row.reference, row.ours)),
+                bracket(row.ci_low, row.ci_high),
+                row.agreement,
+            ]
+            for row in rows.itertuples()
+        ]
+        paper = config.models[model].stands_for if model in config.models else model
+        blocks.append(Block([[Entry(text) for text in row] for row in texts], str(model), paper))
+    return Sheet(heads, blocks)
 
 
 # ---------------------------------------------------------------- tables and figures
 
 
-def _tables(config: Config, captions: Path) -> list[dict[str, Any]]:
-    folder = config.results_dir / "tables"
-    found = [(name, folder / f"{name}.md") for name in experiments.table_names(config)]
+def _tables(inputs: Inputs, captions: Path) -> list[dict[str, Any]]:
+    """The tables that were made, typeset again from the collected responses: a test holds that they are the same."""
+    folder = inputs.config.results_dir / "tables"
+    found = [name for name in experiments.table_names(inputs.config) if (folder / f"{name}.csv").exists()]
     return [
-        {"name": name, "html": from_markdown(path.read_text()), "caption": caption(captions / f"{name}.rst")}
-        for name, path in found
-        if path.exists()
+        {"name": name, "sheet": typeset_table(inputs, name)[1], "caption": caption(captions / f"{name}.rst")}
+        for name in found
     ]
 
 
-def from_markdown(text: str) -> Markup:
-    """The pipe table and the note that `typeset` writes; nothing else of Markdown."""
-    lines = [line.strip() for line in text.splitlines() if line.strip()]
-    cells = [[_inline(c.strip()) for c in line.strip("|").split("|")] for line in lines if line.startswith("|")]
-    notes = [_inline(line.strip("*")) for line in lines if not line.startswith("|")]
-    words = {i for i, rule in enumerate(lines[1].strip("|").split("|")) if rule.strip() == ":--"}
-    small = Markup("").join(Markup('<p class="small">') + note + Markup("</p>") for note in notes)
-    return grid(cells[0], cells[2:], words) + small
-
-
-def _inline(text: str) -> Markup:
-    text = html.escape(text, quote=False).replace("&lt;br&gt;", "<br>")
-    text = re.sub(r"\*\*(.+?)\*\*", r"<b>\1</b>", text)
-    text = re.sub(r"(?<!\*)\*([^*]+)\*", r"<i>\1</i>", text)
-    return Markup(re.sub(r"``(.+?)``", r"<code>\1</code>", text))
-
-
 def caption(path: Path) -> Markup:
-    """The paragraphs of a caption; empty when there is none."""
+    """A caption, which Snakemake's report shows as well, as HTML; empty when there is none."""
     text = path.read_text() if path.exists() else ""
-    paragraphs = [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
-    return Markup("").join(Markup("<p>") + _inline(part) + Markup("</p>") for part in paragraphs)
+    # an error in a caption must not end up as text in the page
+    settings = {"halt_level": 2, "report_level": 5, "smart_quotes": False, "initial_header_level": 3}
+    return Markup(publish_parts(text, writer="html5", settings_overrides=settings)["fragment"])
 
 
 def _figures(config: Config, captions: Path) -> list[dict[str, Any]]:
@@ -199,18 +163,20 @@ def _figures(config: Config, captions: Path) -> list[dict[str, Any]]:
 # ---------------------------------------------------------------- theory, audit, provenance
 
 
-def _theory(record: Any) -> Markup | None:
+def _theory(record: Any) -> Sheet | None:
     """Rows of theory/identities.json: a list, or a mapping that holds one under "identities"."""
     rows = record.get("identities", []) if isinstance(record, dict) else record
     if not rows:
         return None
+    heads = [Head(text, words=True) for text in ("Kind", "Statement", "Formula", "Verdict")]
     shown = []
     for row in rows:
         size = row.get("decimal")
-        statement = Markup("<code>") + row.get("statement", "") + Markup("</code>")
         verdict = row.get("verdict", "") + ("" if size is None else f", by {size:.3g} at the witness")
-        shown.append([row.get("kind", ""), row.get("title") or row.get("name", ""), statement, verdict])
-    return grid(["Kind", "Statement", "Formula", "Verdict"], shown, words={0, 1, 2, 3})
+        formula = Markup("<code>{}</code>").format(row.get("statement", ""))
+        texts = (row.get("kind", ""), row.get("title") or row.get("name", ""), formula, verdict)
+        shown.append([Entry(text) for text in texts])
+    return Sheet(heads, [Block(shown)])
 
 
 def _audit(frame: pd.DataFrame) -> dict[str, Any] | None:
@@ -218,16 +184,7 @@ def _audit(frame: pd.DataFrame) -> dict[str, Any] | None:
         return None
     found = frame[~frame.consistent.astype(bool)] if "consistent" in frame else frame
     sentence = f"{len(frame)} checks; {len(found)} found a printed number that its own table or benchmark cannot give."
-    return {"sentence": sentence, "findings": _plain(found) if len(found) else "", "every": _plain(frame)}
-
-
-def _plain(frame: pd.DataFrame) -> Markup:
-    numbers = set(frame.select_dtypes("number").columns)
-    rows = [
-        ["" if pd.isna(v) else f"{v:g}" if c in numbers else str(v) for c, v in row.items()]
-        for _, row in frame.iterrows()
-    ]
-    return grid([str(c) for c in frame.columns], rows, {i for i, c in enumerate(frame.columns) if c not in numbers})
+    return {"sentence": sentence, "findings": sheet(found) if len(found) else None, "every": sheet(frame)}
 
 
 def _provenance(record: Any) -> Markup:

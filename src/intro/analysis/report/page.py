@@ -27,7 +27,8 @@ td small, td .range { color: var(--soft); font-size: .92em; }
 figure { margin: 1.6rem 0 2.6rem; } figure img { max-width: 100%; height: auto; display: block; }
 figcaption { color: var(--soft); font-size: .92rem; margin-top: .6rem; } figcaption p { margin: .3rem 0; }
 details { margin: .8rem 0; } summary { cursor: pointer; color: var(--soft); font-size: .9rem; }
-code { font-size: .86em; background: var(--wash); padding: .08em .3em; border-radius: 3px; overflow-wrap: anywhere; }
+code, .literal { font-family: monospace; font-size: .86em; background: var(--wash); padding: .08em .3em;
+  border-radius: 3px; overflow-wrap: anywhere; }
 .small { color: var(--soft); font-size: .8rem; }
 @media print { main { padding: 0; } h2 { break-after: avoid; } figure, tr { break-inside: avoid; } }
 """
@@ -35,6 +36,25 @@ code { font-size: .86em; background: var(--wash); padding: .08em .3em; border-ra
 PAGE = """{% macro chip(verdict, text) -%}
 <span class="chip" style="background: {{ inks.get(verdict, '#8a8a8a') }}">{{ text }}</span>
 {%- endmacro -%}
+{% macro cell(tag, words) -%}
+<{{ tag }}{% if words %} class="word wrap"{% endif %}>{{ caller() }}</{{ tag }}>
+{%- endmacro %}
+{% macro table(sheet) %}
+<table><tr>{% if sheet.named %}<th class="word wrap">Model</th>{% endif %}
+{% for head in sheet.heads %}
+{% call cell("th", head.words) %}{{ head.text }}{% if head.below %}<br>{{ head.below }}{% endif %}{% endcall %}
+{% endfor %}</tr>
+{% for block in sheet.blocks %}{% for row in block.rows %}
+<tr{% if sheet.named and loop.first %} class="block"{% endif %}>{% if sheet.named %}<td class="word wrap">
+{%- if loop.first %}<b>{{ block.model }}</b>
+{%- if block.stands_for != block.model %}<br>{{ block.stands_for }}{% endif %}{% endif %}</td>{% endif %}
+{% for entry in row %}
+{% call cell("td", sheet.heads[loop.index0].words) %}
+{%- if entry.best %}<b>{{ entry.text }}</b>{% else %}{{ entry.text }}{% endif %}{% endcall %}
+{% endfor %}</tr>
+{% endfor %}{% endfor %}
+</table>{% if sheet.note %}<p class="small">{{ sheet.note }}</p>{% endif %}
+{% endmacro %}
 <!DOCTYPE html>
 <html lang="en">
 <head>
@@ -75,13 +95,14 @@ on the other, and inconclusive otherwise.</p>
 <p>Reported is the paper, reference our published run of this scale, this run the one that made this page.</p>
 {% endif %}
 <h3>{{ c.title }}</h3>
-<div class="scroll">{{ c.short }}</div>
-{% if c.full %}<details><summary>Every cell</summary><div class="scroll">{{ c.full }}</div></details>{% endif %}
+<div class="scroll">{{ table(c.short) }}</div>
+{% if c.full %}<details><summary>Every cell</summary><div class="scroll">{{ table(c.full) }}</div></details>{% endif %}
 {% endfor %}
 
 {% for t in tables %}
 {% if loop.first %}<h2 id="tables">Tables</h2>{% endif %}
-<figure id="table-{{ t.name }}"><div class="scroll">{{ t.html }}</div><figcaption>{{ t.caption }}</figcaption></figure>
+<figure id="table-{{ t.name }}"><div class="scroll">{{ table(t.sheet) }}</div>
+<figcaption>{{ t.caption }}</figcaption></figure>
 {% endfor %}
 
 {% for f in figures %}
@@ -92,12 +113,12 @@ on the other, and inconclusive otherwise.</p>
 
 {% if theory %}<h2 id="theory">Theory</h2>
 <p>Each statement is decided symbolically; a counterexample is an equality that one might expect and that fails.</p>
-<div class="scroll">{{ theory }}</div>{% endif %}
+<div class="scroll">{{ table(theory) }}</div>{% endif %}
 
 {% if audit %}<h2 id="audit">Audit of the reported tables</h2>
 <p>{{ audit.sentence }}</p>
-{% if audit.findings %}<div class="scroll">{{ audit.findings }}</div>{% endif %}
-<details><summary>Every check</summary><div class="scroll">{{ audit.every }}</div></details>{% endif %}
+{% if audit.findings %}<div class="scroll">{{ table(audit.findings) }}</div>{% endif %}
+<details><summary>Every check</summary><div class="scroll">{{ table(audit.every) }}</div></details>{% endif %}
 
 <h2 id="provenance">Provenance</h2>
 <p class="small">{{ provenance }}</p>

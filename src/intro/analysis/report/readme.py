@@ -7,9 +7,9 @@ from pathlib import Path
 import pandas as pd
 
 from intro.analysis.claims.judge import ANY
-from intro.analysis.claims.scoreboard import markdown_table, spread
 from intro.analysis.data.results import BASE, SHARED_RATE
 from intro.analysis.stats.intervals import ENOUGH, t_estimate
+from intro.analysis.tables.typeset import markdown_table, spread
 from intro.config import Config
 from intro.infra.files import write_text
 from intro.types import IntroError

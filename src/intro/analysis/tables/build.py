@@ -13,7 +13,7 @@ from intro.analysis.data.inputs import Inputs, RunInputs, under
 from intro.analysis.data.results import BASE, SHARED_RATE, Results, by_benchmark
 from intro.analysis.stats import cells as estimates
 from intro.analysis.stats import intervals as stats
-from intro.analysis.tables import typeset
+from intro.analysis.tables.typeset import Block, Entry, Head, Sheet, bracket, entries, latex, markdown, number
 from intro.config import Config
 from intro.experiments import methods_by_n
 from intro.infra.files import write_text
@@ -41,24 +41,25 @@ def table(config: Config, name: str, inputs: Inputs | None = None) -> list[Path]
 
     Without `inputs` it is made from the runs that it shows, whether or not others exist.
     """
-    if name not in experiments.table_names(config):
-        raise IntroError(
-            f"there is no table '{name}' in this config; it has {', '.join(experiments.table_names(config))}"
-        )
-    inputs = inputs or RunInputs(config, table_sources(config, name))
-    if name == "ablation_n":
-        frame = ablation_n(inputs)
-        model, methods = config.ablation_n.model, list(methods_by_n(config).values())
-        texts = typeset.ablation_n(config, frame, _spread(inputs.results, "main", model, methods))
-    else:
-        layout = experiments.table_layouts(config)[name]
-        frame = scores_table(inputs, layout)
-        texts = typeset.scores_table(frame, _columns(config, layout), _note(inputs, layout))
+    names = experiments.table_names(config)
+    if name not in names:
+        raise IntroError(f"there is no table '{name}' in this config; it has {', '.join(names)}")
+    frame, sheet = typeset_table(inputs or RunInputs(config, table_sources(config, name)), name)
+    written = {"csv": frame.round(4).to_csv(index=False), "md": markdown(sheet), "tex": latex(sheet)}
     folder = config.results_dir / "tables"
-    written = {"csv": frame.round(4).to_csv(index=False), **texts}
     for suffix, text in written.items():
         write_text(folder / f"{name}.{suffix}", text)
     return [folder / f"{name}.{suffix}" for suffix in written]
+
+
+def typeset_table(inputs: Inputs, name: str) -> tuple[pd.DataFrame, Sheet]:
+    """The numbers of a table, and the table as it is printed."""
+    if name == "ablation_n":
+        frame = ablation_n(inputs)
+        return frame, _ablation_sheet(inputs, frame)
+    layout = experiments.table_layouts(inputs.config)[name]
+    frame = scores_table(inputs, layout)
+    return frame, _scores_sheet(inputs, layout, frame)
 
 
 # ---------------------------------------------------------------- scores
@@ -105,15 +106,32 @@ def _improves(layout: experiments.TableLayout) -> bool:
     return layout.suite == "main"
 
 
-def _columns(config: Config, layout: experiments.TableLayout) -> typeset.Columns:
-    heads = {}
-    for name in benchmarks(config, layout.suite):
-        spec = config.data.benchmarks[name]
-        paper = PAPER.get(spec.stands_for, spec.stands_for)
-        k = f" (avg@{spec.samples})" if spec.samples > 1 else ""
-        heads[name] = (paper + k, "") if name == spec.stands_for else (name + k, paper)
-    labels = {BASE: "Base", **{name: method.label for name, method in config.all_methods.items()}}
-    return typeset.Columns(heads, labels, _improves(layout))
+def method_labels(config: Config) -> dict[str, str]:
+    """The printed names of the base model and of every method."""
+    return {BASE: "Base", **{name: method.label for name, method in config.all_methods.items()}}
+
+
+def _scores_sheet(inputs: Inputs, layout: experiments.TableLayout, frame: pd.DataFrame) -> Sheet:
+    """A block per model: method, benchmarks, average with its interval, improvement; the best of a block is bold."""
+    config, columns = inputs.config, benchmarks(inputs.config, layout.suite)
+    improvement = [Head("Improvement")] if _improves(layout) else []
+    heads = [Head("Method", latex="", words=True), *(_benchmark_head(config, name) for name in columns)]
+    heads += [Head("Average"), Head("95 %", latex="95\\,\\%"), *improvement]
+    labels, blocks = method_labels(config), []
+    for model, rows in frame.groupby("model", sort=False):
+        parts = [[Entry(labels[method]) for method in rows.method], *(entries(rows[name]) for name in columns)]
+        ends = zip(rows.average_ci_low, rows.average_ci_high, strict=True)
+        parts += [entries(rows.average), [Entry(bracket(*pair)) for pair in ends]]
+        parts += [entries(rows.improvement_pct, "{:+.1f} %")] if improvement else []
+        blocks.append(Block([list(row) for row in zip(*parts, strict=True)], str(model), rows.stands_for.iloc[0]))
+    return Sheet(heads, blocks, _note(inputs, layout))
+
+
+def _benchmark_head(config: Config, name: str) -> Head:
+    spec = config.data.benchmarks[name]
+    paper = PAPER.get(spec.stands_for, spec.stands_for)
+    k = f" (avg@{spec.samples})" if spec.samples > 1 else ""
+    return Head(paper + k) if name == spec.stands_for else Head(name + k, paper)
 
 
 def _note(inputs: Inputs, layout: experiments.TableLayout) -> str:
@@ -150,6 +168,23 @@ def ablation_n(inputs: Inputs) -> pd.DataFrame:
         trained = metrics[(metrics.model == model) & (metrics.method == method)]
         rows.append((n, average.value, average.low, average.high, final_entropy(trained)))
     return pd.DataFrame(rows, columns=["n", "average", "ci_low", "ci_high", "policy_entropy"])
+
+
+def _ablation_sheet(inputs: Inputs, frame: pd.DataFrame) -> Sheet:
+    """One column per n, as the paper prints it."""
+    config, model = inputs.config, inputs.config.ablation_n.model
+    spread = _spread(inputs.results, "main", model, list(methods_by_n(config).values()))
+    note = (
+        f"{model} (for {config.models[model].stands_for}). n counts the rationale's own token. "
+        f"Brackets: 95 % interval ({spread}). Entropy: nats per token, mean over the last quarter of training."
+    )
+    ends = zip(frame.ci_low, frame.ci_high, strict=True)
+    rows = [
+        [Entry("Average"), *entries(frame.average)],
+        [Entry("95 %"), *(Entry(bracket(*pair)) for pair in ends)],
+        [Entry("Policy entropy"), *(Entry(number(value, "{:.3f}")) for value in frame.policy_entropy)],
+    ]
+    return Sheet([Head("", words=True), *(Head(f"n = {n}", latex=f"$n = {n}$") for n in frame.n)], [Block(rows)], note)
 
 
 def final_entropy(metrics: pd.DataFrame) -> float:

@@ -1,26 +1,19 @@
-"""Tables as Markdown and as a LaTeX tabular (booktabs): the best of each block in bold, intervals beside averages."""
+"""One table in every format: Markdown, a LaTeX tabular (booktabs) and, by a template of the report, HTML."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-
-from intro.config import Config
 
 DASH = "–"
 MINUS = "−"
 SPECIAL = {c: f"\\{c}" for c in "%&_#$"} | {"–": "--", MINUS: "$-$"}
 
 
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Words of a table: two header lines per benchmark, a label per method, and whether improvements are shown."""
-
-    heads: dict[str, tuple[str, str]]
-    labels: dict[str, str]
-    improvement: bool
+# ---------------------------------------------------------------- numbers
 
 
 def number(value: float, form: str = "{:.1f}") -> str:
@@ -32,98 +25,123 @@ def bracket(low: float, high: float) -> str:
     return f"[{number(low)}, {number(high)}]" if np.isfinite(low) and np.isfinite(high) else ""
 
 
-def scores_table(frame: pd.DataFrame, columns: Columns, note: str) -> dict[str, str]:
-    """Both texts of a table of scores, keyed by file suffix."""
-    blocks = [_block(rows, columns) for _, rows in frame.groupby("model", sort=False)]
-    return {"md": _markdown(frame, blocks, columns, note), "tex": _latex(frame, blocks, columns, note)}
+def three_figures(value: float) -> str:
+    """Three figures or a whole number, for values of any unit, in ASCII: a terminal and a CSV reader show it."""
+    if not np.isfinite(value):
+        return "-"
+    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
 
 
-def _block(rows: pd.DataFrame, columns: Columns) -> list[list[tuple[str, bool]]]:
-    """Cells of one model's rows as (text, best): method, benchmarks, average, interval, improvement."""
-    shown = [*columns.heads, "average", *(["improvement_pct"] if columns.improvement else [])]
-    best = {c: rows[c].round(1).max() for c in shown}
-    cells = []
-    for _, row in rows.iterrows():
-        line = [(columns.labels.get(row.method, row.method), False)]
-        for column in shown:
-            form = "{:+.1f} %" if column == "improvement_pct" else "{:.1f}"
-            line.append((number(row[column], form), bool(round(row[column], 1) == best[column])))
-            if column == "average":
-                line.append((bracket(row.average_ci_low, row.average_ci_high), False))
-        cells.append(line)
-    return cells
+def spread(estimate: float, low: float, high: float) -> str:
+    """ "1.20 [0.40, 2.00]"; the estimate alone where it has no interval."""
+    ends = "" if np.isnan(low) else f" [{three_figures(low)}, {three_figures(high)}]"
+    return three_figures(estimate) + ends
 
 
-def _markdown(frame: pd.DataFrame, blocks: list, columns: Columns, note: str) -> str:
-    heads = ["<br>".join(part for part in head if part) for head in columns.heads.values()]
-    heads = ["Model", "Method", *heads, "Average", "95 %", *(["Improvement"] if columns.improvement else [])]
-    lines = ["| " + " | ".join(heads) + " |", "|:--|:--|" + "--:|" * (len(heads) - 2)]
-    for (model, rows), block in zip(frame.groupby("model", sort=False), blocks, strict=True):
-        paper = rows.stands_for.iloc[0]
-        name = f"**{model}**" if model == paper else f"**{model}**<br>{paper}"
-        for place, cells in enumerate(block):
-            texts = [f"**{text}**" if best else text for text, best in cells]
-            lines.append("| " + " | ".join([name if place == 0 else "", *texts]) + " |")
-    return "\n".join([*lines, "", f"*{note}*", ""])
+# ---------------------------------------------------------------- tables
 
 
-def _latex(frame: pd.DataFrame, blocks: list, columns: Columns, note: str) -> str:
-    width = len(columns.heads) + 3 + columns.improvement
-    top = [
-        "",
-        *(escape(a) for a, _ in columns.heads.values()),
-        "Average",
-        "95\\,\\%",
-        *["Improvement"] * columns.improvement,
+@dataclass(frozen=True, slots=True)
+class Head:
+    """The head of a column, with a second line where `below` is filled. `latex` replaces the text in LaTeX."""
+
+    text: str
+    below: str = ""
+    latex: str | None = None
+    words: bool = False  # a column of words is aligned left, one of numbers right
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """The text of one table cell; the best of its column is set in bold."""
+
+    text: str
+    best: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Rows that belong to one model, or to nothing in particular where `model` is empty."""
+
+    rows: list[list[Entry]]
+    model: str = ""
+    stands_for: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """A table before it is written in one of the formats."""
+
+    heads: list[Head]
+    blocks: list[Block]
+    note: str = ""
+
+    @property
+    def named(self) -> bool:
+        """Whether a column of models comes first."""
+        return any(block.model for block in self.blocks)
+
+
+def sheet(frame: pd.DataFrame) -> Sheet:
+    """A frame as it is: numbers in the shortest form, missing values empty."""
+    numbers = set(frame.select_dtypes("number").columns)
+    rows = [
+        [Entry("" if pd.isna(v) else f"{v:g}" if c in numbers else str(v)) for c, v in row.items()]
+        for _, row in frame.iterrows()
     ]
-    under = ["", *(f"\\scriptsize {escape(b)}" if b else "" for _, b in columns.heads.values())]
-    lines = [f"\\begin{{tabular}}{{l{'r' * (width - 1)}}}", "\\toprule", " & ".join(top) + r" \\"]
-    if any(b for _, b in columns.heads.values()):
-        lines.append(" & ".join([*under, *[""] * (width - len(under))]) + r" \\")
-    for (model, rows), block in zip(frame.groupby("model", sort=False), blocks, strict=True):
-        paper = rows.stands_for.iloc[0]
-        name = f"\\textit{{{escape(model)}}}" + ("" if model == paper else f" (for {escape(paper)})")
-        lines += ["\\midrule", f"\\multicolumn{{{width}}}{{l}}{{{name}}} \\\\"]
-        for cells in block:
-            texts = [f"\\textbf{{{escape(t)}}}" if best else escape(t) for t, best in cells]
-            lines.append(" & ".join(texts) + r" \\")
-    return _close(lines, width, note)
+    return Sheet([Head(str(c), words=c not in numbers) for c in frame.columns], [Block(rows)])
 
 
-def _close(lines: list[str], width: int, note: str) -> str:
-    foot = f"\\multicolumn{{{width}}}{{p{{0.95\\linewidth}}}}{{\\footnotesize {escape(note)}}}"
+def entries(values: Sequence[float], form: str = "{:.1f}") -> list[Entry]:
+    """Numbers of one column or row of which the highest, as printed with one decimal, is the best."""
+    best = pd.Series(values).round(1).max()
+    return [Entry(number(value, form), bool(round(value, 1) == best)) for value in values]
+
+
+def markdown_table(heads: Sequence[str], rows: Sequence[Sequence[str]], ruler: str = "") -> str:
+    """A pipe table. `ruler` is its second line; without one, columns have no alignment."""
+    lines = [" ".join(["|", *(f"{head} |" if head else "|" for head in heads)])]
+    lines.append(ruler or "| " + " | ".join(["---"] * len(heads)) + " |")
+    # a bar would end a cell
+    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return "\n".join(lines) + "\n"
+
+
+def markdown(table: Sheet) -> str:
+    """The table and its note in italics."""
+    heads = [f"{head.text}<br>{head.below}" if head.below else head.text for head in table.heads]
+    ruler = "|" + ":--|" * table.named + "".join(":--|" if head.words else "--:|" for head in table.heads)
+    rows = []
+    for block in table.blocks:
+        below = "" if block.stands_for in ("", block.model) else f"<br>{block.stands_for}"
+        for place, row in enumerate(block.rows):
+            name = [f"**{block.model}**{below}" if place == 0 else ""] if table.named else []
+            rows.append([*name, *(f"**{entry.text}**" if entry.best else entry.text for entry in row)])
+    return markdown_table([*["Model"] * table.named, *heads], rows, ruler) + f"\n*{table.note}*\n"
+
+
+def latex(table: Sheet) -> str:
+    """A booktabs tabular; a model's name spans the columns above its rows."""
+    width = len(table.heads)
+    lines = [f"\\begin{{tabular}}{{l{'r' * (width - 1)}}}", "\\toprule"]
+    lines.append(_line([escape(head.text) if head.latex is None else head.latex for head in table.heads]))
+    if any(head.below for head in table.heads):
+        lines.append(_line([f"\\scriptsize {escape(head.below)}" if head.below else "" for head in table.heads]))
+    for block in table.blocks:
+        lines.append("\\midrule")
+        if block.model:
+            paper = "" if block.model == block.stands_for else f" (for {escape(block.stands_for)})"
+            lines.append(f"\\multicolumn{{{width}}}{{l}}{{\\textit{{{escape(block.model)}}}{paper}}} \\\\")
+        for row in block.rows:
+            lines.append(_line([f"\\textbf{{{escape(e.text)}}}" if e.best else escape(e.text) for e in row]))
+    foot = f"\\multicolumn{{{width}}}{{p{{0.95\\linewidth}}}}{{\\footnotesize {escape(table.note)}}}"
     return "\n".join([*lines, "\\bottomrule", foot, "\\end{tabular}", ""])
 
 
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
 def escape(text: str) -> str:
+    """Text with LaTeX's special characters escaped."""
     return "".join(SPECIAL.get(c, c) for c in text)
-
-
-# ---------------------------------------------------------------- n
-
-
-def ablation_n(config: Config, frame: pd.DataFrame, spread: str) -> dict[str, str]:
-    """One column per n, as the paper prints it; `spread` is what the intervals rest on."""
-    model = config.ablation_n.model
-    note = (
-        f"{model} (for {config.models[model].stands_for}). n counts the rationale's own token. "
-        f"Brackets: 95 % interval ({spread}). Entropy: nats per token, mean over the last quarter of training."
-    )
-    best = frame.average.round(1).max()
-    rows = {
-        "Average": [(number(v), bool(round(v, 1) == best)) for v in frame.average],
-        "95 %": [(bracket(low, high), False) for low, high in zip(frame.ci_low, frame.ci_high, strict=True)],
-        "Policy entropy": [(number(v, "{:.3f}"), False) for v in frame.policy_entropy],
-    }
-    ns = [f"n = {n}" for n in frame.n]
-    md = ["| | " + " | ".join(ns) + " |", "|:--|" + "--:|" * len(ns)]
-    tex = [
-        f"\\begin{{tabular}}{{l{'r' * len(ns)}}}",
-        "\\toprule",
-        " & ".join(["", *(f"${n}$" for n in ns)]) + r" \\",
-        "\\midrule",
-    ]
-    for name, cells in rows.items():
-        md.append("| " + " | ".join([name, *(f"**{t}**" if b else t for t, b in cells)]) + " |")
-        tex.append(" & ".join([escape(name), *(f"\\textbf{{{t}}}" if b else escape(t) for t, b in cells)]) + r" \\")
-    return {"md": "\n".join([*md, "", f"*{note}*", ""]), "tex": _close(tex, len(ns) + 1, note)}
