@@ -20,7 +20,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_dtype_is_what_is_asked_for(folder: Path) -> None:
-    """fp32 unless told otherwise, whatever the folder says: master weights of a bfloat16 checkpoint."""
+    """fp32 by default, whatever the folder says: master weights of a bfloat16 checkpoint."""
     for dtype, wanted in (("float32", torch.float32), ("bfloat16", torch.bfloat16), ("auto", torch.bfloat16)):
         assert {p.dtype for p in load_model(folder, dtype).parameters()} == {wanted}
     model = load_model(folder)

@@ -85,5 +85,5 @@ def test_no_gradient_reaches_the_posterior() -> None:
 
 
 def test_source_of_the_posterior_is_the_configs() -> None:
-    objective = build("intro", posterior="average", decay=0.7, prompt="told", answer="wrong")
-    assert objective.posterior_source == Posterior("average", 0.7, "told", "wrong")
+    objective = build("intro", posterior="average", decay=0.7, prompt="posterior_2", answer="wrong")
+    assert objective.posterior_source == Posterior("average", 0.7, "posterior_2", "wrong")

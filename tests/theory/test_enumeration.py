@@ -14,9 +14,9 @@ from torch import Tensor
 
 from enumerated import VOCABULARY, World, is_correct, network
 from intro import intro_loss
+from intro.objectives import Objective, build
 from intro.objectives import intro as intro_objective
 from intro.objectives.base import rationale_weights
-from intro.objectives.intro import Intro
 
 CLOSE = {"rtol": 0, "atol": 1e-6}
 
@@ -32,8 +32,8 @@ def target(world) -> Tensor:
     return world.grad(world.marginal.log())
 
 
-def exact(**options) -> Intro:
-    return Intro(n="infinite", **{"clip": 1e12, **options})
+def exact(**options) -> Objective:
+    return build("intro", n="infinite", **{"clip": 1e12, **options})
 
 
 def expected_over_draws(world: World, monkeypatch, n: int, log_posterior: Tensor | None, **options) -> Tensor:
@@ -48,7 +48,9 @@ def expected_over_draws(world: World, monkeypatch, n: int, log_posterior: Tensor
         monkeypatch.setattr(intro_objective, "draw_candidates", candidates)
         chance = world.logp.detach().exp()[:, list(draw)].prod(1)  # [N]; positions are independent
         weights = world.posterior[world.owner] * chance
-        loss = Intro(n=n, **{"clip": 1e12, **options}).loss(world.scored(log_posterior), weights, torch.Generator())
+        loss = build("intro", n=n, **{"clip": 1e12, **options}).loss(
+            world.scored(log_posterior), weights, torch.Generator()
+        )
         total = total + loss.loss
     return -world.grad(total)
 
