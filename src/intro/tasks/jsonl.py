@@ -1,4 +1,4 @@
-"""Problems, generations and grades as JSON Lines; a damaged line is one clear sentence."""
+"""Problems, generations and grades as JSON Lines. A damaged line raises an error that names file and line."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ GENERATION_KEYS = ("benchmark", "problem", "sample", "tokens", "truncated", "tex
 GRADE_KEYS = ("benchmark", "problem", "sample", "correct", "reason", "extracted", "verified", "tokens", "truncated")
 JUDGED_KEYS = ("benchmark", "problem", "sample", "verified", "reply")
 GRID_KEYS = ("model", "method", "lr", "train_seed", "benchmark", "problem", "correct", "tokens")
-AGAIN = "delete it and run `intro {}` for it again"  # the remedy for a damaged one, by the command that makes it
+AGAIN = "delete it and run `intro {}` for it again"  # remedy; the field is the command that writes the file
 
 
 def write_jsonl(path: Path, records: Iterable[dict[str, Any]]) -> None:
@@ -35,15 +35,15 @@ def read_jsonl(path: Path, keys: Iterable[str], remedy: str) -> list[dict[str, A
     records: list[dict[str, Any]] = []
     wanted = set(keys)
     with path.open("rb") as file:
-        # some lines at a time: one call of the parser each takes far longer, and LiveCodeBench's problems are gigabytes
+        # in chunks: a parser call per line is slower, and LiveCodeBench takes gigabytes
         while lines := file.readlines(CHUNK):
-            found = _together(lines, wanted)
-            records += _one_by_one(lines, len(records), path, wanted, remedy) if found is None else found
+            found = _parse_chunk(lines, wanted)
+            records += _parse_lines(lines, len(records), path, wanted, remedy) if found is None else found
     return records
 
 
-def _together(lines: list[bytes], wanted: set[str]) -> list[dict[str, Any]] | None:
-    """The records of lines that hold one each, by a parser that is quick and takes less than json does; else None."""
+def _parse_chunk(lines: list[bytes], wanted: set[str]) -> list[dict[str, Any]] | None:
+    """The records of lines that hold one each, by a parser that is faster than json; None for any other lines."""
     if not all(line.startswith(b"{") and line.rstrip().endswith(b"}") for line in lines):
         return None
     try:
@@ -53,8 +53,8 @@ def _together(lines: list[bytes], wanted: set[str]) -> list[dict[str, Any]] | No
     return found if len(found) == len(lines) and all(wanted <= record.keys() for record in found) else None
 
 
-def _one_by_one(lines: list[bytes], before: int, path: Path, wanted: set[str], remedy: str) -> list[dict[str, Any]]:
-    """The records of lines behind `before` others. Raises IntroError about the first that is none."""
+def _parse_lines(lines: list[bytes], before: int, path: Path, wanted: set[str], remedy: str) -> list[dict[str, Any]]:
+    """The records of lines that follow `before` others. Raises IntroError for the first invalid line."""
     records = []
     for number, line in enumerate(lines, start=before + 1):
         try:

@@ -41,6 +41,6 @@ def prepare(config: Config) -> None:
 
 
 def _lock(source: object) -> dict[str, Any]:
-    """The lock's entries of the sets that a source fetched; a source that computes its problems has none."""
+    """The lock's entries of the sets that a source read; a source that computes its problems has none."""
     entries = getattr(source, "entries", {})
     return {"lock": {name: asdict(entries[name]) for name in sorted(entries)}} if entries else {}

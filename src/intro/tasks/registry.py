@@ -1,4 +1,4 @@
-"""The one place that knows which task sources exist."""
+"""The task sources by name, and their interface."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class TaskSource(Protocol):
-    """What the rest of the project may ask of a source of problems. Everything is deterministic."""
+    """Interface of a source of problems. Every method is deterministic."""
 
     @property
     def answer_marker(self) -> str:
@@ -38,13 +38,13 @@ class TaskSource(Protocol):
         """Grades of the answers of (response, problem) pairs, in order."""
 
     def verify_all(self, pairs: Sequence[tuple[str, Problem]]) -> list[bool | None]:
-        """Whether every step of a response follows; None where only a judge model could tell."""
+        """Whether every step of a response follows; None where only a judge model can verify it."""
 
     def wrong_answer(self, problem: Problem) -> str:
-        """A plausible wrong answer for the control whose posterior is told one."""
+        """A plausible wrong answer, for the control whose posterior is given one."""
 
     def unknown_answer(self) -> str:
-        """What stands for the answer in the control whose posterior is told none."""
+        """What replaces the answer in the control whose posterior is given none."""
 
 
 class CorpusSource(TaskSource, Protocol):
@@ -54,7 +54,7 @@ class CorpusSource(TaskSource, Protocol):
         """(prompt, response) pairs to pretrain a base model on."""
 
     def build_tokenizer(self) -> Tokenizer:
-        """The tokenizer that goes with the corpus."""
+        """The tokenizer of the corpus."""
 
     def tokenizer_settings(self) -> dict[str, object]:
         """Keyword arguments of `PreTrainedTokenizerFast` beside `tokenizer_object`."""
@@ -71,7 +71,7 @@ def _tiny_world(data: Data, prompts: Mapping[str, str], seed: int) -> TaskSource
 
 
 def _hub(data: Data, prompts: Mapping[str, str], seed: int) -> TaskSource:
-    from intro.tasks.published.source import PublishedSource  # here: its graders take a tenth of a second to import
+    from intro.tasks.published.source import PublishedSource  # imported here, since its graders take 0.1 s to import
 
     return PublishedSource(data, seed)
 

@@ -61,7 +61,7 @@ def dropped_prompts(s: Setting) -> list[Equation]:
 
 
 def two_prompts(s: Setting) -> tuple[Setting, Setting]:
-    """The same world asked two questions, each with symbols of its own."""
+    """The same setting for two prompts, with separate symbols."""
     return replace(s, label="1"), replace(s, label="2")
 
 
@@ -76,12 +76,12 @@ def kept_scores(s: Setting) -> sp.Matrix:
 
 
 def prompt_mean(prompts: tuple[Setting, Setting]) -> sp.Matrix:
-    """The mean over prompts of the mean over a prompt's kept rationales, of which there are many."""
+    """The mean over prompts of the mean over a prompt's kept rationales, in the limit of many."""
     return sp.Matrix.vstack(*(kept_scores(s) / s.marginal() / len(prompts) for s in prompts))
 
 
 def global_mean(prompts: tuple[Setting, Setting]) -> sp.Matrix:
-    """The mean over all kept rationales of the batch, of which there are many."""
+    """The mean over all kept rationales of the batch, in the limit of many."""
     count = sp.Add(*(s.marginal() for s in prompts))
     return sp.Matrix.vstack(*(kept_scores(s) / count for s in prompts))
 

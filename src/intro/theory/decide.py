@@ -68,7 +68,7 @@ def _absolute(argument: sp.Expr) -> sp.Expr:
 
 
 def decide(equations: Iterable[Equation]) -> Decision:
-    """Prove all equations, or refute one of them with a witness (looked for first, being cheap)."""
+    """Prove all equations, or refute one of them by a witness (tried first, since it is cheap)."""
     for equation in equations:
         refutation = _refute(equation, attempt=0)
         if refutation is None and not all(is_zero(d, equation.gauge) for d in equation.differences()):

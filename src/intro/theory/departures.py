@@ -1,4 +1,4 @@
-"""Where Eq. 7 as trained leaves Proposition 2.1: four departures, each with the closed form of what it adds."""
+"""Four departures of Eq. 7, as trained, from Proposition 2.1, each with the closed form of its gap."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Eq. 7 token by token: what its weights compute, and when that is Proposition 2.1."""
+"""Eq. 7 token by token: what its weights compute, and when they give Proposition 2.1."""
 
 from __future__ import annotations
 

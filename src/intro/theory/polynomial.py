@@ -1,7 +1,7 @@
 """Numerators of large rational functions, without ever taking a greatest common divisor.
 
-Each denominator d is a generator of its own that stands for 1/d; the polynomial is then multiplied by d until that
-generator is gone. Shared subexpressions are converted once. General-purpose simplification takes minutes here.
+Each denominator d adds a generator for 1/d; the polynomial is then multiplied by d until that generator is gone.
+Shared subexpressions are converted once. General-purpose simplification takes minutes here.
 """
 
 from __future__ import annotations

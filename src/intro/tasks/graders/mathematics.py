@@ -1,8 +1,8 @@
 """Mathematics answers: where a response states its answer, and whether that equals the gold one.
 
 The answer is looked for in one order, the one that untemplated base models need: the last box; what follows the last
-"answer is"; the last formula or number. Equality is math-verify's, but exact numbers are compared exactly. What
-can go wrong is the reason of a wrong grade; nothing raises. Grading happens in worker processes that can be killed:
+"answer is"; the last formula or number. Equality is math-verify's, but exact numbers are compared exactly. A
+failure is the reason of a wrong grade; nothing raises. Grading happens in worker processes that can be killed:
 math-verify's own timeouts are signals, which fail off the main thread and cancel a caller's alarm.
 """
 
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from sympy import Expr
 
 DEADLINE_S = 5.0  # for one response
-CHUNK = 64  # responses that travel to a worker together
+CHUNK = 64  # responses that are sent to a worker together
 
 LONGEST_ANSWER = 500  # characters; nothing that a benchmark asks for is longer
-LARGEST_EXPONENT = 1_000  # of numbers, and of what a factorial is taken of: beyond it sympy does not come back
+LARGEST_EXPONENT = 1_000  # of numbers, and of what a factorial is taken of: beyond it sympy does not end
 EXACT_DIGITS = 3_000  # the most digits that tell two irrational numbers apart
 TAIL = 20_000  # characters of a response that are searched, from its end
 
@@ -87,7 +87,7 @@ def grade_all(pairs: Sequence[tuple[str, str]], deadline_s: float = DEADLINE_S) 
     chunks = [pairs[i : i + CHUNK] for i in range(0, len(pairs), CHUNK)]
     grades: list[Grade] = []
     for chunk, graded in zip(chunks, _in_pool(chunks, deadline_s), strict=True):
-        if isinstance(graded, str) and len(chunk) > 1:  # one of them is to blame: each gets a deadline of its own
+        if isinstance(graded, str) and len(chunk) > 1:  # one response caused it: grade each with its own deadline
             alone = _in_pool([[pair] for pair in chunk], deadline_s)
         else:
             alone = [graded] if isinstance(graded, str) else [[single] for single in graded]
@@ -124,7 +124,7 @@ def _pool() -> ProcessPool:
 
 
 def _start() -> None:
-    """Import before the clock of the first response runs; a hungry expression fails alone."""
+    """Import before the first deadline starts, and limit memory, so that a large expression fails alone."""
     import resource
 
     import math_verify  # noqa: F401
@@ -155,7 +155,7 @@ def compare(answer: str, gold: str) -> Grade:
     if _plain(_bare(answer)) == _plain(gold):
         return Grade(True, short, "correct")
     theirs, ours = plain_number(_bare(answer)), plain_number(gold)
-    if theirs is not None and ours is not None:  # math-verify takes a millisecond for what this takes microseconds
+    if theirs is not None and ours is not None:  # microseconds, where math-verify takes a millisecond
         if theirs == ours:
             return Grade(True, short, "correct")
         if theirs.denominator == ours.denominator == 1:  # other numbers may agree but for rounding
@@ -180,7 +180,7 @@ _PLAIN_FRACTION = re.compile(r"([-+]?)\\[dt]?frac\{(-?\d{1,18})\}\{(\d{1,18})\}"
 
 
 def plain_number(text: str) -> Fraction | None:
-    """A whole number, decimal, quotient or LaTeX fraction exactly; None for anything that needs more reading."""
+    """A whole number, decimal, quotient or LaTeX fraction exactly; None for any other expression."""
     found, sign = _PLAIN_NUMBER.fullmatch(text), ""
     if found:
         above, below = found.groups()
@@ -195,7 +195,7 @@ def plain_number(text: str) -> Fraction | None:
 
 
 def too_large(text: str) -> bool:
-    """Whether evaluating the expression could take for ever: towers, large exponents, large factorials."""
+    """Whether the expression may not be evaluated in time: towers, large exponents, large factorials."""
     bare = re.sub(r"\\left|\\right|[{}()]", "", re.sub(r"\s*(\^|\*\*|[{}()!])\s*", r"\1", text))
     tower = re.search(r"\d(?:\^|\*\*)-?[\d.]+(?:\^|\*\*)", bare)  # 9^{9^9}; a tower with a letter in it stays symbolic
     powers = re.findall(r"(?:\^|\*\*)-?(\d+)", bare) + re.findall(r"(\d+)!", bare)
@@ -226,7 +226,7 @@ def _plain(text: str) -> str:
     return text.rstrip(".").lower()
 
 
-# what math-verify reads otherwise: mixed numbers as products, i(...) as a function, f(x) = as an unknown
+# what math-verify misreads: mixed numbers as products, i(...) as a function, f(x) = as an unknown
 _READINGS = (
     (re.compile(r"^(-?)(\d+)\s+(\d+)\s*/\s*(\d+)$"), r"\1(\2+\3/\4)"),
     (re.compile(r"(?<![A-Za-z\\])i\s*\("), r"i \\cdot ("),
@@ -236,10 +236,10 @@ _READINGS = (
 
 @lru_cache(maxsize=4096)
 def _parsed(text: str) -> tuple:
-    """math-verify's reading, cached: a benchmark's gold answers come up again and again."""
+    """math-verify's reading, cached, since gold answers repeat over samples."""
     from math_verify import parse
 
-    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns of timeouts that the pool takes care of
+    logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that it has no timeout; the pool has one
     for pattern, meant in _READINGS:
         text = pattern.sub(meant, text)
     wrapped = text if re.search(r"(?<!\\)\$|\\[(\[]", text) else f"${text}$"

@@ -1,7 +1,7 @@
-"""Programs that a model wrote, judged by unit tests: HumanEval, BigCodeBench and LiveCodeBench.
+"""Programs that a model wrote, graded by unit tests: HumanEval, BigCodeBench and LiveCodeBench.
 
-Everything runs in the sandbox, several programs at once. A program passes when it comes to its own end with every test
-met; LiveCodeBench's expected outputs never enter the sandbox.
+Everything runs in the sandbox, several programs at once. A program passes when it runs to its end and every test
+passes; LiveCodeBench's expected outputs never enter the sandbox.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ from intro.types import Grade, IntroError, Problem
 # seconds of wall clock: for a HumanEval program, a BigCodeBench one, a LiveCodeBench test and an interpreter's start
 HUMANEVAL_S, BIGCODEBENCH_S, LIVECODEBENCH_S, START_S = 10.0, 240.0, 6.0, 1.0
 UNPACKED = 64  # responses whose unit tests are in memory together: some problems have tens of megabytes
-BIGCODEBENCH_MB = 16 << 10  # of address space, of which tensorflow takes more than it uses
+BIGCODEBENCH_MB = 16 << 10  # of address space, of which tensorflow reserves more than it uses
 
-# where a completion ends, as lm-eval and BigCodeBench have it; a fence at the start of a line is no code either
+# where a completion ends, as in lm-eval and BigCodeBench; a fence at the start of a line ends it too
 FENCE = "\n```"
 HUMANEVAL_STOPS = ("\nclass", "\ndef", "\n#", "\nif", "\nprint", FENCE)
 BIGCODEBENCH_STOPS = (
     "<|endoftext|>", "<|endofmask|>", "</s>", "\nif __name__", "\ndef main(", "\nprint(",
     "\ndef ", "\nclass ", "\nimport ", "\nfrom ", "\nassert ", FENCE,
 )  # fmt: skip
-NEXT_QUESTION = "\n### Question"  # of the prompt's own layout, which base models go on with
+NEXT_QUESTION = "\n### Question"  # of the prompt's layout, which base models continue
 
 # the tests of BigCodeBench are a unittest class, those of HumanEval a function
 _TEST_CASES = re.compile(r"^class TestCases\b", re.MULTILINE)
@@ -86,7 +86,7 @@ def _by_unit_tests(text: str, problem: Problem, **how: Any) -> Grade:
     else:
         result = run_python(f"{program}check({problem.extra['entry_point']})\n", timeout_s=HUMANEVAL_S, **how)
     missing = _MISSING.search(result.reason)
-    if missing and missing.group(1) in libraries(problem):  # not one that the response made up
+    if missing and missing.group(1) in libraries(problem):  # not one that only the response imports
         return Grade(False, code, f"missing library {missing.group(1)}")
     return Grade(result.passed, code, "correct" if result.passed else result.reason)
 
@@ -112,8 +112,8 @@ def cut(text: str, stops: Sequence[str]) -> str:
     return text[: min((at for at in map(text.find, stops) if at >= 0), default=len(text))]
 
 
-# A module of its own, as BigCodeBench has it: its tests patch and pickle by that name. A test that the program under
-# test skips at run time has not passed; one that the benchmark itself marks as skipped is none.
+# A separate module, as in BigCodeBench: its tests patch and pickle by that name. A test that the program under test
+# skips at run time has failed; a test that the benchmark marks as skipped is not counted.
 _UNITTEST = """
 import os, sys, types, unittest
 module, loader, result = types.ModuleType("__test__"), unittest.TestLoader(), unittest.TestResult()
@@ -196,7 +196,7 @@ _PRELUDE = "\n".join(
     + [f"import {name}" for name in _MODULES]
     + ["sys.setrecursionlimit(50000)"]
 )
-# the program may have changed what its own names mean, so the imports are fresh
+# the program may have rebound these names, so they are imported again
 _CALL = """
 _json, _stdin = __import__("json"), __import__("sys").stdin
 _found = getattr(Solution(), {name!r}) if "Solution" in globals() else globals()[{name!r}]
@@ -222,7 +222,7 @@ def libraries(problem: Problem) -> set[str]:
 
 
 def missing_libraries(problems: Sequence[Problem], *, python: str | None = None) -> str | None:
-    """None where the interpreter has every library that the problems import, else one sentence."""
+    """None where the interpreter has every library that the problems import, else what is missing and what to do."""
     wanted = sorted(set().union(*map(libraries, problems)) - {"__future__", "__main__", "__test__"})
     find = "import importlib.util, sys; print(*(n for n in sys.argv[1:] if importlib.util.find_spec(n) is None))"
     interpreter = python or sys.executable

@@ -1,6 +1,6 @@
-"""Programs that a model wrote: run without network, on a read-only disk, under limits, and judged by their end.
+"""Runs programs that a model wrote: without network, on a read-only disk, under limits of time and memory.
 
-The sandbox is bubblewrap. Where it is missing nothing is run, unless the caller says in so many words that it may be.
+The sandbox is bubblewrap. Without it nothing runs, unless the caller allows it explicitly.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from intro.types import IntroError
 MEMORY_MB, PROCESSES, FILE_MB = 4096, 64, 16
 PASSED, EARLY, TIMEOUT = "passed", "exited early", "timeout"
 
-# Runs inside. It has the token that proves an end of the program's own; the program gets it neither by exiting early
-# nor by printing. Limits are hard ones: the program cannot raise them again.
+# Runs inside. It writes a secret token when the program has run to its end; the program cannot obtain the token by
+# exiting early or by printing. Limits are hard limits: the program cannot raise them.
 HARNESS = """
 import os, resource, signal, sys, threading, time
 status, secret, seconds, memory, processes, file = map(int, sys.argv[1:7])
@@ -106,7 +106,7 @@ else:
 
 @dataclass(frozen=True, slots=True)
 class SandboxResult:
-    """`passed`: the program ran to its own end, every assertion met; `stdout` ends at the limit of a file."""
+    """`passed`: the program ran to its end and every assertion held; `stdout` is cut at the file limit."""
 
     passed: bool
     reason: str  # "passed", "timeout", "exited early", or what ended it
@@ -115,7 +115,7 @@ class SandboxResult:
 
 @cache
 def available() -> str | None:
-    """None where the sandbox starts and no escape succeeds, else one sentence that says why not and what to do."""
+    """None where the sandbox starts and no escape succeeds, else why not and what to do."""
     if shutil.which("bwrap") is None:
         return "no sandbox: bubblewrap (bwrap) is not installed; on Debian `apt-get install bubblewrap`"
     with tempfile.NamedTemporaryFile("w", prefix="intro-", suffix=".py") as program:
@@ -140,7 +140,7 @@ def run_python(
     unsandboxed: bool = False,
     memory_mb: int = MEMORY_MB,
 ) -> SandboxResult:
-    """Run a program in a process of its own. Raises IntroError without a sandbox, unless `unsandboxed` allows it.
+    """Run a program in a separate process. Raises IntroError without a sandbox, unless `unsandboxed` allows it.
 
     timeout_s: wall clock, the interpreter's start included. python: another interpreter, whose environment has the
     libraries that the program needs. memory_mb: address space of each process.
@@ -211,7 +211,7 @@ def _jail(interpreter: Path, program: Path) -> list[str]:
     """
     homes = [str(home) for home in {Path("/home"), Path("/root"), Path.home()} if home.is_dir()]
     hidden = [part for home in homes for part in ("--tmpfs", home)]
-    # the interpreter may lie in a hidden home: itself, its environment and the installation behind it come back
+    # the interpreter may lie in a hidden home: show its environment and its installation again
     real = interpreter.resolve()
     needed = {interpreter.absolute().parent.parent, real.parent.parent}
     shown = [part for path in sorted(needed) if path != Path("/usr") for part in ("--ro-bind", str(path), str(path))]

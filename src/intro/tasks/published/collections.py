@@ -22,17 +22,17 @@ MATH_SUBJECTS = (
 
 @dataclass(frozen=True, slots=True)
 class Collection:
-    """One published set. `read` raises ValueError, with a reason that quotes no question, for a row it cannot take."""
+    """One published set. `read` raises ValueError for a row that it cannot read; its reason quotes no question."""
 
     name: str
     hub_id: str
     split: str
     rows: int
-    columns: tuple[tuple[str, ...], ...]  # for each, the names that copies give it; one of them must be there
+    columns: tuple[tuple[str, ...], ...]  # for each, its names in copies; one is required
     read: Callable[[Row, int], Fields]
     grader: str  # a name in intro.tasks.graders.dispatch
     configs: tuple[str, ...] = ("default",)
-    revision: str | None = None  # commit; None: the lock pins the one that is fetched first
+    revision: str | None = None  # commit; None: the lock holds the commit of the first fetch
     other_rows: tuple[int, ...] = ()  # counts of copies that differ
     files: tuple[str, ...] = ()  # JSON Lines of a set that the Hub serves by a script, which is never run
     page: str | None = None  # where the conditions of a gated set are accepted

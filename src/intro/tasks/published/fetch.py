@@ -1,4 +1,4 @@
-"""Rows of a published set, from a mirror folder or from the Hub. Code that a set brings along is never run."""
+"""Rows of a published set, from a mirror folder or from the Hub. Loading scripts of a set are never run."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TOKEN_VARIABLE = "HF_TOKEN"
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """Rows in their published order. `where` is for the person at the keyboard."""
+    """Rows in their published order. `where` is for error messages."""
 
     rows: list[dict[str, Any]]
     revision: str | None  # commit; None for a mirror
@@ -49,17 +49,17 @@ def fetch(collection: Collection, mirror: Path | None, revision: str | None) -> 
     try:
         rows, commit = download(collection, revision)
     except Exception as error:  # datasets and huggingface_hub raise many kinds
-        raise _sentence(collection, revision, error) from None
+        raise _explained(collection, revision, error) from None
     return Fetched(rows, commit, "Hub", f"Hub: {collection.hub_id}, revision {commit}")
 
 
 def download(collection: Collection, revision: str | None) -> tuple[list[dict[str, Any]], str | None]:
-    """Rows and the commit that they are from. Nothing else in the project asks the network for data."""
+    """Rows and their commit. This is the only function that downloads data sets."""
     from datasets import load_dataset
     from huggingface_hub import HfApi, hf_hub_download
 
     hub_id, token = collection.hub_id, os.environ.get(TOKEN_VARIABLE)
-    # asked first, so that all parts are of one commit; a known commit needs no question, and so no network when cached
+    # resolved first, so that all parts are of one commit; with a known commit, cached rows need no network
     commit = revision or HfApi(token=token).dataset_info(hub_id).sha
     if collection.files:
         files = [
@@ -78,8 +78,8 @@ OFFLINE = {"ConnectionError", "OfflineModeIsEnabled", "LocalEntryNotFoundError",
 UNKNOWN = {"RepositoryNotFoundError", "DatasetNotFoundError"}
 
 
-def _sentence(collection: Collection, revision: str | None, error: BaseException) -> IntroError:
-    """What went wrong and what to do about it. Kinds are told by name: the libraries move their classes about."""
+def _explained(collection: Collection, revision: str | None, error: BaseException) -> IntroError:
+    """The error with its remedy. Exceptions are recognised by class name, since the libraries move their classes."""
     kinds = {cls.__name__ for e in _chain(error) for cls in type(e).__mro__}
     status = {getattr(getattr(e, "response", None), "status_code", None) for e in _chain(error)}
     what, mirror = f"{collection.name} ({collection.hub_id})", f"set {MIRROR_VARIABLE} to a mirror (docs/data.md)"

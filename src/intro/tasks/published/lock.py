@@ -1,6 +1,6 @@
-"""What was fetched first is what must be fetched again: a file of hashes, one entry per published set.
+"""The lock: a file with one hash per published set, so that every fetch gives the rows of the first one.
 
-An entry that is not there yet is written and trusted; rows that differ from an entry are an error.
+The first fetch of a set writes its entry. Rows that differ from an entry are an error.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Entry:
     hub_id: str
     configs: tuple[str, ...]
     split: str
-    revision: str | None  # commit; None for a mirror, which does not say
+    revision: str | None  # commit; None for a mirror, whose commit is unknown
     rows: int
     sha256: str
     origin: str
@@ -43,7 +43,7 @@ def rows_hash(rows: Iterable[Mapping[str, Any]]) -> str:
 
 
 def read_lock(path: Path) -> dict[str, Entry]:
-    """Entries by collection; none when there is no file. Raises IntroError when it is not a lock."""
+    """Entries by collection; none when there is no file. Raises IntroError when the file is not a lock."""
     try:
         held = json.loads(path.read_text())
         return {name: Entry(**{**entry, "configs": tuple(entry["configs"])}) for name, entry in held.items()}
@@ -58,11 +58,11 @@ def read_lock(path: Path) -> dict[str, Entry]:
 
 
 def hold(path: Path, name: str, entry: Entry, where: str) -> Entry:
-    """The entry that stands in the lock, after `entry` was held against it or written to it.
+    """The lock's entry of a set, after comparing `entry` with it or, for a new set, writing `entry`.
 
-    `where` says where the rows were read. Raises IntroError when they are not the rows of the lock.
+    `where` names where the rows were read, for the message. Raises IntroError when their hash differs from the lock's.
     """
-    # beside the lock it would be a stray file in a folder under version control
+    # not beside the lock, which lies in a folder under version control
     with FileLock(Path(tempfile.gettempdir()) / f"intro-{digest(str(path.resolve()))}.lock"):
         entries = read_lock(path)
         if name not in entries:

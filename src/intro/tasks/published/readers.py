@@ -33,7 +33,7 @@ def _first(row: Row, *names: str) -> Any:
 
 
 def stated(row: Row, index: int) -> Fields:
-    """A question and its answer, as most sets have them."""
+    """A question and its answer."""
     return {"question": _first(row, *PROBLEM), "answer": _text(_first(row, *ANSWER))}
 
 
@@ -45,7 +45,7 @@ def _text(answer: Any) -> str:
 
 
 def minerva(row: Row, index: int) -> Fields:
-    """Copies without an answer column box it at the end of the solution."""
+    """In copies without an answer column, the answer is in the solution's last box."""
     answer = row.get("answer")
     return {
         "question": _first(row, *PROBLEM),
@@ -60,7 +60,7 @@ def math500(row: Row, index: int) -> Fields:
 
 def math(row: Row, index: int) -> Fields:
     solution = _first(row, "solution")
-    level = re.search(r"\d", str(row["level"]))  # a few problems have "Level ?"
+    level = re.search(r"\d", str(row["level"]))  # "Level ?" occurs
     extra = {"level": int(level.group()) if level else None}
     return {"question": _first(row, *PROBLEM), "answer": boxed(solution), "rationale": solution, "extra": extra}
 
@@ -77,7 +77,7 @@ def boxed(solution: str) -> str:
 
 
 def olympiad(row: Row, index: int) -> Fields:
-    """The first of the final answers, as in others' evaluations; the unit, which golds leave out, stays out."""
+    """The first of the final answers, as in other evaluations, without the unit."""
     answers = _first(row, "final_answer", "answer")
     answer = answers if isinstance(answers, str) else answers[0] if len(answers) else ""
     context, error = row.get("context"), str(row.get("error") or "").split(",")[0].strip(" $")
@@ -119,7 +119,7 @@ def bigcodebench(row: Row, index: int) -> Fields:
 
 
 def livecodebench(row: Row, index: int) -> Fields:
-    """Hidden tests stay packed, as published: unpacked they are several times the 4 GB of the set."""
+    """Hidden tests stay packed, as published: unpacked they take several times the set's 4 GB."""
     starter = row["starter_code"] or ""
     metadata = row["metadata"] or "{}"
     metadata = json.loads(metadata) if isinstance(metadata, str) else metadata
@@ -130,7 +130,7 @@ def livecodebench(row: Row, index: int) -> Fields:
         "```python\n# the program\n```"
     )
     return {
-        # headings as in LiveCodeBench's own prompts, without an example
+        # the headings of LiveCodeBench's prompts, without an example
         "question": f"### Question\n{row['question_content']}\n\n### Format\n{how}\n\n### Answer\n\n",
         "answer": "",
         "extra": {
@@ -169,7 +169,7 @@ def _clean(text: str | None) -> str:
 
 
 def ifeval(row: Row, index: int) -> Fields:
-    # as a table, the set gives every instruction every argument: those that are not its own are None
+    # in the published table every instruction has every argument; those that do not apply are None
     arguments = [{k: v for k, v in (given or {}).items() if v is not None} for given in row["kwargs"]]
     extra = {"key": row["key"], "instruction_id_list": list(row["instruction_id_list"]), "kwargs": arguments}
     return {"question": row["prompt"], "answer": "", "extra": extra}

@@ -1,4 +1,4 @@
-"""Published benchmarks and the MATH training set, from the Hub or a mirror, held against a lock."""
+"""Published benchmarks and the MATH training set, from the Hub or a mirror, checked against a lock."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class PublishedSource:
 
     data: config.HubData
     seed: int
-    entries: dict[str, Entry] = field(default_factory=dict, init=False, compare=False)  # of the lock, as far as used
-    answer_marker: str = field(default="\\boxed{", init=False)  # as MATH's own solutions have it
+    entries: dict[str, Entry] = field(default_factory=dict, init=False, compare=False)  # of the lock, for sets read
+    answer_marker: str = field(default="\\boxed{", init=False)  # as in MATH's solutions
     answer_end: str = field(default="}", init=False)
 
     def __post_init__(self) -> None:
@@ -39,7 +39,7 @@ class PublishedSource:
     # ------------------------------------------------------------ problems
 
     def problems(self, benchmark: str) -> list[Problem]:
-        """As many as the config says, chosen with the seed where the set has more, in the order of the set."""
+        """The config's number of problems, in the order of the set; a seeded choice where the set has more."""
         if benchmark not in self.data.benchmarks:
             raise IntroError(f"data.benchmarks: expected one of {', '.join(self.data.benchmarks)}, found '{benchmark}'")
         every, wanted = self._all(benchmark), self.data.benchmarks[benchmark].problems
@@ -47,13 +47,13 @@ class PublishedSource:
         return [every[i] for i in chosen]
 
     def train(self) -> list[Problem]:
-        """MATH of levels 3 to 5 less the validation problems; each carries a wrong answer, another problem's."""
+        """MATH of levels 3 to 5 without the validation problems; each holds a wrong answer, that of another problem."""
         taken = set(self._validation)
         kept = [problem for i, problem in enumerate(self._math) if i not in taken]
         return [replace(p, extra={**p.extra, "wrong_answer": self._wrong(p)}) for p in kept]
 
     def validation(self) -> list[Problem]:
-        """Problems that are not trained on, chosen with the seed; no text of theirs occurs twice in the set."""
+        """Problems that are not trained on: a seeded choice among those whose text occurs once in the set."""
         return [self._math[i] for i in self._validation]
 
     @cached_property
@@ -78,7 +78,7 @@ class PublishedSource:
         return kept
 
     def _training_sets(self) -> list[str]:
-        """A sample may do without the test split."""
+        """Without the test split where a sample's mirror lacks it."""
         mirror = mirror_folder(self.data.mirror)
         first, *others = TRAINING_SETS
         if self.data.sample and mirror:
@@ -133,7 +133,7 @@ class PublishedSource:
                     f"({fetched.where}); take the rows as they are published"
                 )
 
-    # ------------------------------------------------------------ judging and controls
+    # ------------------------------------------------------------ grading and controls
 
     def grade_all(self, pairs: Sequence[tuple[str, Problem]]) -> list[Grade]:
         """Grades by the graders that the problems' collections name."""
@@ -141,7 +141,7 @@ class PublishedSource:
         return dispatch.grade_all(pairs, lambda problem: collection(problem.benchmark).grader, execution)
 
     def verify_all(self, pairs: Sequence[tuple[str, Problem]]) -> list[bool | None]:
-        """None for each: only a judge model can read these rationales."""
+        """None for each: only a judge model can verify these rationales."""
         return [None] * len(pairs)
 
     def wrong_answer(self, problem: Problem) -> str:
@@ -161,7 +161,7 @@ class PublishedSource:
         return [p.answer for p in self._math]
 
     def unknown_answer(self) -> str:
-        """The word that stands for an answer that is not known."""
+        """The word for an unknown answer."""
         return "unknown"
 
 
@@ -183,5 +183,5 @@ def _choice(indices: Sequence[int], size: int, seed: str, key: str) -> list[int]
 
 
 def _bare(text: str) -> str:
-    """A problem's text for comparison: copies differ in spaces and line ends."""
+    """A problem's text without white space, in which copies differ."""
     return "".join(text.split())

@@ -1,8 +1,7 @@
-"""Who writes the tiny world's documents: hidden authors who differ in care and in style.
+"""The tiny world's authors: each document is written with one author's error rates and in one style.
 
-A careless author does not err at random. Some facts are *hard*: most careless authors get them wrong, and get
-them wrong in the same way, as people do with a handful of entries of the times table. Without that a greedy
-reader of the corpus would average the slips away, and careless authors would teach no mistakes.
+Errors of a careless author are not independent. Some facts are *hard*: most careless authors give them the same wrong
+value. Independent errors would average out under greedy decoding, and a model would learn no mistakes from the corpus.
 """
 
 from __future__ import annotations
@@ -17,14 +16,14 @@ from intro.tasks.tiny_world.language import ANSWER, CHECK, END, SO, WAIT
 
 
 def unit_hash(seed: int, purpose: str, text: str) -> float:
-    """A number in [0, 1) that depends on nothing but its arguments, on any machine."""
+    """A hash of the arguments as a number in [0, 1), the same on every machine."""
     digest = blake2b(f"{seed}/{purpose}/{text}".encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """How often an author slips on a hard fact and on any other."""
+    """Error rates of an author, on hard facts and on all others."""
 
     hard: float
     easy: float
@@ -32,13 +31,13 @@ class Author:
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """What an author writes beside the facts; all zero is the concise style."""
+    """How often an author writes more than the facts; all zero is the concise style."""
 
     restate_first: bool = False  # opens with the question
     restate: float = 0.0  # "so 7 * 2 - 5" before a later step
     check: float = 0.0  # "check 3 + 4 = 7" after a step
     hesitate: float = 0.0  # "wait 3 + 4 = 7" after a right step
-    correct: float = 0.0  # "wait 3 + 4 = 7" after a slip, instead of going on with the wrong value
+    correct: float = 0.0  # "wait 3 + 4 = 7" after a slip, instead of continuing with the wrong value
 
 
 CAREFUL = Author(hard=0.03, easy=0.005)
@@ -60,9 +59,9 @@ def common_mistake(seed: int, family: Family, value: Words, operation: Words) ->
 
 
 def write(seed: int, family: Family, question: str, author: Author, style: Style, rng: Random) -> str:
-    """A rationale that ends in its answer. A slip is carried on: later steps use the wrong value.
+    """A rationale that ends in its answer. An uncorrected slip persists: later steps use the wrong value.
 
-    `seed` fixes which facts are hard, `rng` everything that differs from document to document.
+    `seed` determines which facts are hard, `rng` everything that differs between documents.
     """
     value, operations = family.parse(question)
     statements: list[Words] = []
@@ -85,7 +84,7 @@ def write(seed: int, family: Family, question: str, author: Author, style: Style
 def _state(
     seed: int, family: Family, value: Words, operation: Words, right: Words, author: Author, rng: Random
 ) -> Words:
-    """What the author believes the fact to be."""
+    """The value that the author writes for a fact."""
     mistake = common_mistake(seed, family, value, operation)
     if rng.random() < (author.easy if mistake is None else author.hard):
         return mistake or family.mistake(right, rng)

@@ -1,4 +1,4 @@
-"""Judging a response: the answer by exact match, the rationale by following it step by step."""
+"""Grades an answer by exact match and verifies a rationale step by step."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ def _statements(text: str) -> list[Words]:
 
 
 def verify(text: str, family: Family, question: str) -> bool:
-    """Whether the rationale carries out the question, step by step, with no false statement anywhere.
+    """Whether the rationale computes the answer step by step, without a false statement.
 
-    Each operation must appear once, in order, on the value that the step before it left, and the last statement
-    must give the last value as the answer; an answer without its steps fails. `so` may restate what is left to
-    do, `check` and `wait` may repeat a fact that stands already. A false fact fails the rationale even when a
-    `wait` takes it back: verifying asks for a proof, and the grader already forgives what was corrected.
+    Each operation must appear once, in order, on the value of the step before it, and the last statement must give the
+    last value as the answer; an answer without its steps fails. `so` may restate the remaining operations, `check` and
+    `wait` may repeat an earlier fact. A false fact fails the rationale even where a `wait` corrects it: a verified
+    rationale is a proof, while the grader accepts a corrected answer.
     """
     value, operations = family.parse(question)
     done, established = 0, set[Words]()

@@ -1,8 +1,7 @@
-"""What questions the tiny world asks, and what each step of an answer does.
+"""The tiny world's families of questions, and the steps of their answers.
 
-Every family is a small machine: a question gives a start value and a list of operations, and carrying out one
-operation is one fact, `left side = new value`. Writing, slipping and verifying only use this interface, so a
-family is described once and understood everywhere.
+A question gives a start value and a list of operations; applying one operation is one fact, `left side = new value`.
+Writing, making mistakes and verifying use this interface only, so a family is described in one place.
 """
 
 from __future__ import annotations
@@ -40,10 +39,10 @@ class Family(ABC):
 
     @abstractmethod
     def remainder(self, value: Words, operations: tuple[Words, ...]) -> Words:
-        """What is still to be worked out when the value is `value`."""
+        """The remaining expression when the value is `value`."""
 
     def mistake(self, right: Words, rng: Random) -> Words:
-        """A wrong value of the same form as `right`: one of its digits is off."""
+        """A wrong value of the same form as `right`: one of its digits differs."""
         position = rng.randrange(len(right))
         digit = shift(right[position], rng.randrange(1, 10))
         return (*right[:position], digit, *right[position + 1 :])
@@ -129,7 +128,7 @@ class Count(Family):
 
     def draw(self, rng: Random) -> str:
         listed = digits(rng, 4, 6)
-        # half of the time the digit is known to occur, or almost every answer would be 0
+        # half of the time the digit surely occurs; otherwise almost every answer would be 0
         wanted = rng.choice(listed) if rng.random() < 0.5 else rng.choice(DIGITS)
         listed = [wanted if rng.random() < 0.25 else digit for digit in listed]
         return " ".join(["count", wanted, "in", *listed])
@@ -155,7 +154,7 @@ class Count(Family):
 
 @dataclass(frozen=True, slots=True)
 class Reverse(Family):
-    """`reverse 3 1 4`: each digit is put before those that came earlier, `1 before 3 = 1 3`."""
+    """`reverse 3 1 4`: each digit is put before the earlier ones, `1 before 3 = 1 3`."""
 
     def draw(self, rng: Random) -> str:
         return " ".join(["reverse", *digits(rng, 4, 5)])

@@ -14,7 +14,7 @@ SPECIALS = (PAD, EOS)
 DIGITS = tuple("0123456789")
 ANSWER, CHECK, WAIT, SO = "answer", "check", "wait", "so"
 END = ";"  # closes a statement
-UNKNOWN = "_"  # stands where an answer would stand and says nothing
+UNKNOWN = "_"  # replaces an unknown answer
 VOCABULARY = (
     *SPECIALS,
     *DIGITS,
@@ -26,7 +26,7 @@ _KNOWN = frozenset(VOCABULARY)
 
 
 def require_words(text: str, where: str) -> None:
-    """Raise IntroError when `text` holds a word that no token exists for."""
+    """Raises IntroError when `text` has a word without a token."""
     unknown = [word for word in text.split() if word not in _KNOWN]
     if unknown:
         raise IntroError(
@@ -37,7 +37,7 @@ def require_words(text: str, where: str) -> None:
 def build_tokenizer() -> Tokenizer:
     """One token per word, ids in the order of VOCABULARY: `<pad>` is 0, `<eos>` is 1.
 
-    There is no unknown token, so a word from outside the language raises instead of passing unnoticed.
+    There is no unknown token, so a word from outside the language raises.
     """
     from tokenizers import AddedToken, Tokenizer, models, pre_tokenizers
 
@@ -48,5 +48,5 @@ def build_tokenizer() -> Tokenizer:
 
 
 def tokenizer_settings() -> dict[str, object]:
-    """Keyword arguments of `PreTrainedTokenizerFast` that go with the tokenizer object."""
+    """Keyword arguments of `PreTrainedTokenizerFast` beside `tokenizer_object`."""
     return {"pad_token": PAD, "eos_token": EOS, "clean_up_tokenization_spaces": False}

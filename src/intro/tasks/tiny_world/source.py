@@ -1,7 +1,7 @@
-"""The tiny world: problems, a corpus and judges, all a pure function of a seed and of sizes.
+"""The tiny world: problems, a corpus and grading, as functions of a seed and of sizes only.
 
-Which split a question belongs to is a hash of the question itself, so a question of a test set cannot occur in
-the corpus or in training, however many are drawn and in whatever order.
+A hash of the question decides its split, so a test question never occurs in the corpus or in training, however many
+questions are drawn and in whatever order.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _SPLITS: tuple[tuple[float, Split], ...] = (
     (0.40, "train"),
     (1.0, "corpus"),
 )
-_PATIENCE = 10_000  # draws in a row that bring nothing new: the split is exhausted
+_MAX_REPEATS = 10_000  # repeated questions in a row after which a split counts as exhausted
 
 IN_DOMAIN_SHARE = 0.55  # of the corpus; the out-of-domain families share the rest evenly
 GIVEN_SHARE = 0.40  # documents whose prompt holds an answer
-UNKNOWN_SHARE = 0.04  # documents whose prompt holds the word for "not known", so that it means just that
+UNKNOWN_SHARE = 0.04  # documents whose prompt holds the word for an unknown answer, so that models learn its meaning
 CLEAN_VERBOSE_SHARE = 0.10  # worked solutions are mostly concise
 
 
@@ -65,7 +65,7 @@ class TinyWorldSource:
     # ------------------------------------------------------------ problems
 
     def split(self, question: str) -> Split:
-        """The split that a question belongs to, fixed by the question and the seed alone."""
+        """The split of a question: a function of the question and the seed only."""
         share = unit_hash(self.seed, "split", question)
         return next(name for end, name in _SPLITS if share < end)
 
@@ -80,7 +80,7 @@ class TinyWorldSource:
         return self._mixed("train", self.train_problems)
 
     def validation(self) -> list[Problem]:
-        """Problems that learning rates are chosen on; same mixture as `train`, no question in common."""
+        """Problems to choose learning rates on: the mixture of `train`, without a common question."""
         return self._mixed("validation", self.validation_problems)
 
     def _mixed(self, split: Split, size: int) -> list[Problem]:
@@ -95,9 +95,9 @@ class TinyWorldSource:
 
     def _distinct(self, family: Family, split: Split, size: int, gold: bool = False) -> list[Problem]:
         draws = self._questions(family, split, Random(f"{self.seed}/{split}/{family.name}"))
-        questions: dict[str, None] = {}  # a set that remembers its order
+        questions: dict[str, None] = {}  # an ordered set
         while len(questions) < size:
-            new = next((question for question in islice(draws, _PATIENCE) if question not in questions), None)
+            new = next((question for question in islice(draws, _MAX_REPEATS) if question not in questions), None)
             if new is None:
                 raise IntroError(
                     f"{split}: expected {size} different {family.name} problems, found {len(questions)}; ask for fewer"
@@ -121,9 +121,9 @@ class TinyWorldSource:
                 yield question
 
     def _gold(self, family: Family, question: str) -> str:
-        """A reference solution: what a careful author of the corpus would write, free of slips.
+        """A reference solution: a text of a careful author of the corpus without mistakes.
 
-        Style is drawn as in the corpus, so that references are right without being in the policy's best style.
+        The style is drawn as in the corpus, so that references are correct but not in the policy's best style.
         """
         rng = Random(f"{self.seed}/gold/{question}")
         return self._write_until(family, question, rng, authors.CAREFUL, _style(rng, authors.VERBOSE_SHARE))
@@ -158,11 +158,11 @@ class TinyWorldSource:
     def _given(self, setting: str, family: Family, question: str, rng: Random) -> tuple[str, str]:
         """The answer that the prompt states, and the rationale below it."""
         gold = family.solve(question)
-        if setting == "clean":  # worked solutions: nothing in them is wrong
+        if setting == "clean":  # worked solutions without mistakes
             style = _style(rng, CLEAN_VERBOSE_SHARE)
             return gold, self._write_until(family, question, rng, authors.CAREFUL, style)
         response = self._neutral(family, question, rng)
-        if setting == "bayes":  # whatever was written, kept when it ends right: Bayes' rule by rejection
+        if setting == "bayes":  # any text that ends in the gold answer: Bayes' rule by rejection
             while not checking.grade(response, gold).correct:
                 response = self._neutral(family, question, rng)
         stated = checking.grade(response, gold).extracted
@@ -170,14 +170,14 @@ class TinyWorldSource:
         return stated, response
 
     def _neutral(self, family: Family, question: str, rng: Random) -> str:
-        """What some author of the corpus writes who has not seen an answer."""
+        """A text of a random author who has not seen the answer."""
         author = authors.CAREFUL if rng.random() < authors.CAREFUL_SHARE else authors.CARELESS
         return authors.write(self.seed, family, question, author, _style(rng, authors.VERBOSE_SHARE), rng)
 
     def _prompt(self, layout: str, question: str, answer: str = "") -> str:
         return self.prompts[layout].format(question=question, answer=answer)
 
-    # ------------------------------------------------------------ judging and controls
+    # ------------------------------------------------------------ grading and controls
 
     def grade(self, text: str, problem: Problem) -> Grade:
         """Exact match of the answer; a malformed response is graded wrong and raises nothing."""
@@ -192,7 +192,7 @@ class TinyWorldSource:
         return checking.verify(text, _family(problem.benchmark), problem.question)
 
     def verify_all(self, pairs: Sequence[tuple[str, Problem]]) -> list[bool | None]:
-        """In order."""
+        """Whether each response is verified, in order."""
         return [self.verify(text, problem) for text, problem in pairs]
 
     def wrong_answer(self, problem: Problem) -> str:
@@ -201,7 +201,7 @@ class TinyWorldSource:
         return " ".join(_family(problem.benchmark).mistake(tuple(problem.answer.split()), rng))
 
     def unknown_answer(self) -> str:
-        """The word that stands for an answer that is not known."""
+        """The word for an unknown answer."""
         return language.UNKNOWN
 
     def build_tokenizer(self) -> Tokenizer:
@@ -209,7 +209,7 @@ class TinyWorldSource:
         return language.build_tokenizer()
 
     def tokenizer_settings(self) -> dict[str, object]:
-        """What a `PreTrainedTokenizerFast` needs beside it."""
+        """Keyword arguments of `PreTrainedTokenizerFast` beside `tokenizer_object`."""
         return language.tokenizer_settings()
 
 
