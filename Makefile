@@ -46,7 +46,7 @@ bench: $(FULL) ## measure speed and memory on the CPU, one benchmark after the o
 	@for name in $(BENCHMARKS); do \
 	  echo "$$name"; $(OFFLINE) $(RUN) python benchmarks/$$name.py --out results/benchmarks/$$name.csv || exit 1; done
 
-bench-gpu: ## measure on a GPU, some 10 minutes: no .venv, the interpreter PYTHON needs torch and transformers only
+bench-gpu: ## measure on a GPU, some 10 minutes: no .venv, the interpreter PYTHON needs the base dependencies only
 	PYTHONPATH=src "$(PYTHON)" benchmarks/gpu.py
 	PYTHONPATH=src "$(PYTHON)" benchmarks/rollouts.py --device cuda --rounds 3 --tokens 128 --minutes 4 --out results/benchmarks/rollouts_gpu.csv
 

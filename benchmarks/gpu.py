@@ -1,6 +1,6 @@
 """What an accelerator makes of the update: `make bench-gpu`, or `PYTHONPATH=src python benchmarks/gpu.py`.
 
-Needs torch and transformers beside this repository; planned for five minutes. Measures the device (matrix
+Needs this package's base dependencies only; planned for five minutes. Measures the device (matrix
 products, copies), the update of each method at the shapes of Qwen2.5-1.5B and 7B with random weights in bfloat16
 (seconds, response tokens per second, ratio to SFT, share of the matrix ceiling, peak memory beyond weights), and the
 head's kernels against plain torch.
@@ -86,6 +86,7 @@ def heads(given: argparse.Namespace) -> Iterator[Row]:
     rows, width = (883, 151_936) if given.device != "cpu" else (8, 4096)
     g = torch.Generator(given.device).manual_seed(given.seed)
     logits = torch.randn(rows, width, generator=g, device=given.device)
+    kernels.select("triton")
     if not kernels.available(logits):
         return
     p, other = logits.softmax(-1), torch.randn(rows, width, generator=g, device=given.device)

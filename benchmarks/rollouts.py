@@ -5,7 +5,7 @@ tiny world's shape, and on a GPU on that of Qwen2.5-1.5B in bfloat16, its weight
 times. Lengths are "fixed", or "ragged": any token may be the last, so they fall off like an exponential, and there are
 twice as many prompts as rows. `own` is the own engine's time per token over the row's; `floor` is what a step cannot
 do without: the bytes of weights, keys and values that it reads, at the speed at which the device copies.
-Needs torch and transformers beside this repository. `--shapes small` and the like choose others.
+Needs this package's base dependencies only. `--shapes small` and the like choose others.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from transformers import GenerationConfig
 from common import parser, report
 from intro.cost.measure.timing import interleaved, machine, median_interval, paired
 from intro.model.tokenizer import ModelTokenizer
-from intro.rollout.api import TransformersEngine
-from intro.rollout.decoder import Decoder, Shape
-from intro.rollout.native import Engine, Sampling
+from intro.rollout.decoder_config import DecoderConfig
+from intro.rollout.native import NativeEngine
+from intro.rollout.sampling import Sampling
+from intro.rollout.transformers import TransformersEngine
 from updates import SHAPES, model_of
 
 GROUP, PAD = 4, 0
@@ -87,7 +88,7 @@ def floor(model: nn.Module, rows: int, context: float, rate: float) -> float:
     size = model.dtype.itemsize
     tied = model.config.tie_word_embeddings
     weights = sum(p.numel() for name, p in model.named_parameters() if tied or "embed_tokens" not in name)
-    cached = Shape.of(model.config.to_dict(), "model").cached * context * rows
+    cached = DecoderConfig.of(model.config.to_dict(), "model").cached_per_token * context * rows
     return rows * rate / (size * (weights + cached))
 
 
@@ -103,7 +104,7 @@ def measure(shape: str, batch: int, lengths: str, rate: float, given: argparse.N
     prompts = prompts_of(batch * (1 + ragged), prompt, vocabulary, Generator().manual_seed(given.seed))
     tokenizer = ModelTokenizer(None, PAD, stop)
     made = {
-        "own": by_engine(Engine.of(Decoder.from_model(model), tokenizer, batch), prompts, tokens),
+        "native": by_engine(NativeEngine.open(model, tokenizer, batch=batch), prompts, tokens),
         "generate, dynamic cache": by_generate(model, prompts, tokens, stop, batch, "dynamic"),
         "generate, static cache": by_generate(model, prompts, tokens, stop, batch, "static"),
         "continuous batching": by_engine(TransformersEngine(model, tokenizer, batch=batch), prompts, tokens),
@@ -113,11 +114,11 @@ def measure(shape: str, batch: int, lengths: str, rate: float, given: argparse.N
     seconds = interleaved(works, given.rounds, device=given.device)
     each = {name: [s / n for s, n in zip(seconds[name], counts[name][-given.rounds :], strict=True)] for name in made}
     for name in made:
-        own = paired(each, name)["own"]
+        own = paired(each, name)["native"]
         yield {
             "shape": shape, "batch": batch, "lengths": lengths, "engine": name,
             "tokens_per_s": 1 / median_interval(each[name]).median,
-            "own": own.median, "low": own.low, "high": own.high,
+            "native": own.median, "low": own.low, "high": own.high,
             "floor": None if ragged else floor(model, batch, 0.875 * prompt + tokens / 2, rate),
             "prompts": len(prompts), "prompt_tokens": prompt, "most_tokens": tokens, "dtype": dtype,
             "rounds": given.rounds,

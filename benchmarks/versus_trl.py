@@ -28,7 +28,8 @@ from intro.model.load import load_model
 from intro.model.tokenizer import ModelTokenizer
 from intro.objectives import build
 from intro.pretraining.train import build_model
-from intro.rollout.native import Response, Sampling
+from intro.rollout.base import Response
+from intro.rollout.sampling import Sampling
 from intro.tasks.tiny_world.source import TinyWorldSource
 from intro.training.loop import Run, Trainer
 from intro.training.samples import Prompter

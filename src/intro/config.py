@@ -88,7 +88,8 @@ class Serving(Record):
 
     gpus: Annotated[int, Field(ge=0)] = 0  # 0: CPU
     dtype: Literal["float32", "bfloat16"] = "float32"
-    engine: Literal["own", "transformers", "vllm"] = "own"  # of rollouts and evaluation
+    engine: Literal["native", "transformers", "vllm"] = "native"  # of rollouts and evaluation
+    cuda_graphs: bool = False  # the native engine replays its decode step on a GPU; experimental: never run on one
 
 
 class Hardware(Serving):
@@ -97,6 +98,7 @@ class Hardware(Serving):
     processes: Count = 1  # data-parallel ranks of training; with GPUs, one for each
     zero: Literal[0, 1, 2, 3] = 0  # DeepSpeed's ZeRO stage; 0 is plain torch, one process, fp32
     offload: bool = False  # optimizer states to the host's memory
+    kernels: Literal["torch", "triton"] = "torch"  # of the losses; triton is experimental: never run on a GPU
     recompute: bool = False  # activations in the backward pass: a fifth to a third more work, a fraction of the memory
 
     @model_validator(mode="after")

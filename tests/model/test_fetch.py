@@ -14,7 +14,7 @@ from intro.experiments import base_folder
 from intro.model.fetch import fetch_judge, fetch_model
 from intro.model.load import load_model
 from intro.model.tokenizer import ModelTokenizer
-from intro.rollout.native import Sampling
+from intro.rollout.sampling import Sampling
 from intro.types import IntroError
 
 

@@ -10,7 +10,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -20,6 +20,7 @@ from scipy.stats import chisquare
 from torch import Tensor
 
 from intro import intro_loss
+from intro.config import Hardware
 from intro.model.kernels import launch as kernels
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +38,14 @@ sizes = pytest.mark.parametrize(("rows", "width"), SIZES)
 NEEDS_GPU = pytest.mark.skipif(
     not torch.cuda.is_available() or find_spec("triton") is None, reason="needs a CUDA device and Triton"
 )
+
+
+@pytest.fixture(autouse=True)
+def _triton() -> Iterator[None]:
+    """Triton is off by default: these tests select it, and other test files must not see that."""
+    kernels.select("triton")
+    yield
+    kernels.select("torch")
 
 
 def on_device(test: Callable) -> Callable:
@@ -309,11 +318,13 @@ def test_which_rows_are_taken() -> None:
 # ---------------------------------------------------------------- which of the two
 
 
-def test_the_environment_can_ask_for_plain_torch(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The way out, should a kernel or a graph fail on somebody's GPU: neither is then used."""
+def test_torch_is_the_default_and_the_config_selects_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No GPU has run the kernels, so they are used only where a config selects them."""
+    assert Hardware().kernels == "torch" and not Hardware().cuda_graphs
+    kernels.select(Hardware().kernels)
     monkeypatch.setenv("TRITON_INTERPRET", "1")
     monkeypatch.setattr(kernels, "_triton", lambda: kernels)  # that it can be imported is another test's matter
     rows = torch.zeros(2, 3)
-    assert kernels.available(rows) and not kernels.available(rows.double())
-    monkeypatch.setenv("INTRO_PLAIN", "1")
     assert not kernels.available(rows)
+    kernels.select("triton")
+    assert kernels.available(rows) and not kernels.available(rows.double())

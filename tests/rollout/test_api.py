@@ -1,4 +1,4 @@
-"""Engines behind one protocol: the same greedy tokens, the same endings, the same distribution."""
+"""Engines behind one interface: the same greedy tokens, the same endings, the same distribution."""
 
 from __future__ import annotations
 
@@ -18,15 +18,16 @@ from scipy.stats import chi2_contingency
 from intro.config import Hardware
 from intro.model.load import load_model
 from intro.model.tokenizer import ModelTokenizer
-from intro.rollout import api as engines
-from intro.rollout.api import ENGINES, ended, open_engine
-from intro.rollout.decoder import Decoder
-from intro.rollout.native import Engine, Sampling
+from intro.rollout import vllm
+from intro.rollout.api import ENGINES, open_engine
+from intro.rollout.base import cut_at_stop
+from intro.rollout.native import NativeEngine
+from intro.rollout.sampling import Sampling
 from intro.types import IntroError
 from toy import random_model, random_tokens
 
 TOKENIZER = ModelTokenizer(None, 0, (0, 3, 11))
-RUN_HERE = ["own", "transformers"]
+RUN_HERE = ["native", "transformers"]
 no_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
 
@@ -45,7 +46,7 @@ def test_greedy_tokens_are_the_same(tmp_path: Path, live: bool) -> None:
     model = random_model("qwen3", seed=3)
     model.save_pretrained(tmp_path)
     prompts = prompts_of(11)
-    wanted = Engine.of(Decoder.from_model(model), TOKENIZER).generate(prompts, Sampling(12, 0))
+    wanted = NativeEngine.open(model, TOKENIZER).generate(prompts, Sampling(12, 0))
     assert len({len(r.tokens) for r in wanted}) > 1
     for name in RUN_HERE:
         engine, seen = open_engine(name, model if live else tmp_path, TOKENIZER, batch=4), []
@@ -101,9 +102,9 @@ def test_engines_sample_one_distribution(temperature: float, top_p: float) -> No
 
 
 def test_responses_end_with_their_stop_token() -> None:
-    assert ended([5, 3, 0, 7], (0, 3)).tokens == (5, 3) and not ended([5, 3], (0, 3)).truncated
-    assert ended([5, 7], (0, 3)).tokens == (5, 7) and ended([5, 7], (0, 3)).truncated
-    assert math.isnan(ended([5], (5,)).entropy)
+    assert cut_at_stop([5, 3, 0, 7], (0, 3)).tokens == (5, 3) and not cut_at_stop([5, 3], (0, 3)).truncated
+    assert cut_at_stop([5, 7], (0, 3)).tokens == (5, 7) and cut_at_stop([5, 7], (0, 3)).truncated
+    assert math.isnan(cut_at_stop([5], (5,)).entropy)
 
 
 def test_a_failed_prompt_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -118,14 +119,14 @@ def test_a_failed_prompt_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_unknown_engines_and_missing_packages_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(IntroError, match="expected one of own, transformers, vllm, found 'sglang'"):
+    with pytest.raises(IntroError, match="expected one of native, transformers, vllm, found 'sglang'"):
         open_engine("sglang", random_model(), TOKENIZER)
     with pytest.raises(IntroError, match="it holds a model on one GPU, found gpus: 4"):
-        open_engine("own", random_model(), TOKENIZER, gpus=4)
-    monkeypatch.setattr(engines, "find_spec", lambda name: None)
+        open_engine("native", random_model(), TOKENIZER, gpus=4)
+    monkeypatch.setattr(vllm, "find_spec", lambda name: None)
     with pytest.raises(IntroError, match=r"vllm is not installed; install the extra `vllm`"):
         open_engine("vllm", random_model(), TOKENIZER)
-    monkeypatch.setattr(engines, "find_spec", lambda name: True)
+    monkeypatch.setattr(vllm, "find_spec", lambda name: True)
     monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=StandIn))
     monkeypatch.setenv("WORLD_SIZE", "2")
     with pytest.raises(IntroError, match="follows a live model in one process only"):
@@ -147,25 +148,25 @@ class StandIn:
 
     def generate(self, prompts: list[dict], params: list, use_tqdm: bool) -> list[SimpleNamespace]:
         assert len({p["seed"] for p in params}) == len(prompts) and params[0]["ignore_eos"]
-        own = open_engine("own", self.folder, TOKENIZER)
+        native = open_engine("native", self.folder, TOKENIZER)
         limit = params[0]["max_tokens"]
-        found = own.generate([p["prompt_token_ids"] for p in prompts], Sampling(limit, params[0]["temperature"]))
-        return [SimpleNamespace(outputs=[SimpleNamespace(token_ids=list(r.tokens))]) for r in found]
+        responses = native.generate([p["prompt_token_ids"] for p in prompts], Sampling(limit, params[0]["temperature"]))
+        return [SimpleNamespace(outputs=[SimpleNamespace(token_ids=list(r.tokens))]) for r in responses]
 
 
 def test_vllm_is_handed_the_live_weights_before_every_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Our half of the hand-over only: the current weights lie in the folder that vLLM is told to read."""
-    monkeypatch.setattr(engines, "find_spec", lambda name: True)
+    monkeypatch.setattr(vllm, "find_spec", lambda name: True)
     monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=StandIn, SamplingParams=dict))
     model, prompts = random_model(seed=3), prompts_of(5)
-    engine = engines.VllmEngine(model, TOKENIZER, batch=8, scratch=tmp_path)
+    engine = vllm.VllmEngine(model, TOKENIZER, batch=8, scratch=tmp_path)
     assert engine._llm.options["dtype"] == "float32", "a live model has its own dtype"
     engine.generate(prompts, Sampling(8, 0))
     with torch.no_grad():
         for parameter in model.parameters():
             parameter += 0.1
     got = engine.generate(prompts, Sampling(8, 0))
-    wanted = open_engine("own", model, TOKENIZER).generate(prompts, Sampling(8, 0))
+    wanted = open_engine("native", model, TOKENIZER).generate(prompts, Sampling(8, 0))
     assert [(r.tokens, r.truncated) for r in got] == [(r.tokens, r.truncated) for r in wanted]
     assert [entry[0] if isinstance(entry, tuple) else entry for entry in engine._llm.log] == [
         "reload_weights",
@@ -197,7 +198,7 @@ def test_vllm_follows_a_live_model() -> None:
     prompts = tokenizer.prompts(["1 + 1 =", "The capital of France is", "def add(a, b):"])
     engine = open_engine("vllm", model, tokenizer, dtype="float32", memory=0.3)
     for _ in range(2):
-        wanted = open_engine("own", model, tokenizer).generate(prompts, Sampling(16, 0))
+        wanted = open_engine("native", model, tokenizer).generate(prompts, Sampling(16, 0))
         assert [r.tokens for r in engine.generate(prompts, Sampling(16, 0))] == [r.tokens for r in wanted]
         with torch.no_grad():
             for parameter in model.parameters():

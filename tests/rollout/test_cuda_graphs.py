@@ -7,7 +7,8 @@ import torch
 
 from intro.rollout.cuda_graphs import bucket
 from intro.rollout.decoder import Decoder
-from intro.rollout.native import Engine, Sampling
+from intro.rollout.native import NativeEngine
+from intro.rollout.sampling import Sampling
 from toy import random_model, random_tokens
 
 no_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
@@ -28,8 +29,9 @@ def test_graphs_give_the_responses_of_the_step_without_them() -> None:
     model = random_model("qwen3", seed=3).cuda()
     g = torch.Generator().manual_seed(1)
     prompts = [random_tokens(1 + i % 7, 20, g) for i in range(40)]
-    with_graphs, without = (Engine(Decoder.from_model(model), (0, 3, 11), 0, batch=12) for _ in range(2))
-    without.graphs = False
+    with_graphs, without = (
+        NativeEngine(Decoder.from_model(model), (0, 3, 11), 0, batch=12, cuda_graphs=on) for on in (True, False)
+    )
     for sampling in (Sampling(60, 0), Sampling(60, 1.0), Sampling(60, 0.6, 0.95)):
         got, wanted = (e.generate(prompts, sampling, torch.Generator().manual_seed(2)) for e in (with_graphs, without))
         assert [r.tokens for r in got] == [r.tokens for r in wanted]

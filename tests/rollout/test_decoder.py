@@ -11,9 +11,11 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from intro.model.load import load_model
-from intro.rollout.decoder import Decoder, Shape
-from intro.rollout.kv_cache import Cache
-from intro.rollout.native import Engine, Sampling
+from intro.rollout.decoder import Decoder
+from intro.rollout.decoder_config import DecoderConfig
+from intro.rollout.kv_cache import KVCache
+from intro.rollout.native import NativeEngine
+from intro.rollout.sampling import Sampling
 from intro.types import IntroError
 from toy import disturb, logits_of, random_model, random_tokens
 
@@ -72,9 +74,9 @@ KV_BYTES = {"Qwen2.5-1.5B": 28672, "Qwen2.5-3B": 36864, "Qwen2.5-7B": 57344, "Qw
 def test_published_sizes(name: str) -> None:
     """Heads are 128 wide in all five, and a token's keys and values take as many bytes as the layers say."""
     config = PUBLISHED[name]
-    shape = Shape.of(config, name)
+    shape = DecoderConfig.of(config, name)
     assert (shape.head_dim, shape.rope_theta, shape.layers) == (128, 1e6, config["num_hidden_layers"])
-    assert 2 * shape.cached == KV_BYTES.get(name, 147456)  # bfloat16
+    assert 2 * shape.cached_per_token == KV_BYTES.get(name, 147456)  # bfloat16
 
 
 def toy_folder(folder: Path, config: dict[str, Any], dtype: torch.dtype = torch.float32) -> PreTrainedModel:
@@ -149,13 +151,13 @@ def toy_plain(folder: Path) -> Path:
 )
 def test_what_would_be_computed_wrongly_is_refused(changes: dict, told: str) -> None:
     with pytest.raises(IntroError, match=told):
-        Shape.of(PUBLISHED["Qwen2.5-7B"] | changes, "model")
+        DecoderConfig.of(PUBLISHED["Qwen2.5-7B"] | changes, "model")
 
 
 def test_layer_types_of_transformers_5_are_accepted() -> None:
     saved = AutoConfig.for_model(**PUBLISHED["Qwen2.5-7B"]).to_dict()
     assert set(saved["layer_types"]) == {"full_attention"} and "rope_theta" not in saved
-    assert Shape.of(saved, "model") == Shape.of(PUBLISHED["Qwen2.5-7B"], "model")
+    assert DecoderConfig.of(saved, "model") == DecoderConfig.of(PUBLISHED["Qwen2.5-7B"], "model")
 
 
 # ---------------------------------------------------------------- files and dtypes
@@ -199,7 +201,7 @@ def test_bfloat16_decodes_token_by_token_as_in_one_pass(tmp_path: Path) -> None:
     decoder, g = Decoder.from_folder(tmp_path), torch.Generator().manual_seed(3)
     tokens = torch.tensor([random_tokens(10, 24, g) for _ in range(2)])
     whole = torch.stack([logits_of(decoder, row) for row in tokens])
-    cache, start, both = Cache(decoder.shape, 2, 10, decoder.embedding), torch.tensor([2, 5]), torch.arange(2)
+    cache, start, both = KVCache(decoder.config, 2, 10, decoder.embedding), torch.tensor([2, 5]), torch.arange(2)
     assert cache.keys[0].dtype == torch.bfloat16
     with torch.inference_mode():
         decoder.prefill(tokens, start, cache, slice(2), both)
@@ -229,21 +231,21 @@ def prompts_of(rows: int) -> list[tuple[int, ...]]:
 def test_everything_lies_on_the_decoders_device() -> None:
     """A tensor made without saying where would, here, be one without data; with a GPU, it would be on the CPU."""
     decoder, prompts, sampling = Decoder.from_model(random_model("qwen3", seed=3)), prompts_of(6), Sampling(9, 0.7, 0.9)
-    wanted = Engine(decoder, STOP, 0).generate(prompts, sampling, torch.Generator().manual_seed(1))
-    decoder = Decoder(decoder.shape, decoder.weights)  # one whose table of angles is not made yet
+    wanted = NativeEngine(decoder, STOP, 0).generate(prompts, sampling, torch.Generator().manual_seed(1))
+    decoder = Decoder(decoder.config, decoder.weights)  # one whose table of angles is not made yet
     with torch.device("meta"):
-        got = Engine(decoder, STOP, 0).generate(prompts, sampling, torch.Generator("cpu").manual_seed(1))
+        got = NativeEngine(decoder, STOP, 0).generate(prompts, sampling, torch.Generator("cpu").manual_seed(1))
     assert got == wanted
 
 
 def test_a_small_memory_makes_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     """Rows times the longest they can become stay within the share of what is free; the responses are the same."""
-    engine = Engine(Decoder.from_model(random_model(seed=3)), STOP, 0, batch=16, memory=0.5)
+    engine = NativeEngine(Decoder.from_model(random_model(seed=3)), STOP, 0, batch=16, memory=0.5)
     prompts, sampling, seen = prompts_of(40), Sampling(9, 0), []
     wanted = engine.generate(prompts, sampling)
     token = 2 * 2 * 2 * 4 * 4  # keys and values, layers, kv heads, head dim, bytes
     monkeypatch.setattr(engine, "_free_bytes", lambda: 2 * 100 * token)
-    assert engine.decoder.shape.cached * 4 == token
+    assert engine.decoder.config.cached_per_token * 4 == token
     assert (engine.rows(1), engine.rows(10), engine.rows(12), engine.rows(13), engine.rows(1000)) == (16, 8, 8, 4, 1)
     got = engine.generate(prompts, sampling, progress=seen.append)
     assert [r.tokens for r in got] == [r.tokens for r in wanted]
@@ -251,9 +253,9 @@ def test_a_small_memory_makes_smaller_batches(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_prefill_in_parts_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    engine, prompts = Engine(Decoder.from_model(random_model(seed=3)), STOP, 0), prompts_of(23)
+    engine, prompts = NativeEngine(Decoder.from_model(random_model(seed=3)), STOP, 0), prompts_of(23)
     wanted = engine.generate(prompts, Sampling(9, 0))
-    monkeypatch.setattr(Engine, "PREFILL", 20)
+    monkeypatch.setattr(NativeEngine, "PREFILL", 20)
     for got, want in zip(engine.generate(prompts, Sampling(9, 0)), wanted, strict=True):
         assert got.tokens == want.tokens and got.entropy == pytest.approx(want.entropy, abs=1e-5)
 
@@ -264,8 +266,8 @@ def test_prefill_in_parts_is_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_gpu_rollouts(tmp_path: Path, dtype: str) -> None:
     """On a GPU: fp32's greedy tokens are the CPU's, sampling repeats with its seed, and memory limits the rows."""
     random_model("qwen3", seed=3).save_pretrained(tmp_path)
-    there = Engine(Decoder.from_folder(tmp_path, dtype, "cuda"), STOP, 0)
-    here = Engine(Decoder.from_folder(tmp_path, dtype), STOP, 0)
+    there = NativeEngine(Decoder.from_folder(tmp_path, dtype, "cuda"), STOP, 0)
+    here = NativeEngine(Decoder.from_folder(tmp_path, dtype), STOP, 0)
     greedy = [[r.tokens for r in e.generate(prompts_of(11), Sampling(12, 0))] for e in (here, there)]
     assert dtype == "bfloat16" or greedy[0] == greedy[1]
     first, second, other = (

@@ -13,9 +13,10 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from intro.model.load import load_model
-from intro.rollout.decoder import Decoder, Shape
-from intro.rollout.kv_cache import Cache
-from intro.rollout.native import Engine
+from intro.rollout.decoder import Decoder
+from intro.rollout.decoder_config import DecoderConfig
+from intro.rollout.kv_cache import KVCache
+from intro.rollout.native import NativeEngine
 from intro.rollout.sampling import SLICE, Sampling, choose, nucleus
 from intro.types import IntroError
 from toy import logits_of, random_model, random_tokens
@@ -53,7 +54,7 @@ def transformers_greedy(model, prompt: tuple[int, ...], limit: int) -> tuple[int
 def test_greedy_tokens_are_those_of_transformers(model, batch: int) -> None:
     """Ragged prompts, rows that end early and are compacted away, more rows than the batch holds."""
     prompts, limit = ragged(11), 12
-    responses = Engine(Decoder.from_model(model), STOP, pad=0, batch=batch).generate(prompts, Sampling(limit, 0))
+    responses = NativeEngine(Decoder.from_model(model), STOP, pad=0, batch=batch).generate(prompts, Sampling(limit, 0))
     assert [r.tokens for r in responses] == [transformers_greedy(model, p, limit) for p in prompts]
     for response in responses:
         assert response.truncated == (response.tokens[-1] not in STOP)
@@ -65,7 +66,7 @@ def test_greedy_tokens_are_those_of_transformers(model, batch: int) -> None:
 def test_a_rows_tokens_do_not_depend_on_its_batch_mates(model) -> None:
     """Alone, in company and in another order: the same response, and entropy to rounding."""
     prompts = ragged(9, seed=1)
-    engine = Engine(Decoder.from_model(model), STOP, pad=0)
+    engine = NativeEngine(Decoder.from_model(model), STOP, pad=0)
     together = engine.generate(prompts, Sampling(10, 0))
     backwards = engine.generate(prompts[::-1], Sampling(10, 0))[::-1]
     for i, prompt in enumerate(prompts):
@@ -81,7 +82,7 @@ def test_prefill_and_decode_logits_equal_the_models(model) -> None:
     with torch.inference_mode():
         wanted = model(tokens[None]).logits[0]
         torch.testing.assert_close(logits_of(decoder, tokens), wanted, atol=1e-5, rtol=1e-5)
-        cache, one = Cache(decoder.shape, 1, length, decoder.embedding), torch.zeros(1, dtype=torch.long)
+        cache, one = KVCache(decoder.config, 1, length, decoder.embedding), torch.zeros(1, dtype=torch.long)
         decoder.prefill(tokens[None, :2], one + 1, cache, slice(1), one)
         for t in range(2, length):
             hidden = decoder.step(tokens[t : t + 1], one + t, cache, t + 1)
@@ -94,7 +95,7 @@ def test_equal_prompts_are_read_once(model, monkeypatch: pytest.MonkeyPatch) -> 
     prompts, read = [distinct[i] for i in (2, 0, 1, 0, 3, 2, 2, 0)], []
     decoder = Decoder.from_model(model)
     monkeypatch.setattr(decoder, "prefill", lambda t, *rest: read.append(len(t)) or Decoder.prefill(decoder, t, *rest))
-    got = Engine(decoder, STOP, pad=0).generate(prompts, Sampling(12, 0))
+    got = NativeEngine(decoder, STOP, pad=0).generate(prompts, Sampling(12, 0))
     assert sum(read) == 4
     assert [r.tokens for r in got] == [transformers_greedy(model, p, 12) for p in prompts]
 
@@ -104,7 +105,7 @@ def test_no_step_is_spent_on_rows_that_have_ended(model, monkeypatch: pytest.Mon
     prompts, stepped = ragged(60, seed=4), []
     decoder = Decoder.from_model(model)
     monkeypatch.setattr(decoder, "step", lambda t, *rest: stepped.append(len(t)) or Decoder.step(decoder, t, *rest))
-    responses = Engine(decoder, STOP, pad=0, batch=16).generate(prompts, Sampling(40, 1.0), torch.Generator())
+    responses = NativeEngine(decoder, STOP, pad=0, batch=16).generate(prompts, Sampling(40, 1.0), torch.Generator())
     lengths = [len(r.tokens) for r in responses]
     at_once = sum(length == 1 for length in lengths)  # found out in the step that follows the prefill
     assert sum(stepped) == sum(lengths) - 60 + at_once
@@ -117,8 +118,8 @@ def test_sampled_tokens_do_not_depend_on_the_batch(model, batch: int) -> None:
     """A row's random numbers are its own, so the same seed gives the same responses on any memory."""
     prompts, sampling = ragged(15, seed=6) * 2, Sampling(14, 0.9, 0.95)
     wanted, got = (
-        Engine(Decoder.from_model(model), STOP, 0, rows).generate(prompts, sampling, torch.Generator().manual_seed(3))
-        for rows in (7, batch)
+        NativeEngine(decoder, STOP, 0, rows).generate(prompts, sampling, torch.Generator().manual_seed(3))
+        for decoder, rows in ((Decoder.from_model(model), 7), (Decoder.from_model(model), batch))
     )
     assert [r.tokens for r in got] == [r.tokens for r in wanted]
     assert [r.tokens for r in got[:15]] != [r.tokens for r in got[15:]], "equal prompts have different responses"
@@ -131,11 +132,11 @@ def test_what_a_gpu_does_differently_changes_no_response(model, monkeypatch: pyt
     def rounded(step, rows: int, length: int):
         return lambda live, read: step(rows, read + 5)[:live]
 
-    engine = Engine(Decoder.from_model(model), STOP, pad=0, batch=6)
+    engine = NativeEngine(Decoder.from_model(model), STOP, pad=0, batch=6)
     wanted = engine.generate(prompts, sampling, torch.Generator().manual_seed(3))
-    monkeypatch.setattr("intro.rollout.native.Graphs", rounded)
-    monkeypatch.setattr(Cache, "reserve", lambda self, length, grow=Cache.reserve: grow(self, length + 5))
-    engine.graphs, engine.steps = True, 4
+    monkeypatch.setattr("intro.rollout.native.CudaGraphs", rounded)
+    monkeypatch.setattr(KVCache, "reserve", lambda self, length, grow=KVCache.reserve: grow(self, length + 5))
+    engine.cuda_graphs, engine.steps = True, 4
     got = engine.generate(prompts, sampling, torch.Generator().manual_seed(3))
     assert [(r.tokens, r.truncated) for r in got] == [(r.tokens, r.truncated) for r in wanted]
     assert [r.entropy for r in got] == pytest.approx([r.entropy for r in wanted], abs=1e-5)
@@ -144,7 +145,7 @@ def test_what_a_gpu_does_differently_changes_no_response(model, monkeypatch: pyt
 def test_entropy_is_the_untempered_mean_over_tokens(model) -> None:
     """The logged entropy is the policy's own, at temperature 1, per generated token."""
     prompt = ragged(1, seed=2)[0]
-    engine = Engine(Decoder.from_model(model), STOP, pad=0)
+    engine = NativeEngine(Decoder.from_model(model), STOP, pad=0)
     (response,) = engine.generate([prompt], Sampling(8, 0.5, 0.8), torch.Generator().manual_seed(0))
     with torch.inference_mode():
         logp = model(torch.tensor([[*prompt, *response.tokens]])).logits[0].log_softmax(-1)
@@ -173,7 +174,7 @@ def test_sampled_pairs_have_the_models_frequencies(temperature: float, top_p: fl
     """First and second token together follow softmax at the temperature, cut to the nucleus (chi-square)."""
     model, draws = random_model("qwen3", vocabulary=8, seed=1), 6000
     prompt = (4, 2, 5)
-    engine = Engine(Decoder.from_model(model), stop=(99,), pad=0, batch=2000)
+    engine = NativeEngine(Decoder.from_model(model), stop=(99,), pad=0, batch=2000)
     drawn = engine.generate([prompt] * draws, Sampling(2, temperature, top_p), torch.Generator().manual_seed(0))
     counts = np.zeros((8, 8))
     for response in drawn:
@@ -202,7 +203,7 @@ def test_sampled_pairs_have_the_models_frequencies(temperature: float, top_p: fl
 
 
 def test_sampling_repeats_with_its_generator() -> None:
-    engine = Engine(Decoder.from_model(random_model()), STOP, pad=0)
+    engine = NativeEngine(Decoder.from_model(random_model()), STOP, pad=0)
     first, second, other = (
         [r.tokens for r in engine.generate(ragged(8), Sampling(10), torch.Generator().manual_seed(s))]
         for s in (1, 1, 2)
@@ -320,8 +321,11 @@ def test_other_architectures_are_refused(tmp_path: Path) -> None:
 
 def test_the_cache_grows_by_blocks_and_forgets_nothing() -> None:
     """Old positions stay as they were; new ones are zero, since masked positions are multiplied, not skipped."""
-    shape, block = Shape(2, heads=2, kv_heads=1, head_dim=4, epsilon=1e-6, rope_theta=1e4, context=512), Cache.BLOCK
-    cache = Cache(shape, 3, 5, torch.empty(0))
+    shape, block = (
+        DecoderConfig(2, heads=2, kv_heads=1, head_dim=4, epsilon=1e-6, rope_theta=1e4, context=512),
+        KVCache.BLOCK,
+    )
+    cache = KVCache(shape, 3, 5, torch.empty(0))
     assert cache.length == block and not torch.stack(cache.keys).any()
     for part in (*cache.keys, *cache.values):
         part.uniform_()

@@ -23,7 +23,7 @@ from intro.experiments import base_folder
 from intro.model.tokenizer import ModelTokenizer
 from intro.pretraining.train import build_model, save_base
 from intro.rollout.decoder import Decoder
-from intro.rollout.kv_cache import Cache
+from intro.rollout.kv_cache import KVCache
 from intro.tasks.prepare import prepare
 from intro.tasks.registry import load_source
 from intro.types import Grade, Problem
@@ -75,7 +75,7 @@ def random_tokens(count: int, vocabulary: int, generator: torch.Generator) -> tu
 def logits_of(decoder: Decoder, tokens: Tensor) -> Tensor:
     """A decoder's logits [L, V] at every position of tokens [L], in one prefill of L copies."""
     every = torch.arange(len(tokens), device=tokens.device)
-    cache = Cache(decoder.shape, len(tokens), len(tokens), decoder.embedding)
+    cache = KVCache(decoder.config, len(tokens), len(tokens), decoder.embedding)
     with torch.inference_mode():
         return decoder.logits(decoder.prefill(tokens.expand(len(tokens), -1), every, cache, slice(len(tokens)), every))
 

@@ -16,7 +16,7 @@ from intro.experiments import base_folder
 from intro.model import chunked_loss as chunks
 from intro.model.load import load_model, save_model
 from intro.objectives import build
-from intro.rollout.native import Sampling
+from intro.rollout.sampling import Sampling
 from intro.tasks.registry import load_source
 from intro.training.backends import deepspeed as engine
 from intro.training.checkpoint import Scratch

@@ -14,7 +14,7 @@ from intro.config import Config, Hardware, parse
 from intro.experiments import base_folder
 from intro.model.load import load_model
 from intro.objectives import build
-from intro.rollout.native import Sampling
+from intro.rollout.sampling import Sampling
 from intro.tasks.registry import load_source
 from intro.training import loop
 from intro.training.checkpoint import Scratch

@@ -15,7 +15,7 @@ from intro.experiments import base_folder
 from intro.model.tokenizer import ModelTokenizer
 from intro.objectives import Posterior, build
 from intro.rollout.decoder import Decoder
-from intro.rollout.native import Engine
+from intro.rollout.native import NativeEngine
 from intro.tasks.registry import load_source
 from intro.tasks.tiny_world.language import UNKNOWN, VOCABULARY, build_tokenizer
 from intro.training.samples import Prompter, end_in_answer, gold_sample, own_sample
@@ -62,7 +62,7 @@ def test_own_sample_is_graded_in_order(world: Config, prompter: Prompter) -> Non
 
     judged = Prompter(prompter.tokenizer, prompter.templates, toy.LengthJudge(prompter.source))
     problems = prompter.source.train()[:3]
-    engine = Engine(
+    engine = NativeEngine(
         Decoder.from_model(load_model(base_folder(world, "qwen2-s"))), judged.tokenizer.stop, judged.tokenizer.pad
     )
     sample = own_sample(problems, 4, build("intro"), judged, engine, 20, torch.Generator().manual_seed(0))

@@ -15,11 +15,11 @@ from intro.infra.files import write_json
 from intro.infra.provenance import Provenance
 from intro.infra.seeds import generator_for
 from intro.model.tokenizer import ModelTokenizer, render
-from intro.rollout.native import Sampling
+from intro.rollout.sampling import Sampling
 from intro.tasks.jsonl import GENERATION_KEYS, read_problems, write_jsonl
 
 if TYPE_CHECKING:
-    from intro.rollout.api import RolloutEngine
+    from intro.rollout.base import RolloutEngine
 
 
 def generate(config: Config, cell: Cell, suites: Sequence[str]) -> None:

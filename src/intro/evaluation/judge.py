@@ -12,7 +12,7 @@ from intro.experiments import Cell, check_evaluation, judge_folder, problems_fil
 from intro.infra.files import write_json
 from intro.infra.provenance import Provenance
 from intro.model.tokenizer import ModelTokenizer
-from intro.rollout.native import Sampling
+from intro.rollout.sampling import Sampling
 from intro.tasks.jsonl import AGAIN, GENERATION_KEYS, GRADE_KEYS, JUDGED_KEYS, read_jsonl, read_problems, write_jsonl
 from intro.types import IntroError, Problem
 

@@ -25,8 +25,8 @@ from intro.model.load import load_model
 from intro.model.logprobs import log_distribution
 from intro.model.scoring import Rationale, head_of, logprob_pass, response_hidden
 from intro.model.tokenizer import ModelTokenizer, render
-from intro.rollout.decoder import Decoder
-from intro.rollout.native import Engine, Sampling
+from intro.rollout.native import NativeEngine
+from intro.rollout.sampling import Sampling
 from intro.tasks.jsonl import read_problems
 from intro.tasks.registry import TaskSource, load_source
 from intro.types import Problem
@@ -65,7 +65,7 @@ def sequence_kl(log_true: Tensor, log_estimated: Tensor, weights: Tensor) -> flo
 
 def by_sampling(subject: Subject, problem: Problem, rationales: int, max_tokens: int) -> dict[str, object] | None:
     """KL by Bayes over sampled rationales; None when none of them ends in y."""
-    engine = Engine.of(Decoder.from_model(subject.model), subject.tokenizer, 512)
+    engine = NativeEngine.open(subject.model, subject.tokenizer, batch=512)
     prompt = subject.prompt("question", problem)
     generator = generator_for("posterior", subject.name, problem.id)
     drawn = engine.generate([prompt] * rationales, Sampling(max_tokens), generator)

@@ -9,13 +9,16 @@ from intro.config import Serving
 
 if TYPE_CHECKING:
     from intro.model.tokenizer import ModelTokenizer
-    from intro.rollout.api import RolloutEngine
+    from intro.rollout.base import RolloutEngine
 
 
 def serve(serving: Serving, folder: Path, tokenizer: ModelTokenizer, batch: int, gpus: int = 1) -> RolloutEngine:
-    """The engine that `serving` names, on the CPU or on `gpus` of the visible GPUs; it decodes `batch` rows at once."""
+    """The engine that `serving` names, on the CPU or on `gpus` visible GPUs; `batch` rows are decoded at once."""
     from intro.rollout.api import open_engine
 
     device = "cuda" if serving.gpus else "cpu"
     # no other process uses the GPU: keys and values may take most of the memory that the weights leave
-    return open_engine(serving.engine, folder, tokenizer, batch, serving.dtype, device, gpus=gpus, memory=0.8)
+    return open_engine(
+        serving.engine, folder, tokenizer, batch, serving.dtype, device,
+        gpus=gpus, memory=0.8, cuda_graphs=serving.cuda_graphs,
+    )  # fmt: skip

@@ -12,7 +12,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,75 +19,9 @@ from torch.nn import functional as F
 
 from intro.model.checkpoints import weight_files
 from intro.model.softmax import logits_of
-from intro.rollout.kv_cache import Cache
+from intro.rollout.decoder_config import DecoderConfig
+from intro.rollout.kv_cache import KVCache
 from intro.types import IntroError
-
-FAMILIES = ("qwen2", "qwen3", "llama")
-SCALED_ROPES = ("linear", "llama3", "yarn")  # whose frequencies do not change with the length of the text
-
-
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """The sizes that a decoder needs, from a Hugging Face config.json as published or as transformers 5 writes it."""
-
-    layers: int
-    heads: int
-    kv_heads: int
-    head_dim: int
-    epsilon: float  # of RMSNorm
-    rope_theta: float
-    context: int
-    frequencies: tuple[float, ...] | None = None  # [head_dim / 2] of a scaled rope; None: powers of rope_theta
-    rope_scale: float = 1.0  # factor on cos and sin
-
-    @classmethod
-    def of(cls, config: Mapping[str, Any], where: str) -> Shape:
-        """Raises IntroError when this decoder would compute something else than the model does."""
-        if config.get("model_type") not in FAMILIES:
-            found = config.get("model_type")
-            raise IntroError(f"{where}: expected a model of type {' or '.join(FAMILIES)}, found {found!r}")
-        # published files say use_sliding_window, those of transformers 5 name every layer's kind as well
-        kinds = config.get("layer_types") or ["sliding_attention"] * bool(config.get("use_sliding_window"))
-        if set(kinds) - {"full_attention"}:
-            raise IntroError(f"{where}: use_sliding_window is on; this decoder attends to the whole context only")
-        if (act := config.get("hidden_act", "silu")) != "silu":
-            raise IntroError(f"{where}: hidden_act {act!r} is not supported by this decoder, only silu")
-        heads = config["num_attention_heads"]
-        # old: rope_theta at the top and rope_scaling, often null, beside it; transformers 5: both in rope_parameters
-        rope = {"rope_theta": config.get("rope_theta", 10_000.0), **(config.get("rope_scaling") or {})}
-        rope |= config.get("rope_parameters") or {}
-        kind = rope.get("rope_type", rope.get("type", "default"))
-        if kind not in ("default", *SCALED_ROPES):
-            known = ", ".join(("default", *SCALED_ROPES))
-            raise IntroError(f"{where}: rope_type {kind!r} is not supported by this decoder, only {known}")
-        head_dim = config.get("head_dim") or config["hidden_size"] // heads
-        scaled = (None, 1.0) if kind == "default" else _scaled_rope({**config, "head_dim": head_dim}, kind)
-        return cls(
-            layers=config["num_hidden_layers"],
-            heads=heads,
-            kv_heads=config.get("num_key_value_heads") or heads,
-            head_dim=head_dim,
-            epsilon=config["rms_norm_eps"],
-            rope_theta=rope["rope_theta"],
-            context=config["max_position_embeddings"],
-            frequencies=scaled[0],
-            rope_scale=scaled[1],
-        )
-
-    @property
-    def cached(self) -> int:
-        """Numbers that the cache holds per token: keys and values of all layers."""
-        return 2 * self.layers * self.kv_heads * self.head_dim
-
-
-def _scaled_rope(config: Mapping[str, Any], kind: str) -> tuple[tuple[float, ...], float]:
-    """Inverse frequencies and the factor on cos and sin, as transformers computes them from the same config."""
-    from transformers import AutoConfig
-    from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
-
-    frequencies, scale = ROPE_INIT_FUNCTIONS[kind](AutoConfig.for_model(**config))
-    return tuple(frequencies.tolist()), scale
-
 
 Linear = tuple[Tensor, Tensor | None]  # weight and bias
 
@@ -108,7 +41,7 @@ class Layer:
     down: Linear
 
     @classmethod
-    def of(cls, shape: Shape, weights: Mapping[str, Tensor], prefix: str) -> Layer:
+    def of(cls, config: DecoderConfig, weights: Mapping[str, Tensor], prefix: str) -> Layer:
         """The layer below `prefix`. Raises KeyError when a weight is missing."""
 
         def linear(name: str) -> Linear:
@@ -116,7 +49,9 @@ class Layer:
 
         matrices, biases = zip(*(linear(f"self_attn.{name}") for name in "qkv"), strict=True)
         norms = [weights.get(f"{prefix}self_attn.{name}_norm.weight") for name in "qk"]
-        of_heads = [n.expand(h, -1) for n, h in zip(norms, (shape.heads, shape.kv_heads), strict=True) if n is not None]
+        of_heads = [
+            n.expand(h, -1) for n, h in zip(norms, (config.heads, config.kv_heads), strict=True) if n is not None
+        ]
         return cls(
             norm=weights[f"{prefix}input_layernorm.weight"],
             qkv=(torch.cat(matrices), None if biases[0] is None else torch.cat(biases)),
@@ -136,20 +71,20 @@ class Decoder:
     layers): call `refresh` after the model has changed.
     """
 
-    def __init__(self, shape: Shape, weights: Mapping[str, Tensor], live: bool = False) -> None:
-        self.shape = shape
+    def __init__(self, config: DecoderConfig, weights: Mapping[str, Tensor], live: bool = False) -> None:
+        self.config = config
         self.embedding = weights["model.embed_tokens.weight"]
         self.lm_head = weights.get("lm_head.weight", self.embedding)  # tied when absent
         self.norm = weights["model.norm.weight"]
         self.weights = weights if live else None  # what the copies are made of, if that changes
         self.layers = self._layers(weights)
-        self._angles = self.embedding.new_empty(0, 2 * shape.head_dim)
+        self._angles = self.embedding.new_empty(0, 2 * config.head_dim)
 
     @classmethod
     def from_model(cls, model: torch.nn.Module) -> Decoder:
         """Share the parameters of a transformers model."""
         weights = {name: parameter.detach() for name, parameter in model.named_parameters()}
-        return cls(Shape.of(model.config.to_dict(), type(model).__name__), weights, live=True)
+        return cls(DecoderConfig.of(model.config.to_dict(), type(model).__name__), weights, live=True)
 
     @classmethod
     def from_folder(cls, folder: str | Path, dtype: str | None = None, device: str | torch.device = "cpu") -> Decoder:
@@ -164,27 +99,27 @@ class Decoder:
         files = weight_files(folder)
         to = None if dtype is None else getattr(torch, dtype)
         try:
-            shape = Shape.of(json.loads((folder / "config.json").read_text()), str(folder))
+            config = DecoderConfig.of(json.loads((folder / "config.json").read_text()), str(folder))
             weights: dict[str, Tensor] = {}
             for file in files:
                 weights |= {name: t.to(device, to or t.dtype) for name, t in load_file(file).items()}
-            return cls(shape, weights)
+            return cls(config, weights)
         except (SafetensorError, ValueError, KeyError) as error:
             raise IntroError(f"{folder}: the model folder is damaged ({error}); delete it and make it again") from None
 
     def _layers(self, weights: Mapping[str, Tensor]) -> list[Layer]:
-        return [Layer.of(self.shape, weights, f"model.layers.{i}.") for i in range(self.shape.layers)]
+        return [Layer.of(self.config, weights, f"model.layers.{i}.") for i in range(self.config.layers)]
 
     def refresh(self) -> None:
         """Follow a live model whose weights have changed. Nothing moves: graphs that were captured follow too."""
         if self.weights is not None:
             for i, layer in enumerate(self.layers):
-                now = Layer.of(self.shape, self.weights, f"model.layers.{i}.")
+                now = Layer.of(self.config, self.weights, f"model.layers.{i}.")
                 for kept, new in zip((*layer.qkv, layer.head_norm), (*now.qkv, now.head_norm), strict=True):
                     if kept is not None:
                         kept.copy_(new)
 
-    def prefill(self, tokens: Tensor, last: Tensor, cache: Cache, rows: slice, source: Tensor) -> Tensor:
+    def prefill(self, tokens: Tensor, last: Tensor, cache: KVCache, rows: slice, source: Tensor) -> Tensor:
         """Hidden states [R, d] at the last tokens of prompts, whose keys and values are stored in R rows of the cache.
 
         tokens: [P, L], padded on the right. last: [P], the index of each prompt's last token. source: [R], the prompt
@@ -202,7 +137,7 @@ class Decoder:
         hidden = self._forward(tokens, positions, cache.length, attend)
         return self._norm(hidden[torch.arange(len(tokens), device=tokens.device), last], self.norm)[source]
 
-    def step(self, tokens: Tensor, at: Tensor, cache: Cache, length: int) -> Tensor:
+    def step(self, tokens: Tensor, at: Tensor, cache: KVCache, length: int) -> Tensor:
         """Hidden states [B, d] of one token [B] at position at [B] of each of the cache's first B rows.
 
         Its keys and values are stored; positions below `length` may be read, and `at` must lie there.
@@ -215,7 +150,7 @@ class Decoder:
             cache.put(layer, places, k, v)
             keys, values = (part[layer][: len(q), :, :length] for part in (cache.keys, cache.values))
             # queries that share a KV head attend as one query's positions: no repeat of k, v
-            shared = q.view(len(q), self.shape.kv_heads, -1, self.shape.head_dim)
+            shared = q.view(len(q), self.config.kv_heads, -1, self.config.head_dim)
             return F.scaled_dot_product_attention(shared, keys, values, attn_mask=bias).reshape(len(q), -1)
 
         return self._norm(self._forward(tokens, at, cache.length, attend), self.norm)
@@ -240,10 +175,10 @@ class Decoder:
 
     def _project(self, layer: Layer, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
         """q, k, v as [..., heads, head_dim] of normalised input x [..., d]; q and k rotated together."""
-        heads, kv, dim = self.shape.heads, self.shape.kv_heads, self.shape.head_dim
+        heads, kv, dim = self.config.heads, self.config.kv_heads, self.config.head_dim
         qk, v = F.linear(x, *layer.qkv).unflatten(-1, (-1, dim)).split((heads + kv, kv), dim=-2)
         if layer.head_norm is not None:
-            qk = F.rms_norm(qk, (dim,), eps=self.shape.epsilon) * layer.head_norm
+            qk = F.rms_norm(qk, (dim,), eps=self.config.epsilon) * layer.head_norm
         qk = torch.addcmul(qk * cos, qk.roll(dim // 2, -1), sin)
         return *qk.split((heads, kv), dim=-2), v
 
@@ -254,14 +189,14 @@ class Decoder:
         """
         if len(self._angles) < length:
             device = self.embedding.device
-            half = torch.arange(0, self.shape.head_dim, 2, device=device).float()
-            frequency = self.shape.rope_theta ** (-half / self.shape.head_dim)
-            if self.shape.frequencies is not None:
-                frequency = torch.tensor(self.shape.frequencies, device=device)
+            half = torch.arange(0, self.config.head_dim, 2, device=device).float()
+            frequency = self.config.rope_theta ** (-half / self.config.head_dim)
+            if self.config.frequencies is not None:
+                frequency = torch.tensor(self.config.frequencies, device=device)
             angle = torch.outer(torch.arange(length, device=device).float(), frequency)
             cos, sin = angle.cos(), angle.sin()
-            self._angles = (torch.cat([cos, cos, -sin, sin], dim=-1) * self.shape.rope_scale).to(self.embedding.dtype)
+            self._angles = (torch.cat([cos, cos, -sin, sin], dim=-1) * self.config.rope_scale).to(self.embedding.dtype)
         return self._angles
 
     def _norm(self, x: Tensor, weight: Tensor) -> Tensor:
-        return F.rms_norm(x, weight.shape, weight, self.shape.epsilon)
+        return F.rms_norm(x, weight.shape, weight, self.config.epsilon)

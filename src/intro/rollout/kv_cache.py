@@ -1,32 +1,29 @@
-"""Keys and values of what has been read and generated so far."""
+"""Keys and values of the tokens that were read and generated so far."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-if TYPE_CHECKING:
-    from intro.rollout.decoder import Shape
+from intro.rollout.decoder_config import DecoderConfig
 
 
-class Cache:
+class KVCache:
     """Keys and values of R rows: per layer a tensor [R, kv heads, T, head dim] each.
 
-    T is whole blocks, and grows by half at least where the end is not known beforehand. Layers are tensors of their
-    own, so that growing holds one of them twice, not the whole cache.
+    T is a multiple of BLOCK. `reserve` grows it by at least a half. Each layer has its own tensors, so growing copies
+    one layer at a time and never holds the whole cache twice.
     """
 
     BLOCK = 32
 
-    def __init__(self, shape: Shape, rows: int, length: int, like: Tensor) -> None:
-        size = (rows, shape.kv_heads, self._whole_blocks(length), shape.head_dim)
+    def __init__(self, config: DecoderConfig, rows: int, length: int, like: Tensor) -> None:
+        size = (rows, config.kv_heads, self._whole_blocks(length), config.head_dim)
         # zeros, not empty: masked positions are multiplied by zero weights, and 0 * nan is nan
-        self.keys = [like.new_zeros(size) for _ in range(shape.layers)]
-        self.values = [like.new_zeros(size) for _ in range(shape.layers)]
-        self.heads = torch.arange(rows * shape.kv_heads, device=like.device).view(rows, shape.kv_heads)
+        self.keys = [like.new_zeros(size) for _ in range(config.layers)]
+        self.values = [like.new_zeros(size) for _ in range(config.layers)]
+        self.heads = torch.arange(rows * config.kv_heads, device=like.device).view(rows, config.kv_heads)
 
     @classmethod
     def _whole_blocks(cls, length: int) -> int:
@@ -34,11 +31,11 @@ class Cache:
 
     @property
     def length(self) -> int:
-        """T, the positions that there is room for."""
+        """T: how many positions a row can hold."""
         return self.keys[0].shape[2]
 
     def reserve(self, length: int) -> None:
-        """Make room for positions below `length`."""
+        """Grow until positions below `length` fit."""
         if length > self.length:
             more = self._whole_blocks(max(length, self.length * 3 // 2)) - self.length
             for parts in (self.keys, self.values):
@@ -51,7 +48,7 @@ class Cache:
         self.keys[layer][rows, :, :length], self.values[layer][rows, :, :length] = keys, values
 
     def places(self, at: Tensor) -> Tensor:
-        """Where `put` stores position at[b] of the first B rows, at [B]: the same in every layer."""
+        """Flat indices at which `put` stores position at[b] of the first B rows, at [B]; the same for every layer."""
         return (self.heads[: len(at)] * self.length + at[:, None]).flatten()
 
     def put(self, layer: int, places: Tensor, keys: Tensor, values: Tensor) -> None:

@@ -1,43 +1,53 @@
-"""Rollouts: a batched engine with a KV cache; rows are refilled as responses end, and equal prompts that come into a
-batch together are read once."""
+"""The native rollout engine: batched decoding with a KV cache.
+
+Rows are refilled as responses end, and equal prompts that enter a batch together share one prefill.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
-from intro.model.kernels import launch as kernels
-from intro.rollout.cuda_graphs import Graphs
+from intro.rollout.base import Progress, Response, on_device
+from intro.rollout.cuda_graphs import CudaGraphs
 from intro.rollout.decoder import Decoder
-from intro.rollout.kv_cache import Cache
-from intro.rollout.rows import Response, Slots
+from intro.rollout.kv_cache import KVCache
+from intro.rollout.rows import ActiveRows
 from intro.rollout.sampling import Sampling
 
 if TYPE_CHECKING:
     from intro.model.tokenizer import ModelTokenizer
 
-__all__ = ["Engine", "Response", "Sampling", "on_device", "seed_of"]
-
 Prompt = tuple[int, ...]
 
 
-class Engine:
-    """Generates from a Decoder, on its device. Rows are independent: batch mates never change a row's logits
-    (beyond rounding: the size of a batch chooses its kernels) nor its random numbers, which depend on the generator
-    and on the prompts alone.
+class NativeEngine:
+    """Generates from a Decoder, on its device. Rows are independent: the other rows of a batch change neither a row's
+    logits (beyond rounding, since the batch size selects the kernels) nor its random numbers, which depend on the
+    generator and the prompts only.
 
-    batch: rows at a time. memory: share of a GPU's free memory that the longest possible responses of a batch may
-    fill with keys and values; fewer rows share a batch where they would not fit.
+    batch: rows decoded at once. memory: share of a GPU's free memory for the keys and values of a batch at its longest
+    possible responses; a batch has fewer rows if they would not fit. cuda_graphs: replay the decode step on a GPU
+    (experimental: never run on a GPU).
     """
 
     PREFILL = 65_536  # padded tokens per prefill pass: bounds the activations of long prompts
-    REFILL = 8  # waiting prompts are read when one in so many rows is free: a prefill of few rows costs like a step
+    REFILL = 8  # refill when 1/8 of the rows are free: a prefill of few rows costs as much as a decode step
 
-    def __init__(self, decoder: Decoder, stop: Sequence[int], pad: int, batch: int = 256, memory: float = 0.5) -> None:
+    def __init__(
+        self,
+        decoder: Decoder,
+        stop: Sequence[int],
+        pad: int,
+        batch: int = 256,
+        memory: float = 0.5,
+        cuda_graphs: bool = False,
+    ) -> None:
         self.decoder = decoder
         self.device = decoder.embedding.device
         vocabulary = len(decoder.lm_head)
@@ -47,13 +57,26 @@ class Engine:
         self.batch = batch
         self.memory = memory
         self.on_gpu = self.device.type == "cuda"
-        self.graphs = self.on_gpu and not kernels.plain()
-        self.steps = 8 if self.on_gpu else 1  # between two looks for ended rows, each of which makes a GPU wait
+        self.cuda_graphs = self.on_gpu and cuda_graphs
+        self.steps = 8 if self.on_gpu else 1  # between two checks for ended rows, each of which synchronises with a GPU
 
     @classmethod
-    def of(cls, decoder: Decoder, tokenizer: ModelTokenizer, batch: int = 256, memory: float = 0.5) -> Engine:
-        """An engine that pads and stops as the model's tokenizer says."""
-        return cls(decoder, tokenizer.stop, tokenizer.pad, batch, memory)
+    def open(
+        cls,
+        source: str | Path | nn.Module,
+        tokenizer: ModelTokenizer,
+        *,
+        batch: int = 256,
+        dtype: str = "float32",
+        device: str | torch.device = "cpu",
+        memory: float = 0.5,
+        cuda_graphs: bool = False,
+        **_: Any,
+    ) -> NativeEngine:
+        """Over a live model, or a model folder whose weights are read in `dtype`."""
+        live = isinstance(source, nn.Module)
+        decoder = Decoder.from_model(source) if live else Decoder.from_folder(source, dtype, device)
+        return cls(decoder, tokenizer.stop, tokenizer.pad, batch, memory, cuda_graphs)
 
     @torch.inference_mode()
     def generate(
@@ -61,38 +84,38 @@ class Engine:
         prompts: Sequence[Sequence[int]],
         sampling: Sampling,
         generator: Generator | None = None,
-        progress: Callable[[int], None] = lambda rows: None,
+        progress: Progress = lambda rows: None,
     ) -> list[Response]:
-        """One response per prompt, in order. `progress` is told how many rows have ended since it was last told.
+        """One response per prompt, in order; see `RolloutEngine.generate`.
 
-        On a GPU one number of a CPU generator seeds a generator there.
+        On a GPU a number drawn from a CPU generator seeds a generator there.
         """
         generator = on_device(generator, self.device)
         self.decoder.refresh()
-        # similar lengths share a prefill, so little of it is padding, and equal prompts are neighbours
-        asked = sorted((len(prompt), tuple(prompt), i) for i, prompt in enumerate(prompts))
-        room = {length: self.rows(length + sampling.max_tokens) for length in {length for length, *_ in asked}}
+        # sorted: prompts of similar length share a prefill with little padding, and equal prompts are adjacent
+        ordered = sorted((len(prompt), tuple(prompt), i) for i, prompt in enumerate(prompts))
+        rows_for = {length: self.rows(length + sampling.max_tokens) for length in {length for length, *_ in ordered}}
         responses: dict[int, Response] = {}
-        for rows, batch in groupby(asked, key=lambda entry: room[entry[0]]):
-            _, some, names = zip(*batch, strict=True)
-            for ended in self._run(some, rows, sampling, generator):
-                responses |= {names[i]: response for i, response in ended.items()}
+        for rows, batch in groupby(ordered, key=lambda entry: rows_for[entry[0]]):
+            _, batch_prompts, indices = zip(*batch, strict=True)
+            for ended in self._run(batch_prompts, rows, sampling, generator):
+                responses |= {indices[i]: response for i, response in ended.items()}
                 progress(len(ended))
-        if self.on_gpu:  # what comes next has its own sizes, and NCCL takes memory outside of torch's
+        if self.on_gpu:  # training tensors have other sizes, and NCCL allocates outside of torch's pool
             torch.cuda.empty_cache()
         return [responses[i] for i in range(len(prompts))]
 
     def rows(self, length: int) -> int:
-        """How many rows of `length` tokens may share a batch."""
+        """How many rows of `length` tokens fit into a batch."""
         if (free := self._free_bytes()) is None:
             return self.batch
-        row = length * self.decoder.shape.cached * self.decoder.embedding.element_size()
+        row = length * self.decoder.config.cached_per_token * self.decoder.embedding.element_size()
         fit = max(1, int(self.memory * free / row))
         # a power of two: lengths that differ little share a batch
         return self.batch if fit >= self.batch else 1 << (fit.bit_length() - 1)
 
     def _free_bytes(self) -> int | None:
-        """Free memory of a GPU, what torch holds unused included; None elsewhere."""
+        """Free memory of the GPU in bytes, including what torch has reserved but does not use; None on a CPU."""
         if not self.on_gpu:
             return None
         free, _ = torch.cuda.mem_get_info(self.device)
@@ -104,28 +127,28 @@ class Engine:
         """Responses by their prompt's index, as they end. Prompts are sorted by length and taken in order."""
         rows, longest = min(rows, len(prompts)), len(prompts[-1])
         most = longest + sampling.max_tokens
-        # the tensors of a graph must stay where they are; elsewhere, memory that is not needed in the end is not taken
-        cache = Cache(self.decoder.shape, rows, most if self.on_gpu else longest, self.decoder.embedding)
-        slots = Slots(rows, sampling, self.stops, generator)
+        # tensors of a CUDA graph must keep their addresses; on a CPU the cache grows as needed instead
+        cache = KVCache(self.decoder.config, rows, most if self.on_gpu else longest, self.decoder.embedding)
+        active = ActiveRows(rows, sampling, self.stops, generator)
 
         def decode(rows: int, length: int) -> Tensor:
-            return self.decoder.step(slots.token[:rows], slots.at[:rows], cache, length)
+            return self.decoder.step(active.token[:rows], active.at[:rows], cache, length)
 
-        step = Graphs(decode, rows, cache.length) if self.graphs else decode
+        step = CudaGraphs(decode, rows, cache.length) if self.cuda_graphs else decode
         while True:
-            if ended := slots.retire(cache):
+            if ended := active.retire(cache):
                 yield ended
-            free = rows - slots.live
-            if slots.opened < len(prompts) and free * self.REFILL >= rows:
-                self._admit(prompts[slots.opened : slots.opened + free], slots, cache)
-            elif not slots.live:
+            free = rows - active.running
+            if active.opened < len(prompts) and free * self.REFILL >= rows:
+                self._admit(prompts[active.opened : active.opened + free], active, cache)
+            elif not active.running:
                 return
             for _ in range(self.steps):
-                length = min(slots.length, most)
+                length = min(active.length, most)
                 cache.reserve(length)
-                slots.advance(self.decoder.logits(step(slots.live, length)))
+                active.advance(self.decoder.logits(step(active.running, length)))
 
-    def _admit(self, prompts: Sequence[Prompt], slots: Slots, cache: Cache) -> None:
+    def _admit(self, prompts: Sequence[Prompt], active: ActiveRows, cache: KVCache) -> None:
         """Read prompts into free rows, equal ones once, and sample their first tokens."""
         distinct = [(prompt, len(list(equal))) for prompt, equal in groupby(prompts)]
         some = max(1, self.PREFILL // len(prompts[-1]))
@@ -135,20 +158,7 @@ class Engine:
             padded = [[*prompt, *[self.pad] * (longest - len(prompt))] for prompt, _ in part]
             lengths = [len(prompt) for prompt, _ in part]
             shared = [i for i, (_, count) in enumerate(part) for _ in range(count)]
-            rows = slots.open([lengths[i] for i in shared])
+            rows = active.open([lengths[i] for i in shared])
             tokens, length, source = (torch.tensor(x, device=self.device) for x in (padded, lengths, shared))
             hidden = self.decoder.prefill(tokens, length - 1, cache, rows, source)
-            slots.add(rows, self.decoder.logits(hidden))
-
-
-def seed_of(generator: Generator | None) -> int:
-    """A seed drawn from a generator, for an engine that keeps its own."""
-    device = "cpu" if generator is None else generator.device
-    return int(torch.randint(2**31, (), generator=generator, device=device))
-
-
-def on_device(generator: Generator | None, device: torch.device) -> Generator | None:
-    """The generator itself where it can draw on the device, else one there that it seeds."""
-    if generator is None or generator.device.type == device.type:
-        return generator
-    return Generator(device).manual_seed(seed_of(generator))
+            active.add(rows, self.decoder.logits(hidden))

@@ -1,60 +1,50 @@
-"""The rows that an engine is generating: the live ones come first, so that a step is over a slice of everything."""
+"""The batch rows of the native engine. Active rows come first, so a decode step works on a slice of every tensor."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 from torch import Generator, Tensor
 
-from intro.rollout.kv_cache import Cache
+from intro.rollout.base import Response
+from intro.rollout.kv_cache import KVCache
 from intro.rollout.sampling import Sampling, choose
 
 
-@dataclass(frozen=True, slots=True)
-class Response:
-    """Token ids up to and including the end token, which is missing when `truncated`."""
+class ActiveRows:
+    """Up to R responses in progress. A step reads and writes tensors whose addresses do not change.
 
-    tokens: tuple[int, ...]
-    truncated: bool
-    # mean over the tokens of the policy's entropy before temperature and top-p, nats; nan from an engine that has none
-    entropy: float
-
-
-class Slots:
-    """Up to R responses in progress. What a step reads and writes are tensors that stay where they are.
-
-    A row that has ended may be stepped on: it stays as it is. `retire` waits for a GPU; `add` does where it cuts a
-    nucleus, and nowhere else.
+    A step may include rows that have ended; they do not change. `retire` synchronises with a GPU, and so does `add`
+    when it cuts a nucleus; nothing else does.
     """
 
     def __init__(self, rows: int, sampling: Sampling, stops: Tensor, generator: Generator | None) -> None:
         """stops: [V] bool on the device, True for tokens that end a response."""
         device = stops.device
         self.sampling, self.stops, self.generator = sampling, stops, generator
-        self.names: list[int] = []  # of the live rows, numbered as they were opened
-        self._ahead: list[int] = []  # of the live rows: position minus step, while they go on
+        self.names: list[int] = []  # prompt index of each active row, in the order of opening
+        self._ahead: list[int] = []  # per active row: position minus step, until it ends
         self.opened = self.steps = 0
         self.token, self.at, self.count = torch.zeros(3, rows, dtype=torch.long, device=device)
         self.ended = torch.zeros(rows, dtype=torch.bool, device=device)
         self.entropy = torch.zeros(rows, device=device)  # summed
-        # one more than there can be: where rows that have ended read and write
+        # one more column than a response has tokens: ended rows read and write there
         self.tokens = torch.zeros(rows, sampling.max_tokens + 1, dtype=torch.long, device=device)
         self.uniform = torch.zeros(rows, sampling.max_tokens + 1, dtype=torch.float64, device=device)
 
     @property
-    def live(self) -> int:
+    def running(self) -> int:
         return len(self.names)
 
     @property
     def length(self) -> int:
-        """Positions that the next step of the live rows reads, the ones that it writes included: at most so many."""
+        """Upper bound on the positions that the next step of the active rows reads, including those that it writes."""
         return 1 + self.steps + max(self._ahead)
 
     def open(self, lengths: Sequence[int]) -> slice:
-        """Free rows for prompts of these lengths, behind the live ones."""
-        rows = slice(self.live, self.live + len(lengths))
+        """Take free rows, after the active ones, for prompts of these lengths."""
+        rows = slice(self.running, self.running + len(lengths))
         self.names += range(self.opened, self.opened + len(lengths))
         self.opened += len(lengths)
         self._ahead += [length - self.steps for length in lengths]
@@ -62,41 +52,41 @@ class Slots:
         self.at[rows] = torch.tensor(lengths, device=device) - 1
         self.count[rows], self.ended[rows], self.entropy[rows] = 0, False, 0.0
         if self.sampling.temperature:
-            for row in range(rows.start, rows.stop):  # each its own numbers, whatever the batch
+            for row in range(rows.start, rows.stop):  # each row has its own numbers, whatever its batch
                 self.uniform[row, :-1].uniform_(generator=self.generator)
         return rows
 
     def advance(self, logits: Tensor) -> None:
-        """A step of all live rows: sample their next tokens from logits [B, V]."""
-        self.add(slice(self.live), logits)
+        """One step of all active rows: sample their next tokens from logits [B, V]."""
+        self.add(slice(self.running), logits)
         self.steps += 1
 
     def add(self, rows: slice, logits: Tensor) -> None:
-        """Sample a token for each of the rows that go on, from logits [B, V]."""
+        """Sample a token for each of `rows` that has not ended, from logits [B, V]."""
         count, ended = self.count[rows], self.ended[rows]  # views
         uniform = self.uniform[rows].gather(1, count[:, None]).squeeze(1)
         token, entropy = choose(logits, self.sampling, uniform)
         self.tokens[rows].scatter_(1, count[:, None], token[:, None])
         self.token[rows] = token
         self.entropy[rows] += entropy.masked_fill_(ended, 0.0)
-        going = ~ended
-        count += going
-        self.at[rows] += going
+        running = ~ended
+        count += running
+        self.at[rows] += running
         ended |= self.stops[token] | (count >= self.sampling.max_tokens)
 
-    def retire(self, cache: Cache) -> dict[int, Response]:
-        """Responses that have ended, by their row's number. Live rows from the end take their places."""
-        ended = self.ended[: self.live].nonzero().flatten().tolist()
+    def retire(self, cache: KVCache) -> dict[int, Response]:
+        """Remove the responses that have ended, by prompt index. Active rows from the end move to the freed rows."""
+        ended = self.ended[: self.running].nonzero().flatten().tolist()
         if not ended:
             return {}
         names = [self.names[row] for row in ended]
         tokens, count, entropy = self.tokens[ended], self.count[ended], self.entropy[ended]
         stopped = self.stops[tokens.gather(1, count[:, None] - 1)].squeeze(1)
         parts = zip(names, *(t.tolist() for t in (tokens, count, stopped, entropy / count)), strict=True)
-        found = {name: Response(tuple(t[:n]), not stop, mean) for name, t, n, stop, mean in parts}
-        kept, gone = self.live - len(ended), set(ended)
+        responses = {name: Response(tuple(t[:n]), not stop, mean) for name, t, n, stop, mean in parts}
+        kept, gone = self.running - len(ended), set(ended)
         target = [row for row in ended if row < kept]
-        source = [row for row in range(kept, self.live) if row not in gone]
+        source = [row for row in range(kept, self.running) if row not in gone]
         if source:
             here, there = (torch.tensor(rows, device=self.token.device) for rows in (source, target))
             cache.move(here, there, min(self.length, cache.length))
@@ -106,4 +96,4 @@ class Slots:
             for hole, row in zip(target, source, strict=True):
                 of_rows[hole] = of_rows[row]
             del of_rows[kept:]
-        return found
+        return responses

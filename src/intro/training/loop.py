@@ -19,8 +19,9 @@ from torch import nn
 from intro.config import Hardware, Training
 from intro.infra.seeds import generator_for, seed_of
 from intro.objectives import Objective, Posterior
-from intro.rollout.api import RolloutEngine, open_engine
-from intro.rollout.native import Sampling, on_device
+from intro.rollout.api import open_engine
+from intro.rollout.base import RolloutEngine, on_device
+from intro.rollout.sampling import Sampling
 from intro.training.backends.base import AdamW
 from intro.training.backends.build import build_backend
 from intro.training.checkpoint import Scratch
@@ -98,7 +99,10 @@ class Trainer:
         return {"live": policy, "frozen": base}.get(network) or copy.deepcopy(base)
 
     def _engine(self, network: nn.Module) -> RolloutEngine:
-        return open_engine(self.hardware.engine, network, self.prompter.tokenizer, self.run.batch)
+        hardware = self.hardware
+        return open_engine(
+            hardware.engine, network, self.prompter.tokenizer, self.run.batch, cuda_graphs=hardware.cuda_graphs
+        )
 
     # ------------------------------------------------------------ the loop
 

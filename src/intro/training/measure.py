@@ -16,8 +16,8 @@ from intro.model.chunked_loss import map_rows
 from intro.model.logprobs import log_distribution
 from intro.model.scoring import Rationale, head_of, microbatches, response_hidden
 from intro.objectives import Posterior
-from intro.rollout.api import RolloutEngine
-from intro.rollout.native import Sampling
+from intro.rollout.base import RolloutEngine
+from intro.rollout.sampling import Sampling
 from intro.training.distributed import ALONE, Ranks
 from intro.training.minibatches import Networks
 from intro.training.samples import Prompter, grade_responses

@@ -16,11 +16,13 @@ from intro.infra.code_digest import training_code
 from intro.infra.digests import digest, weights_digest
 from intro.infra.files import atomic_folder, to_csv, write_json, write_text
 from intro.infra.provenance import Provenance
+from intro.model.kernels import launch as kernels
 from intro.model.load import load_model, save_model
 from intro.model.tokenizer import ModelTokenizer
 from intro.pretraining import train as pretraining
-from intro.rollout.api import RolloutEngine, open_engine
-from intro.rollout.native import Sampling
+from intro.rollout.api import open_engine
+from intro.rollout.base import RolloutEngine
+from intro.rollout.sampling import Sampling
 from intro.tasks.jsonl import GRID_KEYS, read_jsonl, read_problems, write_jsonl
 from intro.tasks.registry import load_source
 from intro.training.checkpoint import Scratch
@@ -83,6 +85,7 @@ class RunContext:
     @classmethod
     def open(cls, config: Config, model: str, base: Path) -> RunContext:
         check_model(config, model)
+        kernels.select(config.models[model].hardware.kernels)
         join(config.models[model].hardware)  # wrong numbers of processes or devices are said before anything is read
         source = load_source(config.data, config.prompts, config.seed)
         prompter = Prompter(ModelTokenizer.from_folder(base), config.prompts, source)
@@ -98,7 +101,15 @@ class RunContext:
         """The untrained model, ready to answer."""
         hardware, batch = self.hardware, self.config.evaluation.batch
         device = device_of(hardware)
-        return open_engine(hardware.engine, self.base, self.prompter.tokenizer, batch, hardware.dtype, device)
+        return open_engine(
+            hardware.engine,
+            self.base,
+            self.prompter.tokenizer,
+            batch,
+            hardware.dtype,
+            device,
+            cuda_graphs=hardware.cuda_graphs,
+        )
 
     @property
     def hardware(self) -> Hardware:

@@ -13,8 +13,8 @@ from torch import Generator, Tensor
 from intro.model.scoring import Rationale
 from intro.model.tokenizer import ModelTokenizer, render
 from intro.objectives import Objective, Posterior
-from intro.rollout.api import RolloutEngine
-from intro.rollout.native import Response, Sampling
+from intro.rollout.base import Response, RolloutEngine
+from intro.rollout.sampling import Sampling
 from intro.types import Graded, Problem, Rollout, Signal
 
 if TYPE_CHECKING:

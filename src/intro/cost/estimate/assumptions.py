@@ -72,7 +72,7 @@ class EngineSpeed:
 # our estimates: eager PyTorch launches some 20 kernels per layer; transformers adds its cache and module calls;
 # vLLM replays a recorded graph
 ENGINES: Mapping[str, EngineSpeed] = {
-    "own": EngineSpeed(3e-4, False),
+    "native": EngineSpeed(3e-4, False),
     "transformers": EngineSpeed(6e-4, True),
     "vllm": EngineSpeed(8e-5, True),
 }

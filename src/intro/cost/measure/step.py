@@ -7,7 +7,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from intro.infra.seeds import generator_for
 from intro.objectives import Objective
-from intro.rollout.native import on_device
+from intro.rollout.base import on_device
 from intro.training.backends.base import AdamW
 from intro.training.backends.torch import Torch
 from intro.training.minibatches import Networks, minibatches_of, precompute_logprobs

@@ -1,8 +1,7 @@
 """The functions of `model/softmax.py` for GPUs, with as few reads and writes of the logits [r, V] as possible.
 
-They take contiguous fp32 rows and are used wherever `available` allows it; `make bench-gpu` measures whether they are
-faster. Triton is imported at the first call, on a GPU only. The compiled kernels are experimental: no GPU has run them
-here; the tests run them in Triton's interpreter (TRITON_INTERPRET=1).
+Experimental and off by default (`select`): no GPU has run them yet, and the tests run them in Triton's interpreter
+(TRITON_INTERPRET=1). They take contiguous fp32 rows. Triton is imported at the first use only.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import math
 import os
 from functools import cache
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -20,15 +19,20 @@ BLOCK = 4096  # columns that a program works on at a time: 16 for each thread of
 DRAW_BLOCK = 2048  # columns that `draw` adds up to one block
 
 
-def plain() -> bool:
-    """Whether the environment (INTRO_PLAIN=1) asks for torch's operations in place of the kernels and CUDA graphs."""
-    return os.environ.get("INTRO_PLAIN") == "1"
+_selected = False
+
+
+def select(kernels: Literal["torch", "triton"]) -> None:
+    """Choose the functions that losses use in this process: `hardware.kernels` of the config. The default is torch."""
+    global _selected
+    _selected = kernels == "triton"
 
 
 def available(logits: Tensor) -> bool:
-    """Whether the kernels take these rows: contiguous fp32 on a GPU with Triton, or on a CPU in its interpreter."""
-    has_device = (logits.is_cuda or os.environ.get("TRITON_INTERPRET") == "1") and not plain()
-    return has_device and logits.dtype == torch.float32 and logits.is_contiguous() and _triton() is not None
+    """Whether Triton is selected and takes such rows: contiguous fp32 on a GPU, or on a CPU in its interpreter."""
+    has_device = logits.is_cuda or os.environ.get("TRITON_INTERPRET") == "1"
+    supported = has_device and logits.dtype == torch.float32 and logits.is_contiguous()
+    return _selected and supported and _triton() is not None
 
 
 @cache
