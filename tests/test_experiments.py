@@ -1,4 +1,4 @@
-"""What there is to run: every evaluation is in one process, and no GPU works on a suite that nobody asked for."""
+"""The experiment list: every evaluation is in one job, and on GPUs a job has one suite."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def test_every_evaluation_is_in_one_process(name: str) -> None:
 
 
 def test_a_checkpoint_on_cpus_has_one_process_and_one_on_gpus_one_per_suite() -> None:
-    """Starting costs more than a suite of the tiny world; a suite of the paper's takes hours."""
+    """Starting a process takes longer than a suite of the tiny world; a suite of the paper takes hours."""
     tiny, paper = load(CONFIG / "tiny.yaml"), load(CONFIG / "paper.yaml")
     processes = Counter(cell for cells in evaluation_jobs(tiny).values() for cell in cells)
     assert set(processes.values()) == {1}
@@ -32,7 +32,7 @@ def test_a_checkpoint_on_cpus_has_one_process_and_one_on_gpus_one_per_suite() ->
 
 
 def test_every_training_seed_has_a_base_model_that_is_evaluated() -> None:
-    """Methods are compared with the base model that their own run started from, so there must be answers of it."""
+    """A method is compared with the base model that its run started from, which must be evaluated too."""
     config = load(CONFIG / "reference.yaml")
     answered = {cell for cell, suite in evaluations(config) if suite == "main"}
     for cell in training_runs(config):
