@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -118,3 +120,67 @@ def test_conda_installs_the_package_with_the_same_pins() -> None:
 def test_makefile_installs_with_the_same_pins() -> None:
     install = [line for line in (ROOT / "Makefile").read_text().splitlines() if "pip install" in line]
     assert install and all("-c constraints.txt" in line for line in install)
+
+
+# ---------------------------------------------------------------- conda, which the test replaces by a stub
+
+# Answers what Snakemake asks of conda. A new environment's interpreter lets pip resolve what it is asked to install,
+# and leaves out what needs a network: other packages, and the installation itself.
+STUB = """#!/bin/sh
+case "$1" in
+  --version) echo "conda 24.9.2" ;;
+  info) echo '{{"conda_prefix": "{home}", "platform": "linux-64"}}' ;;
+  config) echo '{{"get": {{"channel_priority": "strict"}}}}' ;;
+  env)
+    for word in "$@"; do before=$last; last=$word; [ "$before" = --prefix ] && prefix=$word; done
+    mkdir -p "$prefix/bin"
+    printf '%s\\n' '#!/bin/sh' 'echo "$PWD $*" >> "{home}/calls"' 'exec "{python}" "$@" {offline}' > "$prefix/bin/python"
+    chmod +x "$prefix/bin/python" ;;
+esac
+"""
+OFFLINE = ["--dry-run", "--no-deps", "--no-index", "--no-build-isolation"]
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a clone holds, as far as environments and the parsing of the workflow need it."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("Snakefile", "environment.yml", "pyproject.toml", "constraints.txt", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, folder)
+    for name in ("workflow", "config", "profiles", "src"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
+    return folder
+
+
+def test_snakemake_builds_the_environment_of_the_rules(project: Path) -> None:
+    """Snakemake copies the yaml into a folder of its own; the post-deploy script installs the project from its folder."""
+    home = project / "conda"
+    (home / "bin").mkdir(parents=True)
+    stub, activate = home / "bin/conda", home / "bin/activate"
+    stub.write_text(STUB.format(home=home, python=sys.executable, offline=" ".join(OFFLINE)))
+    stub.chmod(0o755)
+    activate.write_text('export PATH="$1/bin:$PATH"\n')
+    paths = [str(stub.parent), str(Path(sys.executable).parent), os.environ["PATH"]]
+    command = ["snakemake", "results/tiny/theory/identities.json", "--sdm", "conda", "--conda-create-envs-only"]
+    done = subprocess.run(
+        [*command, "--cores", "1"],
+        cwd=project,
+        env=os.environ | {"PATH": os.pathsep.join(paths)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    (environment,) = (project / ".snakemake/conda").glob("*.yaml")
+    dependencies = yaml.safe_load(environment.read_text())["dependencies"]
+    assert all(isinstance(entry, str) for entry in dependencies)  # no pip section: a copy has no project beside it
+    (call,) = (home / "calls").read_text().splitlines()
+    assert call.startswith(f"{project} -m pip install") and "-c constraints.txt -e .[" in call
+
+
+def test_conda_finds_the_project_beside_environment_yml(project: Path, tmp_path: Path) -> None:
+    """conda writes the pip section into a requirements file beside the yaml and runs pip in that folder."""
+    requirements = project / "condaenv.requirements.txt"
+    requirements.write_text("\n".join(PIP))
+    command = [sys.executable, "-m", "pip", "install", *OFFLINE, "-r", str(requirements)]
+    done = subprocess.run(command, cwd=project, capture_output=True, text=True)
+    assert done.returncode == 0 and "Would install intro-" in done.stdout, done.stdout + done.stderr

@@ -16,7 +16,7 @@ rule table_main_base:
     benchmark:
         f"{RESULTS}/benchmarks/tables/main_base.tsv"
     conda:
-        "../../environment.yml"
+        "../envs/intro.yaml"
     threads: 1
     params:
         code=code_of("base-check"),
@@ -61,7 +61,7 @@ rule compare:
     benchmark:
         f"{RESULTS}/benchmarks/compare.tsv"
     conda:
-        "../../environment.yml"
+        "../envs/intro.yaml"
     threads: 1
     params:
         code=code_of("compare"),

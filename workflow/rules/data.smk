@@ -6,7 +6,7 @@ rule make_data:
     benchmark:
         f"{RESULTS}/benchmarks/make_data.tsv"
     conda:
-        "../../environment.yml"
+        "../envs/intro.yaml"
     threads: 1
     params:
         code=code_of("data"),

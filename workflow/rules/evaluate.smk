@@ -18,7 +18,7 @@ for suites, cells in experiments.evaluation_jobs(CONFIG).items():
         wildcard_constraints:
             model=model_of(cells),
         conda:
-            "../../environment.yml"
+            "../envs/intro.yaml"
         threads: 1
         resources:
             mem_mb=1000,
@@ -56,7 +56,7 @@ for suites, cells in experiments.evaluation_jobs(CONFIG).items():
         wildcard_constraints:
             model=model_of(cells),
         conda:
-            "../../environment.yml"
+            "../envs/intro.yaml"
         threads: 1
         params:
             code=code_of("grade", without=None),
@@ -81,7 +81,7 @@ rule judge_rationales:
     benchmark:
         f"{RESULTS}/benchmarks/judge/{{model}}.{{method}}.{{protocol}}.seed{{seed}}.{{suite}}.tsv"
     conda:
-        "../../environment.yml"
+        "../envs/intro.yaml"
     threads: 1
     resources:
         mem_mb=1500,
@@ -123,7 +123,7 @@ rule collect_results:
     benchmark:
         f"{RESULTS}/benchmarks/collect.tsv"
     conda:
-        "../../environment.yml"
+        "../envs/intro.yaml"
     threads: 1
     params:
         code=code_of("collect"),
@@ -147,7 +147,7 @@ rule check_posterior:
     benchmark:
         f"{RESULTS}/benchmarks/posterior.tsv"
     conda:
-        "../../environment.yml"
+        "../envs/intro.yaml"
     threads: 1
     resources:
         mem_mb=1500,
@@ -171,7 +171,7 @@ rule measure_cost:
     benchmark:
         f"{RESULTS}/benchmarks/cost.tsv"
     conda:
-        "../../environment.yml"
+        "../envs/intro.yaml"
     threads: 1
     resources:
         mem_mb=1500,

@@ -23,7 +23,7 @@ for figure in sources.FIGURES:
         benchmark:
             f"{RESULTS}/benchmarks/figures/{figure}.tsv"
         conda:
-            "../../environment.yml"
+            "../envs/intro.yaml"
         threads: 1
         params:
             code=code_of("figure"),

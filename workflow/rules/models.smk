@@ -12,7 +12,7 @@ rule pretrain_base:
     # the longest jobs, and everything waits for them
     priority: 100
     conda:
-        "../../environment.yml"
+        "../envs/intro.yaml"
     threads: 1
     resources:
         mem_mb=1500,
@@ -44,7 +44,7 @@ rule fetch_model:
         model=any_of(FETCHED),
     priority: 100
     conda:
-        "../../environment.yml"
+        "../envs/intro.yaml"
     threads: 1
     params:
         settings=lambda w: CONFIG.models[w.model].model_dump(
@@ -63,7 +63,7 @@ rule fetch_verifier:
     benchmark:
         f"{RESULTS}/benchmarks/fetch/verifier.tsv"
     conda:
-        "../../environment.yml"
+        "../envs/intro.yaml"
     threads: 1
     params:
         settings=settings("verifier"),

@@ -23,7 +23,7 @@ for table in experiments.table_names(CONFIG):
         benchmark:
             f"{RESULTS}/benchmarks/tables/{table}.tsv"
         conda:
-            "../../environment.yml"
+            "../envs/intro.yaml"
         threads: 1
         params:
             code=code_of("table"),

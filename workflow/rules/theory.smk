@@ -10,7 +10,7 @@ rule theory:
     benchmark:
         f"{RESULTS}/benchmarks/theory.tsv"
     conda:
-        "../../environment.yml"
+        "../envs/intro.yaml"
     threads: 1
     params:
         code=code_of("theory"),

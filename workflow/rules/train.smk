@@ -12,7 +12,7 @@ rule sweep_learning_rates:
         f"{RESULTS}/benchmarks/sweep/{{model}}.{{method}}.tsv"
     priority: 90
     conda:
-        "../../environment.yml"
+        "../envs/intro.yaml"
     threads: processes
     resources:
         mem_mb=1500,
@@ -45,7 +45,7 @@ checkpoint select_learning_rates:
         f"{RESULTS}/benchmarks/select.tsv"
     priority: 90
     conda:
-        "../../environment.yml"
+        "../envs/intro.yaml"
     threads: 1
     params:
         code=code_of("select"),
@@ -74,7 +74,7 @@ rule train_policy:
     benchmark:
         f"{RESULTS}/benchmarks/train/{{model}}.{{method}}.{{protocol}}.seed{{seed}}.tsv"
     conda:
-        "../../environment.yml"
+        "../envs/intro.yaml"
     threads: processes
     resources:
         mem_mb=1500,
