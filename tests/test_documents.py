@@ -307,6 +307,8 @@ def test_snakemake_commands_that_documents_show_can_be_planned(tmp_path: Path) -
             cwd=tmp_path, env=os.environ | {"PATH": path}, capture_output=True, text=True,
         )  # fmt: skip
         assert done.returncode == 0, f"{where} {what}: {done.stdout[-1500:]}{done.stderr[-1500:]}"
+        # docs/working-with-it.md: this config chooses no learning rate, so its option moves no other method's
+        assert "config/frozen.yaml" not in where or "sweep_learning_rates" not in done.stdout
 
 
 def arguments_of(line: str) -> tuple[tuple[str, ...], set[str]]:
