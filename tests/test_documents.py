@@ -319,7 +319,7 @@ def arguments_of(line: str) -> tuple[tuple[str, ...], set[str]]:
         word = words.pop(0)
         if word in ("--profile", "--configfile"):
             where += [word, words.pop(0)]
-        elif word in ("--cores", "--resources", "--config"):
+        elif word in ("--cores", "--resources", "--config", "--sdm"):
             words.pop(0)
         elif not word.startswith("-") and "NAME" not in word:
             targets.add(word)
