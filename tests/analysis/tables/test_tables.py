@@ -10,8 +10,8 @@ import pytest
 
 import whole_run
 from intro import experiments
+from intro.analysis.data import cells
 from intro.analysis.data.inputs import Inputs
-from intro.analysis.stats import cells as estimates
 from intro.analysis.stats.intervals import Resampling
 from intro.analysis.tables import build as tables
 from intro.analysis.tables import typeset
@@ -129,7 +129,7 @@ def test_no_interval_of_an_accuracy_leaves_the_percentages():
     problems = pd.MultiIndex.from_product([["chain-2"], range(50)], names=["benchmark", "problem"])
     values = pd.DataFrame({(0, 0): 100.0, (0, 1): 100.0, (0, 2): 10.0}, index=problems)
     results = SimpleNamespace(values=lambda *_: values, resampling=Resampling(500, 0))
-    found = estimates.accuracy(results, "m", "intro")
+    found = cells.accuracy(results, "m", "intro")
     assert (found.low, found.value, found.high) == (0.0, 70.0, 100.0)
 
 

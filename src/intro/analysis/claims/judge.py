@@ -31,7 +31,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class JudgedClaim:
     """A row of claims.csv."""
 
     claim: str
@@ -46,7 +46,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class GridRow:
+class ClaimAtRate:
     """A row of compare/claims_grid.csv: a claim on the validation problems at one learning rate."""
 
     claim: str
@@ -99,7 +99,7 @@ def on_paper_models(config: Config) -> bool:
     return all(name == model.stands_for for name, model in config.models.items())
 
 
-def judge_grid(results: Results, claims: Iterable[Claim | Joint]) -> list[GridRow]:
+def judge_grid(results: Results, claims: Iterable[Claim | Joint]) -> list[ClaimAtRate]:
     """Claims that a learning rate can decide, at every rate of the grid on its validation problems."""
     shared = results.under(SHARED_RATE)
     rates = sorted(results.grid["lr"].dropna().astype(float).unique())
@@ -111,11 +111,11 @@ def judge_grid(results: Results, claims: Iterable[Claim | Joint]) -> list[GridRo
                 found = claim.estimand(at_rate)
                 shown = found or NOTHING
                 ends = (shown.value, shown.low, shown.high)
-                rows.append(GridRow(claim.name, lr, *ends, verdict(claim, found), shown.replicates))
+                rows.append(ClaimAtRate(claim.name, lr, *ends, verdict(claim, found), shown.replicates))
     return rows
 
 
-def _judge(claim: Claim, results: Results, grid: list[GridRow]) -> Row:
+def _judge(claim: Claim, results: Results, grid: list[ClaimAtRate]) -> JudgedClaim:
     found = claim.estimand(results)
     outcome = verdict(claim, found)
     if claim.value_of == "paper models" and not on_paper_models(results.config):
@@ -125,20 +125,20 @@ def _judge(claim: Claim, results: Results, grid: list[GridRow]) -> Row:
         outcome = with_grid(outcome, (row.verdict for row in grid if row.claim == claim.name))
     shown = found or NOTHING
     ends = (shown.value, shown.low, shown.high)
-    return Row(claim.name, claim.statement, results.protocol, claim.measure, *ends, outcome, shown.replicates)
+    return JudgedClaim(claim.name, claim.statement, results.protocol, claim.measure, *ends, outcome, shown.replicates)
 
 
-def _judge_joint(claim: Joint, protocol: str, rows: list[Row]) -> Row:
+def _judge_joint(claim: Joint, protocol: str, rows: list[JudgedClaim]) -> JudgedClaim:
     parts = [row for row in rows if row.protocol == protocol and row.claim in claim.parts]
     outcome = together(Outcome(row.verdict) for row in parts)
     measure = "joint: " + " and ".join(claim.parts)
     nothing = (NOTHING.value, NOTHING.low, NOTHING.high)
-    return Row(claim.name, claim.statement, protocol, measure, *nothing, outcome, "")
+    return JudgedClaim(claim.name, claim.statement, protocol, measure, *nothing, outcome, "")
 
 
-def judge(results: Results, claims: Iterable[Claim | Joint], grid: list[GridRow]) -> list[Row]:
+def judge(results: Results, claims: Iterable[Claim | Joint], grid: list[ClaimAtRate]) -> list[JudgedClaim]:
     """One row per claim, and per protocol where training enters the claim."""
-    rows: list[Row] = []
+    rows: list[JudgedClaim] = []
     for claim in claims:
         trained = isinstance(claim, Joint) or claim.needs == "training"
         for protocol in results.config.training.protocols if trained else [ANY]:
@@ -149,11 +149,11 @@ def judge(results: Results, claims: Iterable[Claim | Joint], grid: list[GridRow]
     return rows
 
 
-def claims_frame(rows: list[Row]) -> pd.DataFrame:
+def claims_frame(rows: list[JudgedClaim]) -> pd.DataFrame:
     """claims.csv."""
-    return pd.DataFrame([astuple(row) for row in rows], columns=[f.name for f in fields(Row)])
+    return pd.DataFrame([astuple(row) for row in rows], columns=[f.name for f in fields(JudgedClaim)])
 
 
-def grid_frame(rows: list[GridRow]) -> pd.DataFrame:
+def grid_frame(rows: list[ClaimAtRate]) -> pd.DataFrame:
     """compare/claims_grid.csv."""
-    return pd.DataFrame([astuple(row) for row in rows], columns=[f.name for f in fields(GridRow)])
+    return pd.DataFrame([astuple(row) for row in rows], columns=[f.name for f in fields(ClaimAtRate)])

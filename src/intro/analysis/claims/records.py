@@ -240,5 +240,5 @@ def _cost(config: Config) -> list[Claim | Joint]:
 
 
 def record(config: Config) -> list[Claim | Joint]:
-    """Every claim of the paper that a run can speak to, in the order of the scoreboard."""
+    """Every claim of the paper that a run can test, in the order of the scoreboard."""
     return [*ACCURACY, *LENGTH, *CANDIDATES, *POSTERIOR, *_cost(config)]

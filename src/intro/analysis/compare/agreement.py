@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from intro.analysis.data import cells
 from intro.analysis.data.results import BASE, Results, strata
-from intro.analysis.stats import cells as estimates
 from intro.analysis.stats.intervals import Interval, average, bootstrap, within_model
 from intro.config import Config
 from intro.experiments import methods_by_n
@@ -37,7 +37,7 @@ class Agreement(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
+class ComparedCell:
     """A row of compare/{main,ood,ablation_n}.csv, in percent; nan where a number does not exist."""
 
     table: str
@@ -53,7 +53,7 @@ class Row:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class TableCell:
     """Which cell is asked for, by this run's names and by the paper's."""
 
     table: str
@@ -77,17 +77,17 @@ class Reported:
 
     values: dict[tuple[str, str, str, str], float]
 
-    def at(self, place: Place) -> float:
-        key = (place.table, place.paper_model, place.paper_method, place.paper_benchmark)
+    def at(self, cell: TableCell) -> float:
+        key = (cell.table, cell.paper_model, cell.paper_method, cell.paper_benchmark)
         return self.values.get(key, math.nan)
 
-    def gain(self, place: Place) -> float:
+    def gain(self, cell: TableCell) -> float:
         """Reported value minus the reported base value; for an improvement, the improvement itself."""
-        if place.benchmark == IMPROVEMENT:
-            return self.at(place)
+        if cell.benchmark == IMPROVEMENT:
+            return self.at(cell)
         # the ablation's table has no base row: its base model is in the main table
-        base = self.values.get((place.suite, place.paper_model, BASE, place.paper_benchmark), math.nan)
-        return self.at(place) - base
+        base = self.values.get((cell.suite, cell.paper_model, BASE, cell.paper_benchmark), math.nan)
+        return self.at(cell) - base
 
 
 def read_reported(path: Path) -> Reported:
@@ -106,15 +106,15 @@ class Reference:
 
     tables: dict[str, pd.DataFrame]
 
-    def at(self, place: Place) -> float:
-        frame = self.tables.get(place.table)
-        if frame is None or place.benchmark not in frame:
+    def at(self, cell: TableCell) -> float:
+        frame = self.tables.get(cell.table)
+        if frame is None or cell.benchmark not in frame:
             return math.nan
         if "method" in frame:
-            rows = frame[(frame["method"] == place.method) & (frame["model"] == place.model)]
+            rows = frame[(frame["method"] == cell.method) & (frame["model"] == cell.model)]
         else:  # the ablation's table names n instead of a method
-            rows = frame[("intro:n=" + frame["n"].astype(str).str.removesuffix(".0")) == place.paper_method]
-        return float(rows[place.benchmark].iloc[0]) if len(rows) else math.nan
+            rows = frame[("intro:n=" + frame["n"].astype(str).str.removesuffix(".0")) == cell.paper_method]
+        return float(rows[cell.benchmark].iloc[0]) if len(rows) else math.nan
 
 
 def read_reference(config: Config) -> Reference:
@@ -133,22 +133,22 @@ def read_reference(config: Config) -> Reference:
 # ---------------------------------------------------------------- this run
 
 
-def _picked(place: Place) -> list[str] | None:
-    return None if place.benchmark in (AVERAGE, IMPROVEMENT) else [place.benchmark]
+def _picked(cell: TableCell) -> list[str] | None:
+    return None if cell.benchmark in (AVERAGE, IMPROVEMENT) else [cell.benchmark]
 
 
-def _ours(results: Results, place: Place) -> Interval | None:
+def _ours(results: Results, cell: TableCell) -> Interval | None:
     """This run's value with its interval."""
-    if place.benchmark == IMPROVEMENT:
-        return _improvement(results, place)
-    found = estimates.accuracy(results, place.model, place.method, place.suite, _picked(place))
-    return None if found is estimates.NOTHING else found
+    if cell.benchmark == IMPROVEMENT:
+        return _improvement(results, cell)
+    found = cells.accuracy(results, cell.model, cell.method, cell.suite, _picked(cell))
+    return None if found is cells.NOTHING else found
 
 
-def _improvement(results: Results, place: Place) -> Interval | None:
+def _improvement(results: Results, cell: TableCell) -> Interval | None:
     """100 x paired gain / base average, both on the same resampled problems."""
-    gain = results.paired(place.suite, place.model, place.method, BASE)
-    base = results.values(place.suite, place.model, BASE)
+    gain = results.paired(cell.suite, cell.model, cell.method, BASE)
+    base = results.values(cell.suite, cell.model, BASE)
     if gain is None or base is None:
         return None
     base_strata = strata(base.loc[gain.index])
@@ -179,17 +179,17 @@ def same_direction(reported_gain: float, our_gain: Interval) -> Agreement:
     return Agreement.SAME if (reported_gain > 0) == (our_gain.low > 0) else Agreement.OPPOSITE
 
 
-def agree(results: Results, reported: Reported, place: Place, ours: Interval | None) -> Agreement:
+def agree(results: Results, reported: Reported, cell: TableCell, ours: Interval | None) -> Agreement:
     """Values on the paper's own models, directions on all others."""
     if ours is None:
         return Agreement.NOT_RUN
-    if math.isnan(reported.at(place)):
+    if math.isnan(reported.at(cell)):
         return Agreement.NOT_COMPARED
-    if place.own_model:
-        return same_value(reported.at(place), ours)
-    gain = estimates.gain(results, place.model, place.method, place.suite, _picked(place))
-    reported_gain = reported.gain(place)
-    if place.method == BASE or gain is estimates.NOTHING or math.isnan(reported_gain):
+    if cell.own_model:
+        return same_value(reported.at(cell), ours)
+    gain = cells.gain(results, cell.model, cell.method, cell.suite, _picked(cell))
+    reported_gain = reported.gain(cell)
+    if cell.method == BASE or gain is cells.NOTHING or math.isnan(reported_gain):
         return Agreement.NOT_COMPARED
     return same_direction(reported_gain, gain)
 
@@ -197,7 +197,7 @@ def agree(results: Results, reported: Reported, place: Place, ours: Interval | N
 # ---------------------------------------------------------------- the tables
 
 
-def _suite_places(config: Config, table: str) -> Iterator[Place]:
+def _suite_cells(config: Config, table: str) -> Iterator[TableCell]:
     suite = config.evaluation.suites.get(table)
     if suite is None:
         return
@@ -210,25 +210,25 @@ def _suite_places(config: Config, table: str) -> Iterator[Place]:
                 columns |= {IMPROVEMENT: IMPROVEMENT}
             for own, paper in columns.items():
                 stands_for = config.models[model].stands_for
-                yield Place(table, table, model, method, own, stands_for, method, paper)
+                yield TableCell(table, table, model, method, own, stands_for, method, paper)
 
 
-def _ablation_places(config: Config) -> Iterator[Place]:
+def _ablation_cells(config: Config) -> Iterator[TableCell]:
     model = config.ablation_n.model
     stands_for = config.models[model].stands_for
     for n, method in methods_by_n(config).items():
-        yield Place("ablation_n", "main", model, method, AVERAGE, stands_for, f"intro:n={n}", AVERAGE)
+        yield TableCell("ablation_n", "main", model, method, AVERAGE, stands_for, f"intro:n={n}", AVERAGE)
 
 
 def table_frame(results: Results, reported: Reported, reference: Reference, table: str) -> pd.DataFrame:
     """compare/{table}.csv under the results' protocol."""
     config = results.config
-    places = _ablation_places(config) if table == "ablation_n" else _suite_places(config, table)
+    shown = _ablation_cells(config) if table == "ablation_n" else _suite_cells(config, table)
     rows = []
-    for place in places:
-        ours = _ours(results, place)
+    for cell in shown:
+        ours = _ours(results, cell)
         ends = (math.nan,) * 3 if ours is None else (ours.value, ours.low, ours.high)
-        agreement = agree(results, reported, place, ours)
-        key = (place.table, place.model, place.method, place.benchmark)
-        rows.append(Row(*key, reported.at(place), reference.at(place), *ends, agreement))
-    return pd.DataFrame([astuple(row) for row in rows], columns=[field.name for field in fields(Row)])
+        agreement = agree(results, reported, cell, ours)
+        key = (cell.table, cell.model, cell.method, cell.benchmark)
+        rows.append(ComparedCell(*key, reported.at(cell), reference.at(cell), *ends, agreement))
+    return pd.DataFrame([astuple(row) for row in rows], columns=[field.name for field in fields(ComparedCell)])

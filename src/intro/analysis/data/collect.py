@@ -1,4 +1,4 @@
-"""Gather what the runs left behind into one file each; everything downstream reads only these."""
+"""Gather the result files of all runs into one file of each kind."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def collect(config: Config) -> None:
 
 def write_frame(path: Path, frame: pd.DataFrame) -> None:
     """A CSV, compressed where its name ends so: equal frames give equal bytes."""
-    # a compressed file holds its own name, here a temporary one, and its time unless told not to
+    # a compressed file holds its own name, here a temporary one, and its time unless both are set
     packing = {"method": "gzip", "filename": "", "mtime": 0} if path.suffix == ".gz" else None
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         frame.to_csv(file, index=False, compression=packing)

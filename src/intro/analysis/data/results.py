@@ -102,7 +102,7 @@ def _answered(values: pd.DataFrame) -> pd.DataFrame | None:
 
 @dataclass(frozen=True, slots=True)
 class Results:
-    """What a run left behind, seen under one protocol. Cells answer None where nothing was run."""
+    """The results of a run under one protocol; a cell is None where nothing was run."""
 
     config: Config
     cells: dict[CellKey, pd.DataFrame]
@@ -122,10 +122,7 @@ class Results:
         rows = self.grid[(self.grid["lr"] == lr) | (self.grid["method"] == BASE)].drop(columns="lr")
         base = rows["method"] == BASE
         rows = rows.assign(
-            suite="main",
-            protocol=base.map({True: BASE, False: self.protocol}),
-            pretrain_seed=0,
-            benchmark="validation",
+            suite="main", protocol=base.map({True: BASE, False: self.protocol}), pretrain_seed=0, benchmark="validation"
         )
         return replace(self, cells=cells_of(rows))
 
@@ -153,7 +150,7 @@ class Results:
 
 
 def results_of(config: Config, grades: pd.DataFrame) -> Results:
-    """Some runs' grades, and nothing else of what a run leaves behind."""
+    """The grades of some runs, without their curves, grid and measurements."""
     nothing, resampling = pd.DataFrame(), Resampling(config.evaluation.resamples, config.seed)
     return Results(config, cells_of(grades), nothing, nothing, nothing, nothing, resampling)
 

@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
 
+from intro.analysis.data import cells
 from intro.analysis.data.inputs import Inputs, under
 from intro.analysis.data.results import BASE
 from intro.analysis.figures import lines, style
-from intro.analysis.stats import cells as estimates
 from intro.analysis.stats.intervals import Interval
 from intro.analysis.tables.build import final_entropy
 from intro.experiments import methods_by_n
@@ -21,8 +21,8 @@ from intro.experiments import methods_by_n
 def draw_average(inputs: Inputs) -> Figure:
     """Gain over the base model against n, beside the paper's."""
     config, model = inputs.config, inputs.config.ablation_n.model
-    found = {n: estimates.gain(inputs.results, model, method) for n, method in methods_by_n(config).items()}
-    found = {n: gain for n, gain in found.items() if gain is not estimates.NOTHING}
+    found = {n: cells.gain(inputs.results, model, method) for n, method in methods_by_n(config).items()}
+    found = {n: gain for n, gain in found.items() if gain is not cells.NOTHING}
     if not found:
         return style.nothing("No ablation over n, or no base model, in this configuration.")
     ink, ns = style.colour(config, config.ablation_n.method), list(found)
@@ -35,7 +35,7 @@ def draw_average(inputs: Inputs) -> Figure:
         dashes = {"ls": (0, (3, 2)), "marker": "o", "ms": 3, "mfc": "white"}
         panel.plot(*zip(*shape, strict=True), color=style.INK, lw=1, **dashes)
         ends.append((shape[-1][1], "paper", style.INK))
-    runs = [estimates.gain_by_run(inputs.results, model, methods_by_n(config)[n]) for n in ns]
+    runs = [cells.gain_by_run(inputs.results, model, methods_by_n(config)[n]) for n in ns]
     _with_runs(panel, ns, list(found.values()), runs, [ink] * len(ns), ink)
     _axis(panel, ns)
     panel.set_ylabel("gain over the base model, % points")
@@ -63,7 +63,7 @@ def draw_entropy(inputs: Inputs) -> Figure:
         by_seed = {seed: final_entropy(run) for seed, run in own.groupby("train_seed")}
         last.append((n, pd.Series(by_seed, dtype=float), ink))
     ns, runs, inks = zip(*last, strict=True)
-    means = [estimates.over_runs(of_n) for of_n in runs]
+    means = [cells.over_runs(of_n) for of_n in runs]
     _with_runs(row[1], ns, means, runs, inks, style.SOFT)
     _axis(row[1], ns)
     row[0].set(xlabel="training step", ylabel="policy entropy, nats per token")
@@ -100,7 +100,7 @@ def _with_runs(
         heights = [of_n[run] for of_n in runs]
         panel.plot(ns, heights, color=style.tint(mean_ink, 0.6), lw=0.7, marker="o", ms=2.5, zorder=1.5)
     for n, mean, ink in zip(ns, means, inks, strict=True):
-        error = None if few else estimates.errors([mean])
+        error = None if few else cells.errors([mean])
         panel.errorbar(n, mean.value, yerr=error, color=ink, fmt="o", ms=5.5, elinewidth=1.3, zorder=3)
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from intro.analysis.data import cells
 from intro.analysis.data.inputs import Inputs
 from intro.analysis.data.results import BASE
 from intro.analysis.figures import palette, style
-from intro.analysis.stats import cells as estimates
 from intro.analysis.tables.build import PAPER, benchmarks
 
 WITHOUT, GIVEN = palette.OKABE_ITO["grey"], palette.OKABE_ITO["green"]
@@ -40,10 +40,10 @@ def _panel(panel: Axes, inputs: Inputs, model: str, columns: list[str]) -> None:
     for place, benchmark in enumerate(columns):
         pair = []
         for suite, ink, y in (("main", WITHOUT, place - 0.07), ("given", GIVEN, place + 0.07)):
-            mean = estimates.accuracy(inputs.results, model, BASE, suite, [benchmark], "verified_correct")
-            if mean is estimates.NOTHING:
+            mean = cells.accuracy(inputs.results, model, BASE, suite, [benchmark], "verified_correct")
+            if mean is cells.NOTHING:
                 continue
-            panel.errorbar(mean.value, y, xerr=estimates.errors([mean]), fmt="o", ms=5.5, color=ink, elinewidth=1.4)
+            panel.errorbar(mean.value, y, xerr=cells.errors([mean]), fmt="o", ms=5.5, color=ink, elinewidth=1.4)
             pair.append((mean.value, y))
         if len(pair) == 2:
             panel.plot(*zip(*pair, strict=True), color=style.FAINT, lw=5, zorder=1)

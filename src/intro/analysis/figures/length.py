@@ -5,10 +5,10 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from intro.analysis.data import cells
 from intro.analysis.data.inputs import Inputs
 from intro.analysis.data.results import BASE
 from intro.analysis.figures import style
-from intro.analysis.stats import cells as estimates
 
 
 def draw(inputs: Inputs) -> Figure:
@@ -35,17 +35,14 @@ def _panel(panel: Axes, inputs: Inputs, models: list[str], benchmarks: list[str]
     for place, model in enumerate(models):
         found = {}
         for method in (BASE, *config.compared):
-            mean, ink = (
-                estimates.tokens(inputs.results, model, method, benchmarks),
-                style.colour(config, method),
-            )
-            if mean is estimates.NOTHING:
+            mean, ink = (cells.tokens(inputs.results, model, method, benchmarks), style.colour(config, method))
+            if mean is cells.NOTHING:
                 continue
             found[method] = mean.value
             panel.errorbar(
                 mean.value,
                 place + shifts[method],
-                xerr=estimates.errors([mean]),
+                xerr=cells.errors([mean]),
                 fmt="o",
                 ms=5,
                 color=ink,

@@ -10,10 +10,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from intro.analysis.claims.judge import ANY
+from intro.analysis.data import cells
 from intro.analysis.data.inputs import Inputs
 from intro.analysis.data.results import BASE, SHARED_RATE
 from intro.analysis.figures import palette, style
-from intro.analysis.stats import cells as estimates
 
 SIGNS = {
     "reproduced": "✓",
@@ -47,14 +47,14 @@ def _gains(panel: Axes, inputs: Inputs, models: list[str]) -> None:
     config, methods = inputs.config, list(inputs.config.methods)
     names = []
     for place, model in enumerate(models):
-        base = estimates.accuracy(inputs.results, model, BASE).value
-        found = {m: estimates.cut(estimates.gain(inputs.results, model, m), -base, 100 - base) for m in methods}
+        base = cells.accuracy(inputs.results, model, BASE).value
+        found = {m: cells.cut(cells.gain(inputs.results, model, m), -base, 100 - base) for m in methods}
         best = max(found, key=lambda m: np.nan_to_num(found[m].value, nan=-np.inf))
         if place % 2 == 0:
             panel.axhspan(place - 0.5, place + 0.5, color="#f6f6f6", lw=0, zorder=0)
         for rank, (method, mean) in enumerate(found.items()):
             y, ink = place + 0.78 * ((rank + 0.5) / len(methods) - 0.5), style.colour(config, method)
-            panel.errorbar(mean.value, y, xerr=estimates.errors([mean]), fmt="o", ms=4.2, color=ink, elinewidth=1.5)
+            panel.errorbar(mean.value, y, xerr=cells.errors([mean]), fmt="o", ms=4.2, color=ink, elinewidth=1.5)
             if method == best:
                 panel.annotate(f"{mean.value:+.1f}", (mean.high, y), (4, 0), textcoords="offset points", va="center",
                                fontsize=7.5, color=ink, fontweight="bold")  # fmt: skip

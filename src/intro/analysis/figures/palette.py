@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# Okabe and Ito (2008), told apart under every common colour blindness; its yellow is too light for lines.
+# Okabe and Ito (2008): distinguishable under every common colour blindness; its yellow is too light for lines.
 OKABE_ITO = {
     "grey": "#8a8a8a",
     "orange": "#E69F00",

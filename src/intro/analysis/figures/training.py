@@ -31,12 +31,7 @@ def draw_length(inputs: Inputs) -> Figure:
             if row == 0:
                 panel.set_title(model, fontsize=8, pad=15)
                 panel.text(
-                    0,
-                    1.03,
-                    style.stands_for(config, model),
-                    transform=panel.transAxes,
-                    fontsize=7,
-                    color=style.SOFT,
+                    0, 1.03, style.stands_for(config, model), transform=panel.transAxes, fontsize=7, color=style.SOFT
                 )
         axes[row, 0].set_ylabel(f"tokens per response,\n{words}")
         named.append((panel, ends))
@@ -60,10 +55,7 @@ def draw_accuracy(inputs: Inputs) -> Figure:
         mine = curves[curves.model == model]
         for method in config.compared:
             _problem_band(
-                panel,
-                mine[mine.method == method],
-                config.training.curve_problems,
-                style.colour(config, method),
+                panel, mine[mine.method == method], config.training.curve_problems, style.colour(config, method)
             )
         named.append((panel, _compare(panel, inputs, mine, "value")))
         panel.set_title(f"{model}, for {style.stands_for(config, model)}")

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from intro import experiments
+from intro.analysis.data import cells
 from intro.analysis.data.inputs import Inputs, RunInputs, under
 from intro.analysis.data.results import BASE, SHARED_RATE, Results, by_benchmark
-from intro.analysis.stats import cells as estimates
-from intro.analysis.stats import intervals as stats
+from intro.analysis.stats.intervals import ENOUGH
 from intro.analysis.tables.typeset import Block, Entry, Head, Sheet, bracket, entries, latex, markdown, number
 from intro.config import Config
 from intro.experiments import methods_by_n
@@ -86,7 +86,7 @@ def scores_table(inputs: Inputs, layout: experiments.TableLayout) -> pd.DataFram
             row |= dict(zip(columns, values, strict=True)) | {"average": average}
             if _improves(layout):
                 row["improvement_pct"] = 100 * (average / base - 1) if base > 0 and method != BASE else np.nan
-            interval = estimates.accuracy(results, model, method, layout.suite)
+            interval = cells.accuracy(results, model, method, layout.suite)
             rows.append(row | {"average_ci_low": interval.low, "average_ci_high": interval.high})
     return pd.DataFrame(rows)
 
@@ -148,9 +148,9 @@ def _note(inputs: Inputs, layout: experiments.TableLayout) -> str:
 
 def _spread(results: Results, suite: str, model: str, methods: list[str]) -> str:
     """What the intervals of a table rest on."""
-    cells = [results.values(suite, model, method) for method in methods if method != BASE]
-    seeds = max((len(cell.columns) for cell in cells if cell is not None), default=0)
-    if seeds < stats.ENOUGH:
+    frames = [results.values(suite, model, method) for method in methods if method != BASE]
+    seeds = max((len(frame.columns) for frame in frames if frame is not None), default=0)
+    if seeds < ENOUGH:
         runs = "a single training run each" if seeds < 2 else f"mean of {seeds} training runs"
         return f"problems only: {runs}"
     return f"problems and {seeds} training runs"
@@ -164,7 +164,7 @@ def ablation_n(inputs: Inputs) -> pd.DataFrame:
     model, metrics = inputs.config.ablation_n.model, under(inputs.metrics, SHARED_RATE)
     rows = []
     for n, method in methods_by_n(inputs.config).items():
-        average = estimates.accuracy(inputs.results, model, method)
+        average = cells.accuracy(inputs.results, model, method)
         trained = metrics[(metrics.model == model) & (metrics.method == method)]
         rows.append((n, average.value, average.low, average.high, final_entropy(trained)))
     return pd.DataFrame(rows, columns=["n", "average", "ci_low", "ci_high", "policy_entropy"])

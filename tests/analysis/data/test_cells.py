@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from intro.analysis.data import cells
 from intro.analysis.data.results import Results, results_of
-from intro.analysis.stats import cells as estimates
 from synthetic import config
 
 # correct answers of two problems: per method those of the runs from two base models, which differ much
@@ -31,15 +31,15 @@ def results(tmp_path: Path) -> Results:
 
 def test_gains_are_over_a_runs_own_base(tmp_path: Path) -> None:
     run = results(tmp_path)
-    assert estimates.gain_by_run(run, "qwen2-s", "intro").to_dict() == {(0, 0): 0.0, (1, 1): 50.0}
-    gain = estimates.gain(run, "qwen2-s", "intro")
+    assert cells.gain_by_run(run, "qwen2-s", "intro").to_dict() == {(0, 0): 0.0, (1, 1): 50.0}
+    gain = cells.gain(run, "qwen2-s", "intro")
     assert gain.value == 25.0 and gain.low <= 25.0 <= gain.high
-    average = estimates.accuracy(run, "qwen2-s", "intro").value - estimates.accuracy(run, "qwen2-s", "base").value
+    average = cells.accuracy(run, "qwen2-s", "intro").value - cells.accuracy(run, "qwen2-s", "base").value
     assert average == gain.value, "the same mean, with another interval"
 
 
 def test_what_was_not_run_has_no_gain(tmp_path: Path) -> None:
     run = results(tmp_path)
-    assert estimates.gain(run, "qwen2-s", "grpo") is estimates.NOTHING
-    assert estimates.gain(run, "qwen2-s", "intro", benchmarks=["chain-5"]) is estimates.NOTHING
-    assert len(estimates.gain_by_run(run, "qwen2-m", "intro")) == 0 and np.isnan(estimates.NOTHING.value)
+    assert cells.gain(run, "qwen2-s", "grpo") is cells.NOTHING
+    assert cells.gain(run, "qwen2-s", "intro", benchmarks=["chain-5"]) is cells.NOTHING
+    assert len(cells.gain_by_run(run, "qwen2-m", "intro")) == 0 and np.isnan(cells.NOTHING.value)

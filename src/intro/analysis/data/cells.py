@@ -1,4 +1,4 @@
-"""Intervals of single cells, for tables and figures; `stats` has the statistics and `frames` the problems."""
+"""Intervals of the cells that tables and figures show, from problem-level results."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from intro.analysis.data.results import BASE, Results, strata
-from intro.analysis.stats import intervals as stats
+from intro.analysis.stats.intervals import ENOUGH, Interval, t_estimate, within_model
 
-NOTHING = stats.Interval(np.nan, np.nan, np.nan, "nothing run")
+NOTHING = Interval(np.nan, np.nan, np.nan, "nothing run")
 
 
 def accuracy(
@@ -21,28 +21,28 @@ def accuracy(
     suite: str = "main",
     benchmarks: Sequence[str] | None = None,
     column: str = "correct",
-) -> stats.Interval:
+) -> Interval:
     """Percent with its 95 % interval; every benchmark counts the same, as in the paper's average."""
     values = results.values(suite, model, method, column)
     parts = [] if values is None else strata(values, benchmarks)
     if not parts:
         return NOTHING
-    found = stats.within_model(parts, results.resampling).interval()
+    found = within_model(parts, results.resampling).interval()
     return cut(found, 0.0, 100.0)
 
 
-def cut(interval: stats.Interval, low: float, high: float) -> stats.Interval:
+def cut(interval: Interval, low: float, high: float) -> Interval:
     """The interval within what can be: with few runs Student's t reaches beyond."""
     return replace(interval, low=max(interval.low, low), high=min(interval.high, high))
 
 
 def gain(
     results: Results, model: str, method: str, suite: str = "main", benchmarks: Sequence[str] | None = None
-) -> stats.Interval:
+) -> Interval:
     """Points over the base model that the same run began with, problem by problem; averaged like `accuracy`."""
     frame = results.paired(suite, model, method, BASE)
     parts = [] if frame is None else strata(frame, benchmarks)
-    return stats.within_model(parts, results.resampling).interval() if parts else NOTHING
+    return within_model(parts, results.resampling).interval() if parts else NOTHING
 
 
 def gain_by_run(results: Results, model: str, method: str) -> pd.Series:
@@ -53,22 +53,22 @@ def gain_by_run(results: Results, model: str, method: str) -> pd.Series:
     return pd.Series(np.mean([part.mean(axis=0) for part in strata(frame)], axis=0), index=frame.columns)
 
 
-def tokens(results: Results, model: str, method: str, benchmarks: Sequence[str] | None = None) -> stats.Interval:
+def tokens(results: Results, model: str, method: str, benchmarks: Sequence[str] | None = None) -> Interval:
     """Mean response length with its 95 % interval; every problem counts the same, as in the paper's Fig. 3."""
     values = results.values("main", model, method, "tokens")
     parts = [] if values is None else strata(values, benchmarks)
-    return stats.within_model([np.concatenate(parts)], results.resampling).interval() if parts else NOTHING
+    return within_model([np.concatenate(parts)], results.resampling).interval() if parts else NOTHING
 
 
-def over_runs(values: pd.Series) -> stats.Interval:
+def over_runs(values: pd.Series) -> Interval:
     """Mean over training runs; the t-interval needs three of them and is nan below."""
     values = values.dropna()
-    if len(values) < stats.ENOUGH:
-        return stats.Interval(float(values.mean()), np.nan, np.nan, f"{len(values)} runs")
-    return stats.t_estimate(list(values), "runs").interval()
+    if len(values) < ENOUGH:
+        return Interval(float(values.mean()), np.nan, np.nan, f"{len(values)} runs")
+    return t_estimate(list(values), "runs").interval()
 
 
-def errors(intervals: Sequence[stats.Interval]) -> np.ndarray:
+def errors(intervals: Sequence[Interval]) -> np.ndarray:
     """Distances [2, count] down and up from the value, as matplotlib's errorbar takes them."""
     down = [max(i.value - i.low, 0.0) for i in intervals]
     up = [max(i.high - i.value, 0.0) for i in intervals]
