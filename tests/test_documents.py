@@ -67,6 +67,15 @@ def defined(file: Path) -> frozenset[str]:
     return frozenset(names)
 
 
+def table_rows(text: str) -> list[list[str]]:
+    """The cells of Markdown tables, heads and rulers included."""
+    return [
+        [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("|"))]
+        for line in text.splitlines()
+        if line.startswith("|")
+    ]
+
+
 def slug(heading: str) -> str:
     """The anchor that GitHub gives a heading."""
     text = re.sub(r"[^\w\- ]", "", re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", heading).lower())
@@ -121,6 +130,13 @@ def test_symbols_exist(document: Path) -> None:
     assert not wrong
 
 
+def test_every_implementation_detail_names_its_test() -> None:
+    """Or says why there is none; rows are numbered in order."""
+    rows = [row for row in table_rows((ROOT / "docs/implementation.md").read_text()) if row[0].isdigit()]
+    assert [int(row[0]) for row in rows] == list(range(1, len(rows) + 1)) and len(rows) >= 84
+    assert all(": test_" in row[-1] or row[-1].startswith("none: ") for row in rows)
+
+
 def resolves(dotted: str) -> bool:
     """Whether `intro.a.b.C` is a module or something that a module defines."""
     parts = dotted.split(".")
@@ -150,11 +166,6 @@ def test_modules_and_classes_exist(document: Path) -> None:
 # ---------------------------------------------------------------- published numbers
 
 PUBLISHED = ROOT / "results/reference/tiny"
-
-
-def table_rows(text: str) -> list[list[str]]:
-    """The cells of Markdown tables, heads and rulers included."""
-    return [[cell.strip() for cell in line.strip("|").split("|")] for line in text.splitlines() if line.startswith("|")]
 
 
 def gains() -> pd.Series:
