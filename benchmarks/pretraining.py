@@ -16,9 +16,11 @@ import torch
 from common import parser, report
 from intro.config import Config, load
 from intro.cost.measure.timing import interleaved, machine, paired
-from intro.pretraining import train as pretrain
+from intro.pretraining.base_model import CONTEXT, build_model
+from intro.pretraining.corpus import bucketed_batches, encode_corpus
+from intro.pretraining.loop import train_step
+from intro.pretraining.optimizers import Muon, Optimizers
 from intro.tasks.registry import load_source
-from intro.training import run as stages
 
 OURS, TORCHS = "fp32, by shape", "torch's, bf16"
 BATCHES = 50
@@ -30,10 +32,10 @@ class Corpus:
     def __init__(self, config: Config) -> None:
         source, batch = load_source(config.data, config.prompts, config.seed), config.pretraining.batch
         self.tokenizer = source.build_tokenizer()
-        rows = pretrain.encode_corpus(source.corpus("clean", BATCHES * batch), self.tokenizer)
+        rows = encode_corpus(source.corpus("clean", BATCHES * batch), self.tokenizer)
         lengths = [len(ids) for ids, _ in rows]
         order = torch.Generator().manual_seed(config.seed)
-        chosen = pretrain.bucketed_batches(lengths, batch, BATCHES, order)
+        chosen = bucketed_batches(lengths, batch, BATCHES, order)
         self.batches = [[rows[i] for i in members] for members in chosen]
         self.tokens = float(batch * sum(lengths) // len(lengths))  # of a batch
 
@@ -43,9 +45,9 @@ class Step:
 
     def __init__(self, config: Config, name: str, corpus: Corpus, muon: type[torch.optim.Muon]) -> None:
         self.batches, self.tokens = cycle(corpus.batches), corpus.tokens
-        self.model = pretrain.build_model(config.models[name], corpus.tokenizer, stages.CONTEXT, config.seed)
+        self.model = build_model(config.models[name], corpus.tokenizer, CONTEXT, config.seed)
         self.model.train()
-        self.optimizers = pretrain.Optimizers(self.model, config.pretraining, muon)
+        self.optimizers = Optimizers(self.model, config.pretraining, muon)
         self.muon: list[float] = []
         self._step, self.optimizers.parts[0].step = self.optimizers.parts[0].step, self._timed
 
@@ -55,7 +57,7 @@ class Step:
         self.muon.append(time.perf_counter() - start)
 
     def __call__(self) -> None:
-        pretrain.train_step(self.model, next(self.batches), self.tokens, self.optimizers, 1)
+        train_step(self.model, next(self.batches), self.tokens, self.optimizers, 1)
 
 
 def main() -> None:
@@ -66,7 +68,7 @@ def main() -> None:
     config = load(given.config)
     corpus, rows = Corpus(config), []
     for name in config.models:
-        muons = {OURS: pretrain.Muon, TORCHS: torch.optim.Muon}
+        muons = {OURS: Muon, TORCHS: torch.optim.Muon}
         works = {label: Step(config, name, corpus, muon) for label, muon in muons.items()}
         seconds = interleaved(works, given.rounds)
         for label, ratio in paired(seconds, OURS).items():

@@ -22,16 +22,16 @@ from transformers import PreTrainedTokenizerFast, PrinterCallback, TrainerCallba
 from transformers.utils import logging
 
 from common import needs_trl, parser, report
-from intro.config import TinyModel, Training
+from intro.config import Hardware, TinyModel, Training
 from intro.cost.measure.timing import installed, interleaved, machine, paired
 from intro.model.load import load_model
 from intro.model.tokenizer import ModelTokenizer
 from intro.objectives import build
-from intro.pretraining.train import build_model
+from intro.pretraining.base_model import build_model
 from intro.rollout.base import Response
-from intro.rollout.sampling import Sampling
 from intro.tasks.tiny_world.source import TinyWorldSource
-from intro.training.loop import Run, Trainer
+from intro.training.loop import Trainer
+from intro.training.run_spec import Curves, RunSpec
 from intro.training.samples import Prompter
 from intro.types import Grade, Problem
 
@@ -108,14 +108,18 @@ class Ours:
             eval_every=MANY, checkpoint_every=MANY, learning_rates=[LR], sweep_models=[], protocols=[], train_seeds=[],
             gradient_clip=CLIP, warmup=0.0,
         )  # fmt: skip
-        run = Run(build(name, **options), settings, LR, seed, MANY, Sampling(1), batch=PROMPTS * GROUP)
+        spec = RunSpec(
+            model="-", base="-", method=build(name, **options), learning_rate=LR, seed=seed, steps=MANY,
+            training=settings, curves=Curves({}, temperature=1.0, top_p=1.0, max_response_tokens=1),
+            batch=PROMPTS * GROUP, hardware=Hardware(), prompts=TEMPLATES, data={}, world_seed=seed,
+        )  # fmt: skip
         world = Judged(seed, {}, PROMPTS, 1, TEMPLATES, judge)
         policy, base = (load_model(folder) for _ in range(2))
         prompter = Prompter(ModelTokenizer.from_folder(folder), TEMPLATES, world)
         problems = world.train()
-        self.trainer = Trainer(run, policy, base, prompter, problems, {"train": problems[:1]})
+        self.trainer = Trainer(spec, policy, base, prompter, problems, {"train": problems[:1]})
         self.trainer.measure()  # the curves' first point, which the first step would take
-        self.parts, self.over = Parts(), YARDSTICKS[run.objective.updates_per_rollout]
+        self.parts, self.over = Parts(), YARDSTICKS[spec.method.updates_per_rollout]
         self.trainer.engine = Uncut(self.trainer.engine, self.parts)
 
     def __call__(self) -> None:

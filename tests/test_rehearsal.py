@@ -1,4 +1,4 @@
-"""The rehearsal's props: rows that the readers of the published sets take, and checkpoints like published ones."""
+"""The rehearsal's fixtures: rows that the readers of the published sets take, and checkpoints like published ones."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 @pytest.fixture(scope="module")
 def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
-    """config/rehearsal.yaml below a folder of its own, with its props; pretraining cut to a few steps."""
+    """config/rehearsal.yaml below a folder of its own, with its fixtures; pretraining cut to a few steps."""
     root = tmp_path_factory.mktemp("rehearsal")
     mapping = read(ROOT / "config/rehearsal.yaml")
     mapping["data"] |= {"mirror": str(root / "data"), "lock": str(root / "lock.json")}

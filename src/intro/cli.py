@@ -136,7 +136,7 @@ def pretrain(
     """Train a tiny base model and save it as a Hugging Face folder."""
     loaded = _load(config)
     _threads(threads)
-    from intro.training.run import pretrain_base
+    from intro.pretraining.run import pretrain_base
 
     pretrain_base(loaded, model, seed)
 

@@ -1,4 +1,4 @@
-"""Props of the rehearsal: toy checkpoints and a few rows of every benchmark, in the formats that are published.
+"""Fixtures of the rehearsal: toy checkpoints and a few rows of every benchmark, in the formats that are published.
 
 The checkpoints are Qwen2.5 and Qwen3 architectures of two layers with a byte-level BPE tokenizer trained on the spot,
 pretrained for seconds: enough that some rollouts end and some are right, so that every method has something to keep.
@@ -235,7 +235,7 @@ def write_checkpoint(folder: Path, architecture: str, tokenizer: Tokenizer, conf
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
 
-    from intro.pretraining.train import pretrain
+    from intro.pretraining.loop import pretrain
 
     torch.manual_seed(seed)
     end = tokenizer.token_to_id(END)

@@ -51,7 +51,7 @@ def test_it_reads_correct_responses_and_its_word_is_collected(config: Config, mo
     judge(config, CELL, "given")
     first = read_problems(experiments.problems_file(config, "chain-2"))[0]
     assert asked == [f"{first.question} {first.answer} {j} + {j} = 0 ;" for j in range(2)]
-    rows = grades_of(config, [(CELL, "given")])
+    rows = grades_of(config, [(CELL, "given")], experiments.judged_evaluations(config))
     assert list(rows.correct[:4]) == [1, 1, 0, 0] and list(rows.verified[:2]) == [1, 0]
     assert rows.verified[2:].isna().all()
 

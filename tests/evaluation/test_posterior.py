@@ -70,9 +70,9 @@ def brute_force(subject: Subject, template: str) -> dict[tuple[int, ...], float]
 
 
 def kl_by_hand(subject: Subject, kept: list[tuple[int, ...]]) -> float:
-    asked, told = brute_force(subject, "question"), brute_force(subject, "posterior")
-    mass = sum(math.exp(asked[z]) for z in kept)
-    return sum(math.exp(asked[z]) / mass * (asked[z] - math.log(mass) - told[z]) for z in kept)
+    prior, posterior = brute_force(subject, "question"), brute_force(subject, "posterior")
+    mass = sum(math.exp(prior[z]) for z in kept)
+    return sum(math.exp(prior[z]) / mass * (prior[z] - math.log(mass) - posterior[z]) for z in kept)
 
 
 def odd(found) -> list[tuple[int, ...]]:

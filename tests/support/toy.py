@@ -21,7 +21,8 @@ from intro import config as configuration
 from intro.config import Config
 from intro.experiments import base_folder
 from intro.model.tokenizer import ModelTokenizer
-from intro.pretraining.train import build_model, save_base
+from intro.pretraining.base_model import build_model, save_base
+from intro.pretraining.corpus import encode_corpus
 from intro.rollout.decoder import Decoder
 from intro.rollout.kv_cache import KVCache
 from intro.tasks.prepare import prepare
@@ -173,3 +174,11 @@ class LengthJudge:
 
 def tokenizer_of(config: Config, model: str) -> ModelTokenizer:
     return ModelTokenizer.from_folder(base_folder(config, model))
+
+
+def rows_and_tokenizer(root: Path) -> tuple[Config, Any, Any, list[tuple[list[int], int]]]:
+    """The toy config, its source and tokenizer, and a few encoded documents of the corpus."""
+    config = configuration.parse(mapping(root))
+    source = load_source(config.data, config.prompts, config.seed)
+    tokenizer = source.build_tokenizer()
+    return config, source, tokenizer, encode_corpus(source.corpus("clean", 96), tokenizer)

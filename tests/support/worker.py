@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -12,16 +13,15 @@ import torch
 import steps
 import toy
 from intro.config import Hardware, parse
-from intro.experiments import base_folder
+from intro.experiments import Cell, base_folder
 from intro.model import chunked_loss as chunks
 from intro.model.load import load_model, save_model
-from intro.objectives import build
-from intro.rollout.sampling import Sampling
 from intro.tasks.registry import load_source
 from intro.training.backends import deepspeed as engine
 from intro.training.checkpoint import Scratch
 from intro.training.distributed import join
-from intro.training.loop import Run, Trainer
+from intro.training.loop import Trainer
+from intro.training.run_spec import Curves, RunSpec
 from intro.training.samples import Prompter
 from intro.types import IntroError
 
@@ -119,10 +119,12 @@ def trainer(root: Path, name: str, hardware: Hardware, temperature: float, **set
     source = load_source(config.data, config.prompts, config.seed)
     prompter = Prompter(toy.tokenizer_of(config, "qwen2-s"), config.prompts, toy.LengthJudge(source))
     training = config.training.model_copy(update=settings)
-    run = Run(build(name), training, lr=0.003, seed=0, steps=4, sampling=Sampling(12, temperature), batch=32)
+    spec = RunSpec.of(config.model_copy(update={"training": training}), Cell("qwen2-s", name, "paper", 0), 0.003, "")
+    curves = Curves({}, temperature=temperature, top_p=1.0, max_response_tokens=12)
+    spec = replace(spec, steps=4, hardware=hardware, batch=32, curves=curves)
     policy, base = (load_model(base_folder(config, "qwen2-s")) for _ in range(2))
     problems = source.train()
-    return Trainer(run, policy, base, prompter, problems, {"all": problems[:3], "train": problems[3:8]}, hardware)
+    return Trainer(spec, policy, base, prompter, problems, {"all": problems[:3], "train": problems[3:8]})
 
 
 def trained(root: Path) -> dict:
@@ -160,12 +162,12 @@ def main(root: Path) -> None:
     as_if_large()
     go_in_chunks()
     out = {"updates": updates(), "resumes": resumes(root), "replicas": replicas(root), "trained": trained(root)}
-    out["woven"] = ranks.gather_in_order(ranks.shard("abcde")), ranks.gather(ranks.name), ranks.max(ranks.rank)
+    out["gathered"] = ranks.gather_in_order(ranks.shard("abcde")), ranks.gather(ranks.name), ranks.max(ranks.rank)
     torch.save(out, root / f"rank{ranks.rank}.pt")
     ranks.barrier()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(0)  # as intro.training.launch.leave does, and for its reason
+    os._exit(0)  # as in intro.training.launch.exit_rank
 
 
 if __name__ == "__main__":

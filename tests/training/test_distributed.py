@@ -41,10 +41,10 @@ METHODS = {
 class Threads(Ranks):
     """Ranks that are threads of this process."""
 
-    meeting: Any = field(default=None)
+    collective: Any = field(default=None)
 
     def gather(self, mine: Any) -> list[Any]:
-        barrier, table = self.meeting
+        barrier, table = self.collective
         table[self.rank] = mine
         barrier.wait(60)
         everybody = list(table)
@@ -52,8 +52,8 @@ class Threads(Ranks):
         return everybody
 
 
-def test_one_process_alone_needs_nobody() -> None:
-    """And no torch.distributed: it is never set up."""
+def test_one_process_needs_no_process_group() -> None:
+    """torch.distributed is never initialised."""
     assert (
         ALONE.gather(3) == [3] and ALONE.gather_in_order([1, 2]) == ALONE.shard([1, 2]) == [1, 2] and ALONE.max(4) == 4
     )
@@ -71,16 +71,16 @@ def test_shares_are_a_fair_partition(whole: list[int], size: int) -> None:
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
 
 
-def meet(size: int, work) -> list:
+def on_threads(size: int, work) -> list:
     """What `work(ranks)` returns in each of `size` threads."""
-    meeting, out, errors = (threading.Barrier(size), [None] * size), [None] * size, []
+    collective, out, errors = (threading.Barrier(size), [None] * size), [None] * size, []
 
     def run(rank: int) -> None:
         try:
-            out[rank] = work(Threads(rank, size, meeting))
+            out[rank] = work(Threads(rank, size, collective))
         except BaseException as error:
             errors.append(error)
-            meeting[0].abort()
+            collective[0].abort()
 
     threads = [threading.Thread(target=run, args=(r,)) for r in range(size)]
     for thread in threads:
@@ -94,8 +94,8 @@ def meet(size: int, work) -> list:
 
 @given(st.lists(st.integers(), max_size=20), st.integers(1, 5))
 @settings(max_examples=20)
-def test_weaving_is_the_inverse_of_sharing(whole: list[int], size: int) -> None:
-    assert meet(size, lambda ranks: ranks.gather_in_order(ranks.shard(whole))) == [whole] * size
+def test_gather_in_order_is_the_inverse_of_shard(whole: list[int], size: int) -> None:
+    assert on_threads(size, lambda ranks: ranks.gather_in_order(ranks.shard(whole))) == [whole] * size
 
 
 def drawn(right: list[int], seed: int, ranks: Ranks, forced: bool) -> Sample:
@@ -150,7 +150,7 @@ def test_any_number_of_ranks_and_micro_batches_gives_the_same_gradient(
 
     metrics, gradient, kept = update(ALONE, 10**6)
     size, budget = split
-    several = meet(size, lambda ranks: update(ranks, budget))
+    several = on_threads(size, lambda ranks: update(ranks, budget))
     assert [sum(part) for part in zip(*(counts for _, _, counts in several), strict=True)] == kept
     merged = MetricAccumulator()
     for other, _, _ in several:

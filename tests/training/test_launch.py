@@ -88,14 +88,14 @@ def test_one_process_under_zero_needs_no_launcher(config_file: Path) -> None:
 
 
 def test_an_error_of_the_ranks_is_one_sentence(config_file: Path) -> None:
-    """Neither the ranks' copies of it nor the launcher's report on them."""
+    """Copies from other ranks and the launcher's report are not shown."""
     done = intro("train", "--model", "qwen2-s", "--method", "ppo", "-c", config_file)
     assert done.returncode == 1
     assert done.stderr.strip() == "intro: method: unknown 'ppo'; this config has grpo, intro, sft, intro-n1"
 
 
 def test_another_launcher_can_be_named(config_file: Path) -> None:
-    """INTRO_LAUNCH starts the same command; a wrong number of processes is said, and only that."""
+    """INTRO_LAUNCH starts the same command; a wrong number of processes is the only message."""
     launcher = shlex.join([sys.executable, "-c", RANKS % 3])
     done = intro("train", "--model", "qwen2-s", "--method", "grpo", "-c", config_file, INTRO_LAUNCH=launcher)
     assert done.returncode == 1
@@ -112,29 +112,29 @@ def test_debug_shows_every_traceback(config_file: Path) -> None:
 
 
 def test_exit_code_of_a_launcher_is_the_command_s(capfd: pytest.CaptureFixture) -> None:
-    """With everything that it had to say, when no rank left a sentence; a signal's code is the shell's."""
+    """Its stderr is shown when no rank has reported an error; the code of a signal is the shell's."""
     with pytest.raises(SystemExit, match="7"):
-        launch.start([sys.executable, "-c", "import sys; print('killed', file=sys.stderr); sys.exit(7)"])
+        launch.run_launcher([sys.executable, "-c", "import sys; print('killed', file=sys.stderr); sys.exit(7)"])
     assert "killed" in capfd.readouterr().err
     with pytest.raises(SystemExit, match="137"):
-        launch.start([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
-    launch.start([sys.executable, "-c", ""])
+        launch.run_launcher([sys.executable, "-c", "import os; os.kill(os.getpid(), 9)"])
+    launch.run_launcher([sys.executable, "-c", ""])
 
 
-def test_a_rank_s_sentence_becomes_the_command_s() -> None:
-    """An expected error crosses processes as what it is."""
-    code = "import os, sys; open(os.environ['INTRO_COMPLAINT'], 'w').write('no room'); sys.exit(1)"
+def test_the_message_of_a_rank_becomes_the_command_s() -> None:
+    """An IntroError of a rank is an IntroError of the command."""
+    code = "import os, sys; open(os.environ['INTRO_ERROR_FILE'], 'w').write('no room'); sys.exit(1)"
     with pytest.raises(IntroError, match=r"^no room$"):
-        launch.start([sys.executable, "-c", code])
+        launch.run_launcher([sys.executable, "-c", code])
 
 
-def test_only_the_first_rank_to_complain_is_heard(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ranks that fail because another one did add nothing."""
-    monkeypatch.setenv(launch.COMPLAINT, str(tmp_path / "complaint"))
+def test_the_first_error_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ranks that fail because another one did change nothing."""
+    monkeypatch.setenv(launch.ERROR_FILE, str(tmp_path / "error"))
     launch.report_error("first")
     launch.report_error("second")
-    assert (tmp_path / "complaint").read_text() == "first"
-    monkeypatch.delenv(launch.COMPLAINT)
+    assert (tmp_path / "error").read_text() == "first"
+    monkeypatch.delenv(launch.ERROR_FILE)
     launch.report_error("to nobody")
 
 
@@ -142,7 +142,9 @@ def test_ending_the_command_ends_its_ranks(tmp_path: Path) -> None:
     """A workflow that is cancelled sends SIGTERM to the command, which knows of its launcher."""
     file = tmp_path / "alive"
     child = f"import time; open({str(file)!r}, 'w').close(); time.sleep(60)"
-    code = f"import sys; from intro.training.launch import start; start([sys.executable, '-c', {child!r}])"
+    code = (
+        f"import sys; from intro.training.launch import run_launcher; run_launcher([sys.executable, '-c', {child!r}])"
+    )
     parent = subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not file.exists() and time.monotonic() < deadline:

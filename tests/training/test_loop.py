@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,19 +10,20 @@ import torch
 
 import toy
 from intro.config import Config, Hardware, parse
-from intro.experiments import base_folder
+from intro.experiments import Cell, base_folder
 from intro.model.load import load_model
 from intro.objectives import build
-from intro.rollout.sampling import Sampling
 from intro.tasks.registry import load_source
 from intro.training import loop
 from intro.training.checkpoint import Scratch
-from intro.training.loop import PLAIN, Run, Trainer
+from intro.training.loop import Trainer
 from intro.training.minibatches import precompute_logprobs
+from intro.training.run_spec import Curves, RunSpec
 from intro.training.samples import Prompter
 from intro.types import IntroError
 
 STEPS = 4
+PLAIN = Hardware()
 RUNS = {
     "intro": ("intro", {}),
     "intro-average": ("intro", {"posterior": "average", "decay": 0.8}),
@@ -46,9 +46,11 @@ def trainer(
     )
     problems = source.train()
     training = config.training.model_copy(update=settings)
-    run = Run(objective, training, lr=0.01, seed=0, steps=STEPS, sampling=Sampling(12, 0.6, 0.95), batch=32)
+    spec = RunSpec.of(config.model_copy(update={"training": training}), Cell("qwen2-s", "intro", "paper", 0), 0.01, "")
+    curves = Curves({}, temperature=0.6, top_p=0.95, max_response_tokens=12)
+    spec = replace(spec, method=objective, steps=STEPS, hardware=hardware, batch=32, curves=curves)
     policy, base = (load_model(base_folder(config, "qwen2-s")) for _ in range(2))
-    return Trainer(run, policy, base, prompter, problems, {"all": problems[:3], "train": problems[3:6]}, hardware)
+    return Trainer(spec, policy, base, prompter, problems, {"all": problems[:3], "train": problems[3:6]})
 
 
 def without_seconds(rows: list[dict]) -> list[dict]:
@@ -213,11 +215,9 @@ def test_measuring_does_not_change_training(world: Config) -> None:
 
 
 def test_length_of_a_run_is_passes_over_the_prompts(world: Config) -> None:
-    run = Run.of(
-        build("intro"), world.training.model_copy(update={"epochs": 2}), 0.1, 0, 10, sampling=Sampling(5), batch=2
-    )
-    assert run.steps == 5 and replace(run, steps=1).steps == 1
-    assert copy.copy(run) == run
+    """12 problems by 4 twice."""
+    config = world.model_copy(update={"training": world.training.model_copy(update={"epochs": 2})})
+    assert RunSpec.of(config, Cell("qwen2-s", "intro", "paper", 0), 0.1, "").steps == 6
 
 
 # ---------------------------------------------------------------- checkpoints

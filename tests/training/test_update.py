@@ -111,8 +111,8 @@ def plain(name: str, networks: Networks, posterior: str = "live"):
             total = total + (advantage * mean + 0.3 * (gap.exp() - 1 - gap).mean()) / len(rows)
         elif name == "intro" and good[p, j]:
             network = networks.policy if posterior == "live" else networks.base
-            told = logp_of(network, z.posterior_prompt, z.tokens)
-            mass = torch.minimum(told.exp(), 1.5 * logp.exp()).detach()
+            posterior_logp = logp_of(network, z.posterior_prompt, z.tokens)
+            mass = torch.minimum(posterior_logp.exp(), 1.5 * logp.exp()).detach()
             kept_of_prompt, prompts_with_any = good[p].sum(), good.any(1).sum()
             total = total - (mass * logp).sum() / len(z.tokens) / kept_of_prompt / prompts_with_any
         elif name == "latro":

@@ -1,4 +1,4 @@
-"""Generation: problems of suites by one checkpoint. Grading is another rule: a mended grader needs no model."""
+"""Generation: responses of one checkpoint to suites of benchmarks. Grading is a separate command without a model."""
 
 from __future__ import annotations
 
@@ -23,7 +23,10 @@ if TYPE_CHECKING:
 
 
 def generate(config: Config, cell: Cell, suites: Sequence[str]) -> None:
-    """Load a checkpoint once and answer suites with it: each one's generations.jsonl and its record."""
+    """Load a checkpoint once and answer suites with it: generations.jsonl and its record for each suite.
+
+    Raises IntroError for unknown names, or without the checkpoint or the problems.
+    """
     for suite in suites:
         check_evaluation(config, cell, suite)
     watch, settings = Provenance(), config.evaluation
@@ -44,13 +47,13 @@ def generate(config: Config, cell: Cell, suites: Sequence[str]) -> None:
             weights_hash=weights_hash,
         )
         write_json(out.with_name("generations.record.json"), record)
-        watch = Provenance()  # loading counts as the first suite's
+        watch = Provenance()  # the time of loading is recorded with the first suite
 
 
 def answers(
     config: Config, cell: Cell, suite: str, tokenizer: ModelTokenizer, engine: RolloutEngine
 ) -> list[dict[str, Any]]:
-    """A line per response to every problem of a suite, k of them where its benchmark says so."""
+    """One line per response: `samples` of its benchmark to every problem of a suite."""
     chosen = config.evaluation.suites[suite]
     lines = []
     for benchmark in tqdm(chosen.benchmarks, desc=f"{cell.model} {cell.method} {suite}", unit="benchmark"):
@@ -58,23 +61,17 @@ def answers(
         samples, sampling = config.data.benchmarks[benchmark].samples, sampling_of(config, benchmark)
         asked = [(p, j) for p in problems for j in range(samples)]
         prompts = tokenizer.prompts(render(config.prompts[chosen.prompt], p) for p, _ in asked)
-        # the seed names neither method nor model: all cells answer with common random numbers
+        # neither method nor model is in the name: all cells answer with common random numbers
         generator = generator_for("generate", config.seed, cell.seed, suite, benchmark)
         for (problem, j), response in zip(asked, engine.generate(prompts, sampling, generator), strict=True):
-            values = (
-                benchmark,
-                problem.id,
-                j,
-                len(response.tokens),
-                response.truncated,
-                tokenizer.decode(response.tokens),
-            )
+            text = tokenizer.decode(response.tokens)
+            values = (benchmark, problem.id, j, len(response.tokens), response.truncated, text)
             lines.append(dict(zip(GENERATION_KEYS, values, strict=True)))
     return lines
 
 
 def sampling_of(config: Config, benchmark: str) -> Sampling:
-    """A benchmark's own sampling where it has one, else the one that all share."""
+    """The sampling of a benchmark: its own values where the config has them, else those of `evaluation`."""
     own, shared = config.data.benchmarks[benchmark], config.evaluation
     return Sampling(
         max_tokens=shared.max_response_tokens if own.max_response_tokens is None else own.max_response_tokens,

@@ -1,4 +1,4 @@
-"""Grading of stored generations: correct answers, verified rationales and the mean per benchmark. No torch here."""
+"""Grading of stored generations: grades, verified rationales and the mean per benchmark. Imports no torch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,10 @@ from intro.types import IntroError
 
 
 def grade(config: Config, cell: Cell, suites: Sequence[str]) -> None:
-    """Grade stored generations: each suite's grades.jsonl, and score.json with the mean per benchmark."""
+    """Grade the stored generations of suites: grades.jsonl, and score.json with the mean per benchmark.
+
+    Raises IntroError for unknown names, and for generations that are missing, damaged or not those of the suite.
+    """
     for suite in suites:
         check_evaluation(config, cell, suite)
     source = load_source(config.data, config.prompts, config.seed)
@@ -31,7 +34,7 @@ def grade(config: Config, cell: Cell, suites: Sequence[str]) -> None:
 
 
 def graded(config: Config, suite: str, file: Path, source: TaskSource) -> list[dict[str, Any]]:
-    """A line per response of a file of generations. Raises IntroError where they are not those of the suite."""
+    """One line per response of a file of generations. Raises IntroError where they are not those of the suite."""
     benchmarks = config.evaluation.suites[suite].benchmarks
     known = {p.id: p for b in benchmarks for p in read_problems(problems_file(config, b))}
     responses = read_jsonl(file, GENERATION_KEYS, AGAIN.format("generate"))
@@ -40,7 +43,7 @@ def graded(config: Config, suite: str, file: Path, source: TaskSource) -> list[d
             raise IntroError(f"{file}: problem '{line['problem']}' is not in the suite's problems; generate it again")
     pairs = [(line["text"], known[line["problem"]]) for line in responses]
     grades = source.grade_all(pairs)
-    # a wrong answer needs no proof that its steps do not follow
+    # rationales of wrong answers are not verified
     right = [pair for pair, given in zip(pairs, grades, strict=True) if given.correct]
     verified = iter(source.verify_all(right))
     lines = []
@@ -55,7 +58,7 @@ def graded(config: Config, suite: str, file: Path, source: TaskSource) -> list[d
 
 
 def check_complete(file: Path, lines: list[dict[str, Any]], config: Config, known: dict[str, Any]) -> None:
-    """Raises IntroError unless every problem has its k responses."""
+    """Raises IntroError unless every problem has as many responses as its benchmark has samples."""
     expected = sum(config.data.benchmarks[p.benchmark].samples for p in known.values())
     distinct = len({(line["problem"], line["sample"]) for line in lines})
     if not len(lines) == distinct == expected:
@@ -66,7 +69,7 @@ def check_complete(file: Path, lines: list[dict[str, Any]], config: Config, know
 
 
 def score(grades: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
-    """Per benchmark: the mean over problems of the share of correct samples (percent), and mean length (tokens)."""
+    """Per benchmark: the share of correct samples, averaged over problems (percent), and mean tokens of a response."""
     correct: dict[str, dict[str, list[int]]] = defaultdict(lambda: defaultdict(list))
     tokens: dict[str, list[int]] = defaultdict(list)
     for line in grades:

@@ -1,9 +1,9 @@
-"""How far is the estimated posterior pi(z | x (+) y) from the true one, pi(z | x, y)?
+"""The divergence of the estimated posterior pi(z | x (+) y) from the true one, pi(z | x, y).
 
 If the answer f(z) follows from the rationale, Bayes gives the true posterior: pi(z | x) on the rationales that end
 in y, divided by their mass pi(y | x). Two estimates of KL(true || estimated), in nats per rationale:
 "bayes"        N sampled rationales; those that end in y are exact samples of the true posterior
-"enumeration"  every rationale whose prefixes all have probability above a floor; `covered` says how much mass that is
+"enumeration"  every rationale whose prefixes all have probability above a floor; `covered` is their mass
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ BUDGET = 16_384  # tokens per scoring pass
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """One base model with its tokenizer and the world's judges."""
+    """One base model with its tokenizer, graders and prompts."""
 
     name: str
     model: nn.Module
@@ -64,7 +64,7 @@ def sequence_kl(log_true: Tensor, log_estimated: Tensor, weights: Tensor) -> flo
 
 
 def by_sampling(subject: Subject, problem: Problem, rationales: int, max_tokens: int) -> dict[str, object] | None:
-    """KL by Bayes over sampled rationales; None when none of them ends in y."""
+    """KL by Bayes' rule over sampled rationales; None when none of them ends in y."""
     engine = NativeEngine.open(subject.model, subject.tokenizer, batch=512)
     prompt = subject.prompt("question", problem)
     generator = generator_for("posterior", subject.name, problem.id)
@@ -78,7 +78,7 @@ def by_sampling(subject: Subject, problem: Problem, rationales: int, max_tokens:
     log_true = log_policy - math.log(len(kept) / rationales)  # Bayes: pi(z|x) / pi(y|x)
     weights = counts / counts.sum()
     kl = sequence_kl(log_true, subject.logprobs("posterior", problem, distinct), weights)
-    effective = float(1 / (weights**2).sum())  # as if this many rationales were equally frequent
+    effective = float(1 / (weights**2).sum())  # the number of equally frequent rationales with this sum of squares
     return {"estimate": "bayes", "rationales": len(kept), "kl": kl, "effective_sample_size": effective, "covered": None}
 
 

@@ -1,7 +1,7 @@
-"""Resumable state of a run, in a scratch folder named by the hash of everything that decides the run.
+"""Resumable state of a run, in a scratch folder that is named by a digest of everything that decides the run.
 
-Snakemake does not own that folder: it deletes declared outputs of failed jobs. A run whose hash is already there
-complete is not trained again, so the grid, the paper protocol and the tuned one share runs of equal settings.
+The folder is no output of a rule, since Snakemake deletes the outputs of failed jobs. A run whose complete state is
+there is not trained again: the grid and both protocols share runs of equal settings.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from intro.infra.files import atomic_file
 from intro.training.distributed import ALONE, Ranks
 from intro.types import IntroError
 
-ENGINE = "engine-"  # how the folder of an engine's own checkpoint begins
+ENGINE = "engine-"  # prefix of the folders that a backend of several ranks writes
 
 
 class Scratch:
-    """One file, `state.pt`, replaced whole; a lock keeps two processes out of the same run.
+    """One file, `state.pt`, written atomically; a lock keeps two processes from the same run.
 
-    An engine of several ranks has a folder of its own beside it, which `state["engine"]` names. The first rank alone
-    locks and writes; all ranks read.
+    A backend of several ranks writes a folder beside it, which `state["engine"]` names. Only the first rank locks and
+    writes `state.pt`; all ranks read it.
     """
 
     def __init__(self, root: Path, key: str, ranks: Ranks = ALONE) -> None:
@@ -41,9 +41,9 @@ class Scratch:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise IntroError(f"{self.folder}: cannot write checkpoints here ({error.strerror})") from None
-        # the operating system frees it when the holder dies
+        # the operating system releases the lock of a process that dies
         with FileLock(self.folder / "lock") if self.ranks.first else nullcontext():
-            self.ranks.barrier()  # the others wait for the lock here
+            self.ranks.barrier()  # other ranks wait until the first holds the lock
             yield
 
     def save(self, state: dict[str, Any]) -> None:
@@ -51,7 +51,7 @@ class Scratch:
             return
         with atomic_file(self.file) as temporary:
             torch.save(state, temporary)
-        for folder in self.folder.glob(f"{ENGINE}*"):  # only now: the old state.pt named an older one
+        for folder in self.folder.glob(f"{ENGINE}*"):  # the previous state.pt named an older folder
             if folder.name != state.get("engine"):
                 shutil.rmtree(folder, ignore_errors=True)
 
@@ -65,7 +65,7 @@ class Scratch:
             return None
         try:
             return torch.load(self.file, weights_only=True)
-        except Exception as error:  # torch raises many kinds for a damaged file
+        except Exception as error:  # torch raises many types for a damaged file
             raise IntroError(
                 f"{self.file}: damaged checkpoint ({type(error).__name__}); delete it to start over"
             ) from None

@@ -1,4 +1,4 @@
-"""The data-parallel processes of one run: which of them this is, and what they tell each other."""
+"""The data-parallel processes of one run: the rank of this process, and the collective operations between ranks."""
 
 from __future__ import annotations
 
@@ -8,15 +8,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from intro.config import Hardware
 from intro.types import IntroError
 
-if TYPE_CHECKING:
-    from intro.config import Hardware
-
 T = TypeVar("T")
-PATIENCE = timedelta(days=1)  # rollouts differ in length; a rank that died is noticed by the launcher
+TIMEOUT = timedelta(days=1)  # of a collective operation: rollouts differ in length, and the launcher notices dead ranks
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +31,29 @@ class Ranks:
 
     @property
     def name(self) -> tuple[int, ...]:
-        """Makes a generator's name this rank's own; empty for one process alone."""
+        """The part of a generator's name that tells ranks apart; empty for a single process."""
         return (self.rank,) if self.size > 1 else ()
 
     def shard(self, whole: Sequence[T]) -> list[T]:
-        """This rank's items: i belongs to rank i % size, so every stretch of `whole` is spread over the ranks."""
+        """The items of this rank: item i belongs to rank i % size."""
         return list(whole[self.rank :: self.size])
 
     def gather(self, mine: T) -> list[T]:
-        """What every rank has, in their order. Tensors must be on the CPU."""
+        """The values of all ranks, in the order of ranks. Tensors must be on the CPU."""
         if self.size == 1:
             return [mine]
         from torch import distributed
 
-        everybody: list[Any] = [None] * self.size
-        distributed.all_gather_object(everybody, mine)
-        return everybody
+        values: list[Any] = [None] * self.size
+        distributed.all_gather_object(values, mine)
+        return values
 
     def gather_in_order(self, mine: Sequence[T]) -> list[T]:
-        """The inverse of `shard`: all items in their first order."""
-        parts = self.gather(list(mine))
-        whole: list[Any] = [None] * sum(map(len, parts))
-        for rank, part in enumerate(parts):
-            whole[rank :: self.size] = part
+        """The inverse of `shard`: the items of all ranks in their first order."""
+        shards = self.gather(list(mine))
+        whole: list[Any] = [None] * sum(map(len, shards))
+        for rank, shard in enumerate(shards):
+            whole[rank :: self.size] = shard
         return whole
 
     def max(self, mine: int) -> int:
@@ -73,40 +71,46 @@ ALONE = Ranks()
 
 @cache
 def join(hardware: Hardware) -> Ranks:
-    """Meet the other processes of a run; plain torch has none. The launcher's environment variables say where.
+    """Join the process group of this run; plain PyTorch has none.
 
-    Raises IntroError when the launcher started another number of processes than the config asks for.
+    The launcher's environment variables name this rank and the address of the first. Raises IntroError when the
+    launcher started another number of processes than the config names, or where a GPU is missing.
     """
     if hardware.zero == 0:
         return ALONE
     import torch
 
-    if "RANK" not in os.environ:  # one process, which nobody launched
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = str(free.getsockname()[1])
-        os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
-        os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    rank, size, here = (int(os.environ.get(name, "0")) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
+    if "RANK" not in os.environ:
+        _be_the_only_rank()
+    rank, size, local = (int(os.environ.get(name, "0")) for name in ("RANK", "WORLD_SIZE", "LOCAL_RANK"))
     if size != hardware.processes:
         raise IntroError(
             f"hardware.processes: expected {hardware.processes} processes, found {size}; "
             "start as many with INTRO_LAUNCH, or change the config"
         )
-    # DeepSpeed looks for itself otherwise, and takes a GPU that the config does not want
+    # DeepSpeed would otherwise choose by itself, and take a GPU that the config does not name
     os.environ["DS_ACCELERATOR"] = "cuda" if hardware.gpus else "cpu"
     if hardware.gpus:
-        if here >= torch.cuda.device_count():
+        if local >= torch.cuda.device_count():
             raise IntroError(
-                f"hardware.gpus: rank {rank} wants CUDA device {here}, found {torch.cuda.device_count()} devices; "
-                "lower gpus and processes in the config, or run where they are"
+                f"hardware.gpus: rank {rank} needs CUDA device {local}, found {torch.cuda.device_count()} devices; "
+                "lower gpus and processes in the config, or run on a machine with more GPUs"
             )
-        torch.cuda.set_device(here)
+        torch.cuda.set_device(local)
     if not torch.distributed.is_initialized():
-        torch.distributed.init_process_group("nccl" if hardware.gpus else "gloo", timeout=PATIENCE)
+        torch.distributed.init_process_group("nccl" if hardware.gpus else "gloo", timeout=TIMEOUT)
     return Ranks(rank, size)
 
 
+def _be_the_only_rank() -> None:
+    """Set the variables of a launcher for a single process that none started."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    os.environ |= {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+
+
 def device_of(hardware: Hardware) -> str:
-    """Where this process trains."""
+    """The device on which this process trains."""
     return f"cuda:{os.environ.get('LOCAL_RANK', '0')}" if hardware.gpus else "cpu"

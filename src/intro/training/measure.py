@@ -1,6 +1,6 @@
-"""What is measured while training: fixed subsets for the curves, the posterior's own accuracy, KL to the base.
+"""Measurements during training: accuracy on fixed subsets, accuracy of the posterior, KL to the base model.
 
-Nothing selects on any of it.
+Nothing is selected by them.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def measure(
     seed: int,
     ranks: Ranks = ALONE,
 ) -> Measured:
-    """Generate one response per prompt and grade it, each rank its share; the result is the same on all."""
+    """Generate one response per prompt and grade it. Ranks share the prompts; all return the same result."""
     mine = engine.generate(ranks.shard(prompts), sampling, generator_for("measure", seed, *ranks.name))
     graded = ranks.gather_in_order(grade_responses(mine, ranks.shard(problems), prompter.tokenizer, prompter.source))
     responses = ranks.gather_in_order(mine)
@@ -60,7 +60,10 @@ def measure(
 
 @torch.no_grad()
 def kl_to_base(networks: Networks, rationales: Sequence[Rationale], budget: int, ranks: Ranks = ALONE) -> float:
-    """Mean over positions of KL(policy || base) of the next-token distributions, in nats."""
+    """KL(policy || base) of the next-token distributions, in nats, averaged over response positions.
+
+    budget: tokens of a micro-batch.
+    """
     rationales = ranks.shard(rationales)
     total, count = 0.0, 0
     for group in microbatches(rationales, budget):
@@ -86,6 +89,6 @@ def posterior_accuracy(
     seed: int,
     ranks: Ranks = ALONE,
 ) -> Measured:
-    """How well the network of the posterior answers when its prompt holds the answer: falls when it collapses."""
+    """Accuracy of the posterior's network when its prompt holds the answer; it falls when the posterior collapses."""
     prompts = [prompter.posterior(p, posterior) for p in problems]
     return measure(problems, prompts, prompter, engine, sampling, seed, ranks)

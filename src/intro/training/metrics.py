@@ -1,4 +1,4 @@
-"""The tables a run leaves behind: one row per step, and one per evaluation of its fixed subsets."""
+"""Columns of metrics.csv (one row per step) and curves.csv (one row per measured subset), and the means in them."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class MetricAccumulator:
     counts: dict[str, int] = field(default_factory=dict)
 
     def add(self, metrics: Mapping[str, Any]) -> None:
-        """`metrics` holds detached tensors of any shape."""
+        """Add the elements of detached tensors of any shape."""
         for name, value in metrics.items():
             if value.numel() == 0:
                 continue
@@ -58,6 +58,7 @@ class MetricAccumulator:
                 self.counts[name] = self.counts.get(name, 0) + value.numel()
 
     def merge(self, other: MetricAccumulator) -> None:
+        """Add everything that another accumulator has seen."""
         for name, value in other.sums.items():
             if name.endswith("_max"):
                 self.sums[name] = max(self.sums.get(name, value), value)

@@ -1,4 +1,4 @@
-"""From problems to what an objective learns from: sampled, graded rationales, or the data set's gold ones."""
+"""From problems to the rationales of one step: sampled and graded, or the data set's gold rationales."""
 
 from __future__ import annotations
 
@@ -23,21 +23,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One step's rationales, P prompts x G samples in row-major order, before any pass of the network.
-
-    With several ranks, those of this rank's prompts.
-    """
+    """The rationales of one step on this rank: P prompts x G samples in row-major order."""
 
     rationales: list[Rationale]
     rewards: Tensor  # [P, G]
     truncated: Tensor  # [P, G] bool
     tokens: int  # of the responses
-    entropy: float | None  # of the policy, nats, summed over sampled tokens; None without own samples
+    entropy: float | None  # of the policy, nats, summed over sampled tokens; None where nothing was sampled
 
 
 @dataclass(frozen=True, slots=True)
 class Prompter:
-    """Problems to prompt ids, with and without the answer."""
+    """Turns problems into token ids of prompts, with and without the answer."""
 
     tokenizer: ModelTokenizer
     templates: Mapping[str, str]
@@ -51,7 +48,7 @@ class Prompter:
         return tuple(ids)
 
     def posterior(self, problem: Problem, posterior: Posterior) -> tuple[int, ...]:
-        """x (+) y; the controls put a wrong answer, or the word for an unknown one, where y belongs."""
+        """The prompt x (+) y. Controls have a wrong answer, or the word for an unknown one, in place of y."""
         answer = {
             "gold": lambda: problem.answer,
             "wrong": lambda: self.source.wrong_answer(problem),
@@ -63,7 +60,7 @@ class Prompter:
 def grade_responses(
     responses: Sequence[Response], problems: Sequence[Problem], tokenizer: ModelTokenizer, source: TaskSource
 ) -> list[Graded]:
-    """Grades in order. A cut-off response can be correct."""
+    """Grade each response to its problem, in order. A truncated response can be correct."""
     words = [tokenizer.decode(response.tokens) for response in responses]
     grades = source.grade_all(list(zip(words, problems, strict=True)))
     return [
@@ -73,7 +70,7 @@ def grade_responses(
 
 
 def gold_sample(problems: Sequence[Problem], prompter: Prompter) -> Sample:
-    """G = 1: the gold rationale z*, which ends in y, and the end token."""
+    """One rationale per prompt: the gold rationale z*, which ends in y, and the end token."""
     stop = prompter.tokenizer.stop[0]
     rationales = [
         Rationale(prompter.question(p), (*prompter.tokenizer.encode(p.rationale), stop), group)
@@ -115,7 +112,9 @@ def own_sample(
 
 
 def end_in_answer(tokens: tuple[int, ...], problem: Problem, prompter: Prompter) -> tuple[tuple[int, ...], int]:
-    """z with its own answer replaced by the gold one, and where that begins (LaTRO's log pi(y | x, z)).
+    """Replace the answer at the end of z by the gold one; return the tokens and where the gold answer begins.
+
+    LaTRO needs log pi(y | x, z).
 
     z is cut before its last answer marker; a rationale that never got there has the marker appended. The marker is
     looked for in the text, since a tokenizer may join its ends with what stands beside it; tokens before it stay.

@@ -1,4 +1,4 @@
-"""Two protocols, chosen on validation problems before any test problem is generated."""
+"""The learning rates of both protocols, selected on validation problems before any test problem is answered."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from intro.types import IntroError
 
 
 def choose(values: dict[tuple[str, str, float], float]) -> tuple[float, dict[str, float]]:
-    """(shared rate, each method's own) from validation averages by (model, method, rate); ties go to the smaller.
+    """The shared rate and the rate of each method, from validation accuracies by (model, method, rate).
+
+    Ties go to the smaller rate.
 
     The shared rate has the highest mean over all methods together, so it favours none.
     """
@@ -33,7 +35,7 @@ def choose(values: dict[tuple[str, str, float], float]) -> tuple[float, dict[str
 
 
 def select(config: Config) -> None:
-    """Write learning_rates.json from the grid's validation grades, or with the one rate of a config without a grid."""
+    """Write learning_rates.json from the grid's validation grades, or with the only rate of a config without a grid."""
     watch = Provenance()
     grades: dict[tuple[str, str, float], list[int]] = defaultdict(list)
     files = {f"{model}/{method}": grid_file(config, model, method) for model, method in sweeps(config)}
@@ -52,7 +54,10 @@ def select(config: Config) -> None:
 
 
 def learning_rate(config: Config, method: str, protocol: str) -> float:
-    """The rate that `select` chose; methods outside the grid (n-ablation, controls) have the shared one only."""
+    """The selected rate. Methods outside the grid (ablation of n, controls) have the shared one only.
+
+    Raises IntroError where nothing was selected for this method and protocol, or the file is missing or damaged.
+    """
     path = config.results_dir / "learning_rates.json"
     if not path.is_file():
         raise IntroError(f"{path}: no such file; `intro select` makes it from the learning-rate grid")

@@ -54,9 +54,9 @@ def without_seconds(rows: list[dict]) -> list[dict]:
     return [{k: v for k, v in row.items() if not k.startswith("seconds_")} for row in rows]
 
 
-def test_ranks_meet(found: list[dict]) -> None:
-    """Real processes, not only the threads of test_ranks.py."""
-    assert [f["woven"] for f in found] == [(list("abcde"), [(0,), (1,)], 1)] * 2
+def test_collective_operations_of_real_processes(found: list[dict]) -> None:
+    """As with the threads of test_distributed.py."""
+    assert [f["gathered"] for f in found] == [(list("abcde"), [(0,), (1,)], 1)] * 2
 
 
 @pytest.mark.parametrize("case", worker.CASES, ids=str)
