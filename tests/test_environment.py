@@ -134,7 +134,8 @@ case "$1" in
   env)
     for word in "$@"; do before=$last; last=$word; [ "$before" = --prefix ] && prefix=$word; done
     mkdir -p "$prefix/bin"
-    printf '%s\\n' '#!/bin/sh' 'echo "$PWD $*" >> "{home}/calls"' 'exec "{python}" "$@" {offline}' > "$prefix/bin/python"
+    printf '%s\\n' '#!/bin/sh' 'echo "$PWD $*" >> "{home}/calls"' > "$prefix/bin/python"
+    printf '%s\\n' 'exec "{python}" "$@" {offline}' >> "$prefix/bin/python"
     chmod +x "$prefix/bin/python" ;;
 esac
 """
@@ -153,7 +154,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_snakemake_builds_the_environment_of_the_rules(project: Path) -> None:
-    """Snakemake copies the yaml into a folder of its own; the post-deploy script installs the project from its folder."""
+    """Snakemake copies the yaml into a folder of its own; the post-deploy script installs the project."""
     home = project / "conda"
     (home / "bin").mkdir(parents=True)
     stub, activate = home / "bin/conda", home / "bin/activate"
