@@ -22,7 +22,7 @@ reproduce: $(TINY) ## regenerate every table and figure at the tiny scale and co
 	$(RUN) snakemake --cores all
 	@$(RUN) intro summary
 
-rehearsal: $(FULL) ## walk the paper's own code path on toy checkpoints and a few rows: minutes, no network
+rehearsal: $(FULL) ## run the code of the paper scale on toy checkpoints and a few rows: minutes, no network
 	$(OFFLINE) $(RUN) intro rehearse --config config/rehearsal.yaml
 	$(OFFLINE) $(RUN) snakemake --cores all --configfile config/rehearsal.yaml
 	@$(RUN) intro summary --config config/rehearsal.yaml
@@ -31,6 +31,9 @@ test: $(FULL) ## run the tests
 	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check -c constraints.txt $(SLURM) || \
 	  echo "$(SLURM) could not be installed: its tests are skipped" >&2
 	$(RUN) pytest --numprocesses auto --dist loadfile
+
+test-quick: $(FULL) ## run the tests that need no other program and no training, while you edit
+	$(RUN) pytest --numprocesses auto -m 'not slow and not pipeline'
 
 reference: $(TINY) ## the larger run behind results/reference/tiny; needs committed code
 	@changes=$$(git status --porcelain -uno) && test -z "$$changes" || \
@@ -83,4 +86,4 @@ $(TINY): pyproject.toml constraints.txt
 $(FULL): $(TINY)
 	@$(call install,.[$(EXTRAS)],of $(EXTRAS) )
 
-.PHONY: help reproduce rehearsal test reference bench bench-gpu lint setup clean
+.PHONY: help reproduce rehearsal test test-quick reference bench bench-gpu lint setup clean

@@ -8,8 +8,28 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
+TESTS = Path(__file__).parent
+# Files whose tests start other programs, train, draw or prove; `make test-quick` leaves them out. `pytest --durations`
+# says where a new file belongs
+SLOW = {
+    *("test_workflow.py", "test_replanning.py", "test_smoke_run.py", "test_environment.py", "test_rehearsal.py"),
+    *("test_documents.py", "test_cli.py", "training/backends/test_deepspeed.py", "training/test_distributed.py"),
+    *("training/test_launch.py", "training/test_loop.py", "training/test_run.py", "evaluation/test_posterior.py"),
+    *("model/test_kernels.py", "infra/test_code_digest.py", "analysis/figures/test_figures.py"),
+    *("analysis/report/test_report.py", "theory/test_identities.py", "theory/test_mutations.py"),
+    *("tasks/graders/test_sandbox.py", "tasks/graders/test_programs.py", "tasks/graders/test_lm_eval.py"),
+    *("benchmarks/test_versus_trl.py", "benchmarks/test_gpu_benchmark.py", "cost/measure/test_updates.py"),
+}
+
 settings.register_profile("tests", deadline=None)  # a first example warms torch up, and workers share the cores
 settings.load_profile("tests")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    assert all((TESTS / name).is_file() for name in SLOW), "tests/conftest.py: SLOW names a file that does not exist"
+    for item in items:
+        if item.path.relative_to(TESTS).as_posix() in SLOW:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -222,7 +222,7 @@ COVERED = {
     r"make (reproduce|rehearsal|test|test-quick|lint|setup|help)\b.*": ".ci/run; its parts in tests/test_workflow.py",
     r"make (reference|bench|bench-gpu|clean)\b.*": "hours, a GPU, or a deletion",
     r"intro (plan|doctor) .*": "tests/test_documents.py, below",
-    r"intro trace .*": "tests/test_workflow.py, on the smoke run",
+    r"intro trace .*": "tests/test_smoke_run.py, on the smoke run",
     r"intro summary.*": ".ci/run, after `make reproduce`; tests/test_cli.py",
     r"intro publish .*": "tests/analysis/report/test_publish.py",
     r"(INTRO_LAUNCH='.*' )?snakemake .*": "tests/test_documents.py, below, with --dry-run; tests/test_workflow.py",

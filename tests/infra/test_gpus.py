@@ -46,7 +46,7 @@ def test_a_full_machine_is_not_waited_for_without_end() -> None:
     """Half-served commands hold nothing: after giving up, the free GPU can still be had."""
     with reserve_gpus(3):
         os.environ[VISIBLE] = "0,1,2,3"
-        with pytest.raises(IntroError, match="did not come free"), reserve_gpus(2, patience_s=0.0):
+        with pytest.raises(IntroError, match="did not come free"), reserve_gpus(2, timeout_s=0.0):
             pass
         with reserve_gpus(1) as last:
             assert last == ["3"]

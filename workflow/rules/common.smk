@@ -16,7 +16,7 @@ from intro.types import IntroError
 
 
 def checked(mapping):
-    """The typed config; a bad key is one sentence, not a traceback."""
+    """The validated config. An invalid key is reported in one sentence, without a traceback."""
     try:
         return intro_config.parse(intro_config.resolve(mapping, "config"), "config")
     except IntroError as error:
@@ -56,19 +56,19 @@ RUN = f"{RESULTS}/runs/{{model}}/{{method}}/{{protocol}}/seed{{seed}}"
 
 
 def any_of(names):
-    """A wildcard constraint; of no names, one that nothing meets."""
+    """A wildcard constraint that matches these names; with no names it matches nothing."""
     return "|".join(name.replace("+", "[+]") for name in names) or "(?!)"
 
 
 def model_of(cells):
-    """A constraint on the wildcard `model` that holds for these cells only: it looks ahead along their folders."""
+    """A constraint on the wildcard `model` that matches these cells only, by a look-ahead at their folders."""
     return "|".join(
         f"{re.escape(c.model)}(?=/{re.escape(c.method)}/{c.protocol}/seed{c.seed}/)"
         for c in cells
     )
 
 
-# they need a network, which compute nodes often lack
+# These need a network, which compute nodes often lack
 localrules:
     make_data,
     fetch_model,
@@ -92,7 +92,7 @@ def settings(*names):
 
 
 def method_settings(wildcards):
-    """One method's own options: changing another method re-runs nothing here. Labels are only printed; base has none."""
+    """The options of one method. Its label is only printed and left out; the base model has no options."""
     entry = CONFIG.all_methods.get(wildcards.method)
     return entry and entry.settings()
 
@@ -110,7 +110,7 @@ def cost_code():
 
 
 def run_settings():
-    """What every training run depends on; which runs there are is not part of it."""
+    """The settings that every training run depends on. The list of runs is not one of them."""
     training = CONFIG.training.model_dump(
         mode="json",
         exclude={
@@ -134,7 +134,7 @@ def run_settings():
 
 
 def suite_settings(name):
-    """What one suite's generations depend on."""
+    """The settings that the generations of one suite depend on."""
     suite = CONFIG.evaluation.suites[name]
     evaluation = CONFIG.evaluation.model_dump(
         mode="json", exclude={"suites", "resamples", "hard"}
@@ -153,7 +153,7 @@ def suite_settings(name):
 
 
 def grading_settings():
-    """How model-written programs are run; the tiny world has none."""
+    """How model-written programs are run. The tiny world has no programs."""
     return CONFIG.data.model_dump(
         mode="json", include={"unsandboxed", "bigcodebench_python"}
     )
@@ -180,7 +180,7 @@ def learning_rates_file(wildcards):
 
 
 def chosen_rate(wildcards):
-    """The rate of a run, once it is known."""
+    """The learning rate of a run; None before it is selected."""
     if not Path(RESULTS, "learning_rates.json").exists():
         return None
     return learning_rate(CONFIG, wildcards.method, wildcards.protocol)
@@ -191,7 +191,7 @@ def cell_of(w):
 
 
 def weights(wildcards):
-    """The folder that answers: the base model's, or a run's final one."""
+    """The folder of the model that is evaluated: the base model, or the final model of a run."""
     return str(cell_of(wildcards).weights_folder(CONFIG))
 
 
@@ -206,7 +206,7 @@ def suite_problems(*suites):
 
 
 def gpus(wildcards):
-    """A training run's GPUs. Snakemake counts them; the command takes free ones by itself."""
+    """Number of GPUs of a training run. Snakemake counts them; the command reserves free ones itself."""
     return CONFIG.models[wildcards.model].hardware.gpus
 
 
@@ -221,20 +221,20 @@ def processes(wildcards):
 
 
 def serving_settings(wildcards):
-    """The part of it that generation sees."""
+    """The hardware settings that generation depends on."""
     return CONFIG.models[wildcards.model].hardware.model_dump(
         mode="json", exclude_defaults=True, include={"dtype", "engine"}
     )
 
 
 def judge_command():
-    """The judge may need an engine that lives in an environment of its own."""
+    """The command of the judge, whose engine may be installed in another environment."""
     python = CONFIG.verifier and CONFIG.verifier.python
     return f"{python} -m intro.cli" if python else "intro"
 
 
 def hardware_settings(wildcards):
-    """Processes and precision decide what rounding and random numbers a run sees; the default names none."""
+    """Processes and precision, which change rounding and random numbers. Default values are left out."""
     return CONFIG.models[wildcards.model].hardware.model_dump(
         mode="json", exclude_defaults=True
     )

@@ -1,4 +1,4 @@
-"""What a command takes of its machine: GPUs, which Snakemake counts and does not name, and cores for its workers."""
+"""GPUs and cores of a command. Snakemake counts GPUs; a command reserves free ones here by file locks."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from intro.types import IntroError
 
 MOST_WORKERS = 16  # each holds a few hundred megabytes, and several commands may run beside one another
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-PATIENCE_S = 600.0  # for a command that is just ending; a machine that is really full should not be waited for
+TIMEOUT_S = 600.0  # long enough for a command that is ending; a machine that is full is not waited for
 
 
 def workers() -> int:
-    """Processes or threads to grade with: the cores that this process may use, shared with its node's ranks."""
+    """Number of processes or threads to grade with: the usable cores divided by the ranks of this node, at most 16."""
     here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return max(1, min(MOST_WORKERS, here // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))))
 
 
 def visible_gpus() -> list[str]:
-    """Ids of the GPUs that this process may use: those that the environment names, else all of the machine."""
+    """Ids of the GPUs that this process may use: those in CUDA_VISIBLE_DEVICES, or all of the machine."""
     if VISIBLE in os.environ:
         return [part.strip() for part in os.environ[VISIBLE].split(",") if part.strip()]
     if shutil.which("nvidia-smi") is None:
@@ -37,11 +37,11 @@ def visible_gpus() -> list[str]:
 
 
 @contextmanager
-def reserve_gpus(count: int, patience_s: float = PATIENCE_S) -> Iterator[list[str]]:
-    """Hold `count` GPUs that no other command of this kind holds, as the only visible ones.
+def reserve_gpus(count: int, timeout_s: float = TIMEOUT_S) -> Iterator[list[str]]:
+    """Reserve `count` GPUs that no other command has reserved, and make them the only visible ones.
 
-    count 0 leaves everything as it is. Raises IntroError when the machine has fewer, or when they do not come free.
-    The operating system frees the locks of a process that dies.
+    count: 0 reserves nothing and changes no variable. timeout_s: seconds to wait for free GPUs. Raises IntroError when
+    the machine has fewer, or when too few become free in time. The operating system frees the locks of a dead process.
     """
     if count == 0:
         yield []
@@ -53,7 +53,7 @@ def reserve_gpus(count: int, patience_s: float = PATIENCE_S) -> Iterator[list[st
             "or run it where they are (`intro doctor` shows what is here)"
         )
     with ExitStack() as held:
-        chosen = _acquire(ids, count, held, time.monotonic() + patience_s)
+        chosen = _acquire(ids, count, held, time.monotonic() + timeout_s)
         before = os.environ.get(VISIBLE)
         os.environ[VISIBLE] = ",".join(chosen)
         # caches of keys and values grow and shrink; fixed segments would pile up until nothing is left for NCCL

@@ -1,4 +1,4 @@
-"""Every random number comes from a generator that is named, not from one that was drawn from before."""
+"""Named random streams: a generator depends on its name alone, never on what was drawn before."""
 
 from __future__ import annotations
 
