@@ -125,6 +125,7 @@ class LossBatch:
     old_logprobs: Tensor | None = None  # [N]; None: the policy is still the one that sampled
     reference_logprobs: Tensor | None = None  # [N]
     answer_mask: Tensor | None = None  # [N] bool, the forced gold answer y
+    position: Tensor | None = None  # [N] t of z_t, from 0; training always gives it
 
 
 @dataclass(frozen=True, slots=True)

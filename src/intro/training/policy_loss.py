@@ -39,6 +39,7 @@ class PolicyLoss(nn.Module):
         """
         device, dtype = hidden.device, torch.promote_types(hidden.dtype, torch.float32)
         tokens, owner = pack(batch.rationales)
+        position = torch.cat([torch.arange(len(r.tokens)) for r in batch.rationales]).to(device)
         answer = [
             torch.arange(len(r.tokens)) >= (len(r.tokens) if r.answer_start is None else r.answer_start)
             for r in batch.rationales
@@ -61,6 +62,7 @@ class PolicyLoss(nn.Module):
                 old_logprobs=chunk(batch.old_logprobs),
                 reference_logprobs=chunk(batch.reference_logprobs),
                 answer_mask=answer[rows],
+                position=position[rows],
             )
             return self.objective.loss(scored, weights[rows], generator)
 
