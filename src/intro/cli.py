@@ -54,6 +54,29 @@ AcceleratorOption = Annotated[
     typer.Option("--accelerator", help="Plan for this device: a100, h100, h200, l40s, ... [default: a100, or cpu]"),
 ]
 OF_IT = "[default: that of the accelerator]"
+
+
+def _number(option: str, text: str) -> Any:
+    """The type of an option that replaces one number of `intro plan`."""
+    return Annotated[float | None, typer.Option(option, help=text)]
+
+
+PeakFlops = _number("--tflops", f"Set the device's peak, in 1e12 FLOP/s. {OF_IT}")
+Bandwidth = _number("--bandwidth", f"Set its memory bandwidth, in 1e12 byte/s. {OF_IT}")
+DeviceMemory = _number("--memory", f"Set the memory of one device, in 1e9 bytes. {OF_IT}")
+Price = _number("--price", f"Set the price of a device, in dollars per hour. {OF_IT}")
+MeanTokens = _number(
+    "--mean-tokens", "Assume this mean length of a response, in tokens. [default: a quarter of the limit]"
+)
+PromptTokens = _number("--prompt-tokens", "Assume this length of a prompt, in tokens. [default: 150; tiny world: 25]")
+GoldTokens = _number(
+    "--gold-tokens", "Assume this length of a gold rationale, in tokens. [default: 250, at most the mean length]"
+)
+Accuracy = _number("--accuracy", "Assume this share of correct rollouts, from 0 to 1. [default: 0.5]")
+TrainingShare = _number("--mfu", "Assume this share of peak FLOP/s in training. [default: 0.3]")
+BandwidthShare = _number("--bandwidth-share", "Assume this share of the bandwidth in decoding. [default: 0.6]")
+DecodeShare = _number("--decode-share", "Assume this share of peak FLOP/s in decoding. [default: 0.4]")
+Slack = _number("--slack", "Multiply all times by this factor. [default: 2.5 on GPUs, 1 on CPUs]")
 DEFAULT = Path("config/tiny.yaml")
 
 
@@ -410,56 +433,18 @@ def rehearse(config: ConfigOption = Path("config/rehearsal.yaml")) -> None:
 def plan(
     config: ConfigOption = DEFAULT,
     accelerator: AcceleratorOption = None,
-    tflops: Annotated[
-        float | None, typer.Option("--tflops", help=f"Set the device's peak, in 1e12 FLOP/s. {OF_IT}")
-    ] = None,
-    bandwidth: Annotated[
-        float | None, typer.Option("--bandwidth", help=f"Set its memory bandwidth, in 1e12 byte/s. {OF_IT}")
-    ] = None,
-    memory: Annotated[
-        float | None, typer.Option("--memory", help=f"Set the memory of one device, in 1e9 bytes. {OF_IT}")
-    ] = None,
-    price: Annotated[
-        float | None, typer.Option("--price", help=f"Set the price of a device, in dollars per hour. {OF_IT}")
-    ] = None,
-    mean_tokens: Annotated[
-        float | None,
-        typer.Option(
-            "--mean-tokens", help="Assume this mean length of a response, in tokens. [default: a quarter of the limit]"
-        ),
-    ] = None,
-    prompt_tokens: Annotated[
-        float | None,
-        typer.Option(
-            "--prompt-tokens", help="Assume this length of a prompt, in tokens. [default: 150; tiny world: 25]"
-        ),
-    ] = None,
-    gold_tokens: Annotated[
-        float | None,
-        typer.Option(
-            "--gold-tokens",
-            help="Assume this length of a gold rationale, in tokens. [default: 250, at most the mean length]",
-        ),
-    ] = None,
-    accuracy: Annotated[
-        float | None,
-        typer.Option("--accuracy", help="Assume this share of correct rollouts, from 0 to 1. [default: 0.5]"),
-    ] = None,
-    mfu: Annotated[
-        float | None, typer.Option("--mfu", help="Assume this share of peak FLOP/s in training. [default: 0.3]")
-    ] = None,
-    bandwidth_share: Annotated[
-        float | None,
-        typer.Option("--bandwidth-share", help="Assume this share of the bandwidth in decoding. [default: 0.6]"),
-    ] = None,
-    decode_share: Annotated[
-        float | None,
-        typer.Option("--decode-share", help="Assume this share of peak FLOP/s in decoding. [default: 0.4]"),
-    ] = None,
-    slack: Annotated[
-        float | None,
-        typer.Option("--slack", help="Multiply all times by this factor. [default: 2.5 on GPUs, 1 on CPUs]"),
-    ] = None,
+    tflops: PeakFlops = None,
+    bandwidth: Bandwidth = None,
+    memory: DeviceMemory = None,
+    price: Price = None,
+    mean_tokens: MeanTokens = None,
+    prompt_tokens: PromptTokens = None,
+    gold_tokens: GoldTokens = None,
+    accuracy: Accuracy = None,
+    mfu: TrainingShare = None,
+    bandwidth_share: BandwidthShare = None,
+    decode_share: DecodeShare = None,
+    slack: Slack = None,
     csv: Annotated[Path | None, typer.Option("--csv", help="Also write the targets to this CSV file.")] = None,
 ) -> None:
     """Estimate the GPU-hours, memory, disk and price of a config."""
