@@ -120,7 +120,7 @@ def _judge(claim: Claim, results: Results, grid: list[ClaimAtRate]) -> JudgedCla
     outcome = verdict(claim, found)
     if claim.value_of == "paper models" and not on_paper_models(results.config):
         outcome = Outcome.NOT_TESTED
-    # only the shared rate is a choice that could have fallen otherwise; tuned rates are each method's own
+    # the shared rate might have been chosen differently; a tuned rate is already the best one of its method
     if results.protocol == SHARED_RATE and outcome is not Outcome.NOT_TESTED:
         outcome = with_grid(outcome, (row.verdict for row in grid if row.claim == claim.name))
     shown = found or NOTHING

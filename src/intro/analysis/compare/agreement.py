@@ -1,4 +1,4 @@
-"""Cell by cell: what the paper reports, what our published run found, what this run found.
+"""Cell by cell: the value that the paper reports, the one of our published run, and the one of this run.
 
 A value is held against the paper's only where the model is the paper's own. Everywhere else (a scale model) the
 direction of a method against its base model is, since only that can carry over.
@@ -54,7 +54,7 @@ class ComparedCell:
 
 @dataclass(frozen=True, slots=True)
 class TableCell:
-    """Which cell is asked for, by this run's names and by the paper's."""
+    """A table cell by the names of this run and by those of the paper."""
 
     table: str
     suite: str

@@ -1,4 +1,4 @@
-"""Everything that holds a run against the paper: the audit, the cells, the claims."""
+"""Compare a run with the paper: the audit, the table cells and the claims."""
 
 from __future__ import annotations
 

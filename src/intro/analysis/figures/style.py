@@ -84,7 +84,7 @@ def blank(
 
 
 def nothing(reason: str) -> Figure:
-    """What stands in for a figure whose inputs this config does not make."""
+    """A figure with a sentence, where the config makes none of the inputs."""
     figure, axes = blank(height=1.1)
     axes[0, 0].axis("off")
     axes[0, 0].text(0.5, 0.5, reason, ha="center", va="center", color=SOFT, style="italic")

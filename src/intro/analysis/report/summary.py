@@ -1,4 +1,4 @@
-"""What a finished run says in the terminal: where things are, and the claims scoreboard. 80 columns."""
+"""The summary of a finished run for the terminal, at most 80 columns: paths of its results, and the scoreboard of claims."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def means(results: Results, suite: str, model: str, method: str, columns: list[s
 
 
 def _improves(layout: experiments.TableLayout) -> bool:
-    """Table 1 and its likes print the improvement over the base model; Table 2 does not."""
+    """Tables of the main suite print the improvement over the base model; Table 2 does not."""
     return layout.suite == "main"
 
 
@@ -147,7 +147,7 @@ def _note(inputs: Inputs, layout: experiments.TableLayout) -> str:
 
 
 def _spread(results: Results, suite: str, model: str, methods: list[str]) -> str:
-    """What the intervals of a table rest on."""
+    """What the intervals of a table resample: problems only, or problems and training runs."""
     frames = [results.values(suite, model, method) for method in methods if method != BASE]
     seeds = max((len(frame.columns) for frame in frames if frame is not None), default=0)
     if seeds < ENOUGH:
