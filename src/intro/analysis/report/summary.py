@@ -1,4 +1,4 @@
-"""The summary of a finished run for the terminal, at most 80 columns: paths of its results, and the scoreboard of claims."""
+"""The summary of a finished run for the terminal, at most 80 columns: paths of the results, and the scoreboard."""
 
 from __future__ import annotations
 
