@@ -281,6 +281,7 @@ def intro(*arguments: str, folder: Path) -> subprocess.CompletedProcess:
     )
 
 
+@pytest.mark.slow
 def test_plans_and_checks_that_documents_show_run(tmp_path: Path) -> None:
     """Every `intro plan` and `intro doctor` of a fenced block; `doctor` may find that this machine lacks something."""
     for name in ("config", "workflow"):
