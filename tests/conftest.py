@@ -19,6 +19,8 @@ SLOW = {
     *("analysis/report/test_report.py", "theory/test_identities.py", "theory/test_mutations.py"),
     *("tasks/graders/test_sandbox.py", "tasks/graders/test_programs.py", "tasks/graders/test_lm_eval.py"),
     *("benchmarks/test_versus_trl.py", "benchmarks/test_gpu_benchmark.py", "cost/measure/test_updates.py"),
+    *("rollout/test_api.py", "analysis/tables/test_tables.py", "analysis/claims/test_claims.py"),
+    *("analysis/stats/test_intervals.py", "cost/measure/test_timing.py", "pretraining/test_run.py"),
 }
 
 settings.register_profile("tests", deadline=None)  # a first example warms torch up, and workers share the cores
