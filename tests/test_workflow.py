@@ -57,7 +57,7 @@ def test_every_config_plans_its_whole_dag(tree: Path, config: str) -> None:
 
 needs_slurm = pytest.mark.skipif(
     find_spec("snakemake_executor_plugin_slurm") is None,
-    reason="needs Snakemake's SLURM plugin, which `make test` and `pip install -c constraints.txt -e '.[slurm]'` install",
+    reason="needs Snakemake's SLURM plugin: `make test` or `pip install -c constraints.txt -e '.[slurm]'` installs it",
 )
 
 

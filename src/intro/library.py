@@ -1,4 +1,4 @@
-"""The functions for other programs: `from intro import intro_loss, token_logprobs`. They check what they are given."""
+"""The functions for other programs: `from intro import intro_loss, token_logprobs`. They check their arguments."""
 
 from __future__ import annotations
 
@@ -63,9 +63,9 @@ def intro_loss(
     _check("weights", weights, (rows,))
 
     if n is not None and n < 1:
-        raise ValueError(f"n, the number of candidates, must be at least 1 or None, found {n}")
+        raise ValueError(f"n: expected at least 1 candidate per position or None, found {n}")
     if clip <= 0:
-        raise ValueError(f"clip must be positive, found {clip}")
+        raise ValueError(f"clip: expected a positive number, found {clip}")
 
     def loss_of(part: slice, hidden: Tensor, lm_head: Tensor) -> Loss:
         batch = LossBatch(
@@ -93,7 +93,7 @@ def token_logprobs(hidden: Tensor, lm_head: Tensor, tokens: Tensor) -> Tensor:
 
 
 def _check_scored(hidden: Tensor, lm_head: Tensor, tokens: Tensor, name: str) -> int:
-    """Check what both functions take; returns N."""
+    """Check the arguments that both functions have; returns N."""
     _check(name, hidden, ("N", "d"))
     _check("lm_head", lm_head, ("V", hidden.shape[1]))
     _check("tokens", tokens, (len(hidden),), torch.int64)

@@ -1,4 +1,4 @@
-"""Fetching checkpoints: what is taken, that nothing is copied or run, and one sentence for whatever is not whole."""
+"""Fetching checkpoints links data files, runs no code, and refuses an incomplete checkpoint with a one-line error."""
 
 from __future__ import annotations
 
@@ -20,18 +20,19 @@ from intro.types import IntroError
 from toy import random_model
 
 VOCABULARY = len(json.loads(build_tokenizer().to_str())["model"]["vocab"])
+LEFT_OUT = ("modeling_custom.py", "pytorch_model.bin", "events.log")
 
 
 def published(folder: Path, shards: bool = False) -> Path:
-    """A folder as the Hub has it: weights, tokenizer and card, and files that nobody here wants."""
+    """A folder as on the Hub: weights, tokenizer and model card, and files that `fetch` must leave out."""
     model = random_model("qwen2", tied=False, vocabulary=VOCABULARY + 3)
     model.save_pretrained(folder, max_shard_size="8KB" if shards else "1GB")
     (folder / "tokenizer.json").write_text(build_tokenizer().to_str())
     (folder / "tokenizer_config.json").write_text('{"eos_token": "<eos>"}')
     (folder / "README.md").write_text("---\nlicense: apache-2.0\ntags: [a]\n---\n# A model\n")
     (folder / "LICENSE").write_text("terms")
-    for unwanted in ("modeling_own.py", "pytorch_model.bin", "events.log"):
-        (folder / unwanted).write_text("import os")
+    for name in LEFT_OUT:
+        (folder / name).write_text("import os")
     (folder / "original").mkdir()
     return folder
 
@@ -43,13 +44,13 @@ def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("shards", [False, True])
-def test_local_folder_is_linked_and_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shards: bool) -> None:
-    """An ordinary model folder of links; the record says what was got."""
+def test_local_folder_is_linked_and_complete(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shards: bool) -> None:
+    """The result is an ordinary model folder of links, and the returned facts describe it."""
     source, folder = published(tmp_path / "source", shards), tmp_path / "results" / "m"
     monkeypatch.chdir(tmp_path)
     got = fetch("./source", None, folder)
     names = {f.name for f in folder.iterdir()}
-    assert names == set(got["files"]) and not names & {"modeling_own.py", "pytorch_model.bin", "events.log", "original"}
+    assert names == set(got["files"]) and not names & {*LEFT_OUT, "original"}
     assert all(f.is_symlink() and f.is_file() for f in folder.iterdir())
     model = load_model(folder)
     assert got["parameters"] == sum(p.numel() for p in model.parameters())
@@ -59,12 +60,12 @@ def test_local_folder_is_linked_and_whole(tmp_path: Path, monkeypatch: pytest.Mo
     assert len(weight_files(folder)) == (len(list(folder.glob("*.safetensors"))) if shards else 1)
     assert torch.equal(Decoder.from_folder(folder).embedding, model.get_input_embeddings().weight)
     assert 1 in ModelTokenizer.from_folder(folder).stop
-    fetch(str(source), None, folder)  # again, over the old one
+    fetch(str(source), None, folder)  # replaces the folder
     assert all((source / name).is_file() for name in names), "replacing the links must leave the source alone"
 
 
-def test_models_folder_stands_in_for_the_hub(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *a, **k: pytest.fail("the Hub was asked"))
+def test_models_folder_replaces_the_hub(source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda *a, **k: pytest.fail("the Hub was called"))
     monkeypatch.setenv("INTRO_MODELS_DIR", str(tmp_path / "models"))
     assert fetch("org/name", "abc", tmp_path / "m")["source"] == str(source)
     with pytest.raises(IntroError, match=r"models/org/other: expected the folder of the model org/other, found none"):
@@ -74,33 +75,33 @@ def test_models_folder_stands_in_for_the_hub(source: Path, tmp_path: Path, monke
 def test_hub_files_come_from_its_cache_at_the_revision(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Only data files are asked for; links of the cache are followed to the files themselves."""
+    """Only data files are requested, and the model folder links to the files that the cache's links point to."""
     snapshot = tmp_path / "cache" / "snapshots" / "0123abc"
     snapshot.mkdir(parents=True)
     for file in source.iterdir():
         if file.is_file() and file.suffix != ".bin":
             (snapshot / file.name).symlink_to(file)
-    asked = {}
+    call = {}
 
     def download(name: str, **options: object) -> str:
-        asked.update(options, name=name)
+        call.update(options, name=name)
         return str(snapshot)
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
     got = fetch("org/name", "main", tmp_path / "m")
     assert (got["resolved"], got["source"], got["revision"]) == ("0123abc", "hub", "main")
-    assert (asked["name"], asked["revision"]) == ("org/name", "main")
+    assert (call["name"], call["revision"]) == ("org/name", "main")
     wanted = huggingface_hub.utils.filter_repo_objects(
         ["model.safetensors", "original/model.safetensors", "a.bin", "b.pt", "c.py", "tokenizer.json", "LICENSE"],
-        allow_patterns=asked["allow_patterns"],
-        ignore_patterns=asked["ignore_patterns"],
+        allow_patterns=call["allow_patterns"],
+        ignore_patterns=call["ignore_patterns"],
     )
     assert sorted(wanted) == ["LICENSE", "model.safetensors", "tokenizer.json"]
     assert (tmp_path / "m" / "config.json").readlink() == source / "config.json"
 
 
 def hub_error(kind: type[Exception]) -> Exception:
-    """The Hub's errors want a response to be made with; these have none."""
+    """An error of the Hub, made without the HTTP response that its constructor needs."""
     error = kind.__new__(kind)
     error.args = ("401 Client Error\nmore lines",)
     return error
@@ -114,10 +115,10 @@ def hub_error(kind: type[Exception]) -> Exception:
         (errors.RevisionNotFoundError, "no such revision"),
         (errors.LocalEntryNotFoundError, "out of reach"),
         (errors.OfflineModeIsEnabled, "out of reach"),
-        (ConnectionError, "did not give it"),
+        (ConnectionError, "the download from the Hub failed"),
     ],
 )
-def test_a_hub_that_refuses_is_one_sentence(
+def test_a_hub_that_refuses_is_a_one_line_error(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Exception], sentence: str
 ) -> None:
     def refuse(*_: object, **__: object) -> str:
@@ -150,48 +151,48 @@ def only_bin(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
 
 
-def lost_shard(folder: Path) -> None:
+def missing_shard(folder: Path) -> None:
     index = {"weight_map": {"model.norm.weight": "model-00002-of-00002.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
-def lost_tensor(folder: Path) -> None:
+def missing_tensor(folder: Path) -> None:
     index = {"weight_map": {"model.norm.weight": "model.safetensors", "model.other.weight": "model.safetensors"}}
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
 DAMAGE = {
-    "code of its own": (lambda f: change_config(f, auto_map={"AutoModelForCausalLM": "m.M"}), "auto_map"),
+    "custom code": (lambda f: change_config(f, auto_map={"AutoModelForCausalLM": "m.M"}), "auto_map"),
     "no config": (lambda f: (f / "config.json").unlink(), "found no config.json"),
     "config cut": (lambda f: (f / "config.json").write_text("{"), "config.json: the file is damaged"),
     "no tokenizer": (lambda f: (f / "tokenizer.json").unlink(), "found no tokenizer.json"),
-    "tokenizer cut": (lambda f: (f / "tokenizer.json").write_text("{"), "tokenizer.json is damaged"),
+    "tokenizer cut": (lambda f: (f / "tokenizer.json").write_text("{"), "tokenizer.json: the file is damaged"),
     "only .bin": (only_bin, "found only pytorch_model.bin, which is not loaded"),
-    "weights cut": (cut, "model.safetensors: not a whole safetensors file .*; fetch it again"),
-    "header cut": (lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 12), "not a whole safetensors file"),
-    "weights empty": (lambda f: (f / "model.safetensors").write_bytes(b""), "not a whole safetensors file"),
-    "a shard lost": (lost_shard, "model-00002-of-00002.safetensors: expected a part of the model's weights"),
-    "a tensor lost": (lost_tensor, "no file holds, such as model.other.weight"),
+    "weights cut": (cut, "model.safetensors: the safetensors file is damaged .*; fetch it again"),
+    "header cut": (lambda f: (f / "model.safetensors").write_bytes(b"\xff" * 12), "the safetensors file is damaged"),
+    "weights empty": (lambda f: (f / "model.safetensors").write_bytes(b""), "the safetensors file is damaged"),
+    "missing shard": (missing_shard, "model-00002-of-00002.safetensors: expected a part of the model's weights"),
+    "missing tensor": (missing_tensor, "no file holds, such as model.other.weight"),
     "tokenizer of another model": (fewer_rows, "the tokenizer has ids up to"),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGE)
-def test_what_is_not_whole_is_one_sentence(source: Path, tmp_path: Path, damage: str) -> None:
+def test_an_incomplete_model_is_a_one_line_error(source: Path, tmp_path: Path, damage: str) -> None:
     do, sentence = DAMAGE[damage]
     do(source)
     with pytest.raises(IntroError, match=sentence) as error:
         fetch(str(source), None, tmp_path / "m")
     assert str(source) in str(error.value) and "\n" not in str(error.value)
-    assert not (tmp_path / "m").exists(), "a folder that exists is whole"
+    assert not (tmp_path / "m").exists(), "a folder that exists is complete"
 
 
-def test_a_missing_local_folder_is_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_local_folder_is_a_one_line_error(tmp_path: Path) -> None:
     with pytest.raises(IntroError, match=r"expected the folder of the model .*, found none; check the path"):
         fetch(str(tmp_path / "nowhere"), None, tmp_path / "m")
 
 
-def test_headers_tell_shapes_without_reading_weights(source: Path) -> None:
+def test_headers_have_the_shapes_of_the_weights(source: Path) -> None:
     header = read_header(source / "model.safetensors")
     assert header["model.embed_tokens.weight"].shape == (VOCABULARY + 3, 16)
     assert "__metadata__" not in header
@@ -199,7 +200,7 @@ def test_headers_tell_shapes_without_reading_weights(source: Path) -> None:
 
 
 def test_saving_over_a_fetched_folder_leaves_the_published_files_alone(source: Path, tmp_path: Path) -> None:
-    """Links are replaced, not written through; tokenizer files of a linked folder become files of their own."""
+    """Saving replaces links instead of writing through them; tokenizer files are copied, not linked."""
     fetch(str(source), None, tmp_path / "m")
     before = {f.name: f.read_bytes() for f in source.iterdir() if f.is_file()}
     model = load_model(tmp_path / "m")

@@ -1,4 +1,4 @@
-"""Chunked losses equal whole ones, in value, gradients and metrics, and hold one chunk of logits at a time."""
+"""Chunked losses equal the losses over all rows in value, gradients and metrics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from intro.types import Loss
 V, D = 11, 4
 
 
-def made(n: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+def random_case(n: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
     g = torch.Generator().manual_seed(n)
     hidden, other = (torch.randn(n, D, generator=g, dtype=torch.float64).to(dtype) for _ in range(2))
     head = torch.randn(V, D, generator=g, dtype=torch.float64).to(dtype)
@@ -29,7 +29,7 @@ def test_chunks_do_not_change_exact_intro(n: int, rows: int) -> None:
     """Value, both gradients and the correction factors of Eq. 7 at n = infinity, for any chunk size."""
     results = []
     for size in (n, rows):
-        hidden, other, head, tokens, weights = made(n)
+        hidden, other, head, tokens, weights = random_case(n)
 
         def loss_of(part: slice, h: Tensor, w: Tensor, other=other, tokens=tokens, weights=weights) -> Loss:
             got = intro_loss(h, other[part], w, tokens[part], weights[part], n=None, clip=3.0)
@@ -43,8 +43,8 @@ def test_chunks_do_not_change_exact_intro(n: int, rows: int) -> None:
 
 
 def test_a_gradient_of_the_gradient_is_refused() -> None:
-    """The forward pass kept numbers, not how they came about: a second derivative would silently be wrong."""
-    hidden, _, head, tokens, weights = made(9)
+    """The forward pass stores gradients as constants, so a second derivative would silently be wrong."""
+    hidden, _, head, tokens, weights = random_case(9)
 
     def loss_of(part: slice, h: Tensor, w: Tensor) -> Loss:
         return Loss(-(weights[part] * token_logprobs(h, w, tokens[part])).sum())
@@ -56,8 +56,8 @@ def test_a_gradient_of_the_gradient_is_refused() -> None:
 
 
 def test_gradients_by_finite_differences() -> None:
-    """The gradient formed in the forward pass is that of the loss."""
-    hidden, _, head, tokens, weights = made(7)
+    """The gradient computed in the forward pass is that of the loss."""
+    hidden, _, head, tokens, weights = random_case(7)
 
     def loss(h: Tensor, w: Tensor) -> Tensor:
         def loss_of(part: slice, h: Tensor, w: Tensor) -> Loss:
@@ -69,10 +69,10 @@ def test_gradients_by_finite_differences() -> None:
 
 
 def test_bfloat16_sums_in_fp32() -> None:
-    """Many small chunks: the head's gradient stays within one rounding of the one from a single chunk."""
+    """The head's gradient from many small chunks is within one rounding of the gradient from a single chunk."""
     grads = []
     for rows in (1, 512):
-        hidden, _, head, tokens, weights = made(512, torch.bfloat16)
+        hidden, _, head, tokens, weights = random_case(512, torch.bfloat16)
 
         def loss_of(part: slice, h: Tensor, w: Tensor, tokens=tokens, weights=weights) -> Loss:
             return Loss(-(weights[part].float() * token_logprobs(h, w, tokens[part])).sum())
@@ -83,7 +83,7 @@ def test_bfloat16_sums_in_fp32() -> None:
 
 
 def test_mapped_rows_come_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
-    hidden, _, head, tokens, _ = made(23)
+    hidden, _, head, tokens, _ = random_case(23)
     whole = token_logprobs(hidden, head, tokens)
     monkeypatch.setattr("intro.model.chunked_loss.CHUNK_BYTES", 0)
     monkeypatch.setattr("intro.model.chunked_loss.rows_per_chunk", lambda vocabulary: 5)
@@ -98,6 +98,6 @@ def test_mapped_rows_come_in_order(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_chunk_is_bounded_in_bytes() -> None:
-    """At Qwen2.5's vocabulary a chunk has some hundred rows; never none."""
+    """A chunk has 883 rows at Qwen2.5's vocabulary, and at least one row at any."""
     assert rows_per_chunk(151_936) == (512 << 20) // (4 * 151_936) == 883
     assert rows_per_chunk(1 << 40) == 1

@@ -1,4 +1,4 @@
-"""Checkpoints of a config become folders with a record; what cannot be fetched is one sentence."""
+"""Checkpoints of a config become model folders with a record; other models are refused with a one-line error."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ from intro.types import IntroError
 
 @pytest.fixture
 def config(toy_config: Config, tmp_path: Path) -> Config:
-    """The toy world with its first model also under another name, as a published checkpoint."""
+    """The toy world, where the first model is also a published checkpoint with the name "published"."""
     mapping = toy.mapping(tmp_path)
-    mapping["models"]["given"] = {"stands_for": "Qwen2.5-7B", "checkpoint": str(base_folder(toy_config, "qwen2-s"))}
+    mapping["models"]["published"] = {"stands_for": "Qwen2.5-7B", "checkpoint": str(base_folder(toy_config, "qwen2-s"))}
     return parse(mapping)
 
 
 def test_fetched_model_is_a_folder_with_a_record(config: Config) -> None:
-    """Links, not copies; the record says what it was; the same weights answer."""
-    fetch_model(config, "given")
-    folder = base_folder(config, "given")
+    """The folder links to the checkpoint, the record describes it, and both models generate the same tokens."""
+    fetch_model(config, "published")
+    folder = base_folder(config, "published")
     assert (folder / "model.safetensors").is_symlink()
     record = json.loads((folder / "record.json").read_text())
     parameters = sum(p.numel() for p in load_model(folder).parameters())
     assert record["parameters"] == parameters and record["settings"]["checkpoint"].endswith("qwen2-s/seed0")
-    hardware = config.models["given"].hardware
-    answers = []
-    for name in ("given", "qwen2-s"):
+    hardware = config.models["published"].hardware
+    responses = []
+    for name in ("published", "qwen2-s"):
         tokenizer = ModelTokenizer.from_folder(base_folder(config, name))
         engine = serve(hardware, base_folder(config, name), tokenizer, 4)
-        answers.append(engine.generate([tokenizer.encode("3 + 4 :")], Sampling(8, temperature=0.0)))
-    assert answers[0] == answers[1]
+        responses.append(engine.generate([tokenizer.encode("3 + 4 :")], Sampling(8, temperature=0.0)))
+    assert responses[0] == responses[1]
 
 
-def test_what_cannot_be_fetched_is_one_sentence(config: Config) -> None:
+def test_what_cannot_be_fetched_is_a_one_line_error(config: Config) -> None:
     with pytest.raises(IntroError, match="'qwen3-m' is pretrained here, not fetched"):
         fetch_model(config, "qwen3-m")
     with pytest.raises(IntroError, match="unknown 'gpt'"):

@@ -1,6 +1,6 @@
-"""Triton kernels against twins in fp64: compiled on a GPU where there is one, else in Triton's interpreter.
+"""Triton kernels against their definitions in fp64: compiled on a GPU if there is one, else in Triton's interpreter.
 
-Triton decides at its import whether it compiles or interprets, so the interpreted tests run in a process of their own.
+Triton decides at its import whether it compiles or interprets, so the interpreted tests run in another process.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ QWEN = 151_936
 if INTERPRETED:
     # rows and widths: one column, less than a block, a block and one, several blocks with a tail
     DEVICE, SIZES = "cpu", [(0, 35), (2, 1), (3, 35), (1, 4097), (2, 9001)]
-    BF16 = 2**-7  # the interpreter cuts a number's end off where a GPU rounds it
+    BF16 = 2**-7  # the interpreter truncates where a GPU rounds
 else:
     DEVICE, SIZES = "cuda", [(0, 35), (3, 1), (5, 35), (2, 4097), (64, QWEN)]
     BF16 = 2**-8
@@ -70,7 +70,7 @@ def test_under_the_interpreter() -> None:
     assert re.search(r"\d\d passed", done.stdout)
 
 
-# ---------------------------------------------------------------- the twins: definitions, in fp64
+# ---------------------------------------------------------------- definitions, in fp64
 
 
 def plain_draw(p: Tensor, u: Tensor) -> Tensor:
@@ -127,7 +127,7 @@ def test_softmax(rows: int, width: int) -> None:
 
 @on_device
 def test_softmax_of_extremes() -> None:
-    """A probability of zero has its logarithm, ruled out columns stay so, and what is not a number is not hidden."""
+    """Log-probabilities of underflowing columns are exact, -inf stays probability zero, and nan stays nan."""
     logits = logits_of(3, 5000, seed=3)
     logits[0, 17], logits[1, :4500], logits[2, 4999] = -500.0, -math.inf, math.nan
     want = logits.double().log_softmax(-1)
@@ -161,12 +161,12 @@ def test_draws_at_the_ends(width: int) -> None:
     assert kernels.draw(p, u).tolist() == [[first, last]] * 3
     assert kernels.draw(p[:1], u[:1, :1] + 0.5).item() == last  # where one ends, the next begins
     undefined = kernels.draw(torch.full_like(p, math.nan), u)
-    assert ((undefined >= 0) & (undefined < width)).all()  # an index at least: the error must show as a NaN
+    assert ((undefined >= 0) & (undefined < width)).all()  # valid indices, so that the nan reaches the loss
 
 
 @on_device
 def test_draws_of_rare_tokens() -> None:
-    """Columns too rare for a sum in fp32 to notice, in all blocks, are found where they are."""
+    """Columns too rare for a sum in fp32 to notice, in all blocks, are found at their place."""
     p = torch.full((1, 5000), 1e-11, device=DEVICE)
     p[0, 0] = 1.0
     u = 1 - 5e-8 * torch.rand(1, 8, generator=seeded(3), device=DEVICE, dtype=torch.float64)
@@ -198,9 +198,9 @@ def test_gradient(rows: int, width: int, k: int, dtype: torch.dtype) -> None:
     columns = some_columns(rows, width, k)
     want = plain_gradient(p, mass, columns, values)
     again = kernels.gradient_(p.clone(), mass, columns, values, dtype)
-    given = p.clone()
-    got = kernels.gradient_(given, mass, columns, values, dtype)
-    assert got.dtype == dtype and (got is given) == (dtype == torch.float32)
+    buffer = p.clone()
+    got = kernels.gradient_(buffer, mass, columns, values, dtype)
+    assert got.dtype == dtype and (got is buffer) == (dtype == torch.float32)
     precision = {"rtol": 1e-5, "atol": 1e-6} if dtype == torch.float32 else {"rtol": BF16, "atol": 1e-6}
     torch.testing.assert_close(got.double(), want, **precision)
     assert torch.equal(got, again)
@@ -222,7 +222,7 @@ def test_exact(rows: int, width: int, clip: float) -> None:
 
 @on_device
 def test_exact_of_extremes() -> None:
-    """Columns ruled out in p, p' or both add nothing, and what is not a number in either reaches the loss."""
+    """Columns of probability zero in p, p' or both add nothing, and a nan in either makes the loss nan."""
     logits, posterior_logits = logits_of(4, 5000, seed=1), logits_of(4, 5000, seed=2)
     logits[0, :3000], posterior_logits[1, :3000] = -math.inf, -math.inf
     logits[2, 4000], posterior_logits[3, 4000] = math.nan, math.nan
@@ -244,13 +244,13 @@ def test_head_is_the_same_with_and_without(n: int | None, dtype: torch.dtype, mo
     lm_head = torch.randn(width, 8, generator=g, device=DEVICE).to(dtype).requires_grad_()
     tokens, weights = torch.randint(width, (6,), generator=g, device=DEVICE), torch.rand(6, device=DEVICE, generator=g)
     hidden.requires_grad_()
-    found = []
-    for answer in (True, False):
-        monkeypatch.setattr(kernels, "available", lambda logits, answer=answer: answer)
+    results = []
+    for available in (True, False):
+        monkeypatch.setattr(kernels, "available", lambda logits, available=available: available)
         result = intro_loss(hidden, posterior_hidden, lm_head, tokens, weights, n=n, clip=3.0, generator=seeded(9))
-        found.append((result.loss, result.correction, *torch.autograd.grad(result.loss, [hidden, lm_head])))
+        results.append((result.loss, result.correction, *torch.autograd.grad(result.loss, [hidden, lm_head])))
     precision = {"rtol": 1e-4, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 2e-2, "atol": 1e-3}
-    for a, b in zip(*found, strict=True):
+    for a, b in zip(*results, strict=True):
         torch.testing.assert_close(a, b, **precision)
 
 
@@ -308,8 +308,8 @@ def test_triton_is_not_imported_on_cpus() -> None:
 
 
 @on_device
-def test_which_rows_are_taken() -> None:
-    """Anything but contiguous fp32 is left to plain torch."""
+def test_which_rows_are_supported() -> None:
+    """Rows that are not contiguous fp32 are computed in plain torch."""
     rows = torch.ones(4, 6, device=DEVICE)
     assert kernels.available(rows) and kernels.available(rows[1:3])
     assert not any(kernels.available(r) for r in (rows.double(), rows.bfloat16(), rows.t(), rows[:, 1:]))
@@ -323,7 +323,7 @@ def test_torch_is_the_default_and_the_config_selects_triton(monkeypatch: pytest.
     assert Hardware().kernels == "torch" and not Hardware().cuda_graphs
     kernels.select(Hardware().kernels)
     monkeypatch.setenv("TRITON_INTERPRET", "1")
-    monkeypatch.setattr(kernels, "_triton", lambda: kernels)  # that it can be imported is another test's matter
+    monkeypatch.setattr(kernels, "_triton", lambda: kernels)  # no import of Triton here
     rows = torch.zeros(2, 3)
     assert not kernels.available(rows)
     kernels.select("triton")

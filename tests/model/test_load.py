@@ -19,8 +19,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "m"
 
 
-def test_dtype_is_what_is_asked_for(folder: Path) -> None:
-    """fp32 by default, whatever the folder says: master weights of a bfloat16 checkpoint."""
+def test_the_dtype_argument_decides_the_dtype(folder: Path) -> None:
+    """The default is fp32 whatever the checkpoint's dtype, as master weights need it."""
     for dtype, wanted in (("float32", torch.float32), ("bfloat16", torch.bfloat16), ("auto", torch.bfloat16)):
         assert {p.dtype for p in load_model(folder, dtype).parameters()} == {wanted}
     model = load_model(folder)
@@ -29,7 +29,7 @@ def test_dtype_is_what_is_asked_for(folder: Path) -> None:
 
 
 def test_weights_that_are_in_no_file_are_refused(folder: Path) -> None:
-    """transformers fills them with random numbers and only warns."""
+    """transformers would fill them with random numbers, with no more than a warning."""
     file = folder / "config.json"
     file.write_text(json.dumps(json.loads(file.read_text()) | {"num_hidden_layers": 3, "layer_types": None}))
     with pytest.raises(IntroError, match=r"11 of the model's weights are in no file, such as model\.layers\.2\."):
@@ -47,17 +47,17 @@ def test_other_weight_formats_are_refused(folder: Path) -> None:
 
 def test_code_in_the_folder_is_not_run(folder: Path, tmp_path: Path) -> None:
     ran = tmp_path / "ran"
-    (folder / "own.py").write_text(f"open({str(ran)!r}, 'w')\nclass C: pass\nclass M: pass\n")
+    (folder / "custom.py").write_text(f"open({str(ran)!r}, 'w')\nclass C: pass\nclass M: pass\n")
     file = folder / "config.json"
-    own = {"model_type": "own", "auto_map": {"AutoConfig": "own.C", "AutoModelForCausalLM": "own.M"}}
-    file.write_text(json.dumps(json.loads(file.read_text()) | own))
+    custom = {"model_type": "custom", "auto_map": {"AutoConfig": "custom.C", "AutoModelForCausalLM": "custom.M"}}
+    file.write_text(json.dumps(json.loads(file.read_text()) | custom))
     with pytest.raises(IntroError, match="transformers cannot load this model folder"):
         load_model(folder)
     assert not ran.exists()
 
 
 def test_saved_folder_has_the_tokenizers_files(folder: Path, tmp_path: Path) -> None:
-    """All that the source has of them, and its generation settings rather than those that transformers writes."""
+    """All tokenizer files of the source are copied, and its generation settings replace those of transformers."""
     names = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt")
     for name in (*names, "generation_config.json"):
         (folder / name).write_text(json.dumps({"of": name}))

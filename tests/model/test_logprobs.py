@@ -1,13 +1,11 @@
-"""Log-probabilities and entropies of tokens against their definition, in every precision."""
+"""Log-probabilities of tokens against their definition, in every precision."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor
 
-from intro.model.logprobs import log_distribution, token_entropies, token_logprobs
+from intro.model.logprobs import log_distribution, token_logprobs
 
 N, D, V = 6, 5, 11  # positions, width, vocabulary
 
@@ -36,19 +34,17 @@ def test_reduced_precision_input_keeps_precise_logs() -> None:
         assert logp.dtype == wanted
         exact = plain_logp(hidden.double(), head.double())  # logits rounded to bf16 would be off by 1e-2
         torch.testing.assert_close(logp, exact.to(wanted), rtol=1e-5, atol=1e-5)
-        own = token_logprobs(hidden, head, tokens)
-        assert own.dtype == wanted
-        torch.testing.assert_close(own, logp.gather(1, tokens[:, None]).squeeze(1), rtol=1e-5, atol=1e-5)
+        of_tokens = token_logprobs(hidden, head, tokens)
+        assert of_tokens.dtype == wanted
+        torch.testing.assert_close(of_tokens, logp.gather(1, tokens[:, None]).squeeze(1), rtol=1e-5, atol=1e-5)
 
 
-def test_token_logprobs_and_entropies_against_the_definition() -> None:
+def test_token_logprobs_against_the_definition() -> None:
     """Values equal the definition's, and fp64 gradients equal finite differences."""
     hidden, head, tokens = case(9)
     logp = plain_logp(hidden, head).detach()
     got = token_logprobs(hidden, head, tokens)
     torch.testing.assert_close(got, torch.stack([logp[j, v] for j, v in enumerate(tokens)]))
-    entropies = [-sum(float(x) * math.exp(float(x)) for x in row) for row in logp]
-    torch.testing.assert_close(token_entropies(hidden, head), torch.tensor(entropies, dtype=torch.float64))
     assert torch.autograd.gradcheck(lambda h, w: token_logprobs(h, w, tokens), (hidden, head))
 
 

@@ -1,4 +1,4 @@
-"""Packed rows: every sequence computes as if it were alone, forward and backward, and the model stays usable."""
+"""Packed rows: each sequence has the values and gradients that it has alone, and the model stays usable."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def ragged(lengths: list[int], seed: int = 0) -> list[tuple[int, ...]]:
 
 @pytest.mark.parametrize("family", ["qwen2", "qwen3", "llama"])
 def test_packed_equals_unpacked(family: str) -> None:
-    """Hidden states and every weight's gradient of ragged sequences, against one at a time by transformers' own way."""
+    """Hidden states and every weight's gradient of ragged sequences, against one sequence at a time by transformers."""
     rows, twin = ragged([3, 9, 1, 5, 9]), random_model(family).double()
     model = copy.deepcopy(twin)
     packed = run_packed(model, rows)
@@ -37,7 +37,7 @@ def test_packed_equals_unpacked(family: str) -> None:
 
 
 def test_recomputed_activations_see_the_packing() -> None:
-    """Layers that run again in the backward pass attend as they did the first time."""
+    """Gradient checkpointing recomputes layers in the backward pass with the same packing."""
     rows, model = ragged([2, 7, 4]), random_model("qwen3").double()
     run_packed(model, rows).square().sum().backward()
     wanted = [p.grad.clone() for p in model.model.parameters()]
@@ -48,8 +48,8 @@ def test_recomputed_activations_see_the_packing() -> None:
         torch.testing.assert_close(p.grad, grad)
 
 
-def test_other_uses_of_the_model_are_as_before() -> None:
-    """Padded batches with a mask, and generation, after the model has attended packed."""
+def test_other_uses_of_the_model_are_unchanged() -> None:
+    """Padded batches with a mask, and generation, give the same results after a packed pass."""
     model = random_model()
     ids = torch.tensor([[0, 0, 4, 5, 6], [1, 2, 3, 4, 5]])
     mask = torch.tensor([[0, 0, 1, 1, 1], [1, 1, 1, 1, 1]])
@@ -65,7 +65,7 @@ def test_other_uses_of_the_model_are_as_before() -> None:
         torch.testing.assert_close(a, b)
 
 
-def test_a_saved_model_knows_nothing_of_packing(tmp_path) -> None:
+def test_a_saved_model_does_not_name_the_packed_attention(tmp_path) -> None:
     model = random_model()
     run_packed(model, ragged([3]))
     model.save_pretrained(tmp_path)
@@ -75,13 +75,13 @@ def test_a_saved_model_knows_nothing_of_packing(tmp_path) -> None:
 def test_windows_are_refused() -> None:
     model = random_model()
     model.model.layers[0].self_attn.sliding_window = 4
-    with pytest.raises(IntroError, match="attends within a window"):
+    with pytest.raises(IntroError, match="found a sliding window"):
         run_packed(model, ragged([3]))
 
 
 @given(st.lists(st.integers(1, 9), min_size=1, max_size=8))
 def test_spreading_and_gathering_are_inverse(lengths: list[int]) -> None:
-    """Tokens come back in their order, padding leaves no gradient, and positions start anew with each sequence."""
+    """Token order is kept, padding adds no gradient, and positions start at 0 in each sequence."""
     packing, total = Packing.of(lengths, torch.device("cpu")), sum(lengths)
     x = torch.arange(float(total)).requires_grad_()
     spread = packing.spread.take(x)

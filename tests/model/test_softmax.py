@@ -1,4 +1,4 @@
-"""The in-place pieces of the head against their definitions, and exact draws at every width."""
+"""The in-place functions for rows of logits against their definitions, and exact draws at every width."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torch import Tensor
 
 from intro.model import softmax
 
-BLOCK = softmax.NARROW  # of rows up to its square
+BLOCK = softmax.NARROW  # the block size of `draw` for widths up to its square
 WIDTHS = (1, 7, BLOCK, BLOCK + 1, 3 * BLOCK + 5, BLOCK**2 + 3)
 
 
@@ -40,7 +40,7 @@ def test_softmax_in_place(width: int, seed: int) -> None:
 
 
 def test_log_probability_of_what_underflows() -> None:
-    """exp(-200) is zero in fp32; its logarithm is not -inf."""
+    """exp(-200) is zero in fp32, but its log-probability is exact."""
     logits = torch.tensor([[0.0, -200.0]])
     assert float(softmax.softmax_(logits, torch.tensor([[1]]))) == -200.0
     assert logits[0, 1] == 0.0
@@ -48,7 +48,7 @@ def test_log_probability_of_what_underflows() -> None:
 
 @given(st.sampled_from(WIDTHS), st.integers(0, 10**6))
 def test_draws_are_those_of_cumulative_sums(width: int, seed: int) -> None:
-    """The same u, the same column as one long cumulative sum gives, whatever the number of blocks."""
+    """For any number of blocks, each u selects the column that one cumulative sum selects."""
     logits, g = fresh(seed, 4, width)
     p = logits.softmax(-1)
     p[:, torch.randint(width, (width // 3,), generator=g)] = 0.0
@@ -57,8 +57,8 @@ def test_draws_are_those_of_cumulative_sums(width: int, seed: int) -> None:
     assert torch.equal(softmax.draw(p, u), plain_draw(p, u))
 
 
-def test_draws_never_take_what_has_no_probability() -> None:
-    """At both ends of [0, 1), and where the block sums round: only columns with mass."""
+def test_draws_never_return_a_column_of_probability_zero() -> None:
+    """Also at both ends of [0, 1), and where the sums of blocks are rounded."""
     width = 2 * BLOCK + 3
     p = torch.zeros(3, width)
     p[0, 5] = p[1, BLOCK] = p[2, -1] = 1e-30
@@ -111,7 +111,7 @@ def test_exact_sum_and_its_gradient(clip: float, seed: int) -> None:
 
 
 def test_exact_sum_of_extremes() -> None:
-    """Columns ruled out in p, p' or both add nothing, and what is not a number in either reaches the loss."""
+    """Columns of probability zero in p, p' or both add nothing, and a nan in either makes the loss nan."""
     logits, g = fresh(3, 4, 9)
     posterior_logits = torch.randn(4, 9, generator=g, dtype=torch.float64)
     logits[0, :5], posterior_logits[1, :5], posterior_logits[0, 0] = -math.inf, -math.inf, -math.inf

@@ -1,4 +1,4 @@
-"""Tokenizer folders: pad and stop ids from either config file, and one sentence for a folder that is none."""
+"""Tokenizers of model folders: pad and stop ids from all of its files, and one-line errors for damaged folders."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def folder(path: Path, config: object, generation: object | None = None) -> Path
 
 
 def test_words_and_ids_round_trip(toy_config) -> None:
-    """A saved base model's folder reads back: special words are left out of the text."""
+    """A saved base model's tokenizer decodes what it encodes, without special tokens."""
     tokenizer = tokenizer_of(toy_config, "qwen2-s")
     ids = tokenizer.encode("3 + 4 = 7 ; answer 7")
     assert tokenizer.decode([*ids, *tokenizer.stop]) == "3 + 4 = 7 ; answer 7"
@@ -33,22 +33,24 @@ def test_words_and_ids_round_trip(toy_config) -> None:
 
 
 def test_stop_ids_come_from_both_files(tmp_path: Path) -> None:
-    """Base checkpoints differ between the two; missing one would let responses run on."""
+    """Base checkpoints name different stop tokens in the two files, and each ends a response."""
     tokenizer = ModelTokenizer.from_folder(
         folder(tmp_path, {"eos_token_id": 5}, {"eos_token_id": [7, 5], "pad_token_id": 3})
     )
     assert tokenizer.stop == (5, 7) and tokenizer.pad == 3
     (tmp_path / "generation_config.json").unlink()
-    assert ModelTokenizer.from_folder(tmp_path).pad == 5  # no pad id anywhere: any id will do, it is never seen
+    assert (
+        ModelTokenizer.from_folder(tmp_path).pad == 5
+    )  # without a pad id a stop id is used: padding is never read
 
 
-def test_folder_without_an_end_is_refused(tmp_path: Path) -> None:
+def test_folder_without_a_stop_token_is_refused(tmp_path: Path) -> None:
     with pytest.raises(IntroError, match="no eos_token_id"):
         ModelTokenizer.from_folder(folder(tmp_path, {"eos_token_id": None}))
 
 
 @pytest.mark.parametrize("name", ["tokenizer.json", "config.json"])
-def test_damaged_folder_is_one_sentence(tmp_path: Path, name: str) -> None:
+def test_damaged_folder_is_a_one_line_error(tmp_path: Path, name: str) -> None:
     folder(tmp_path, {"eos_token_id": 1})
     (tmp_path / name).write_text('{"eos_token_id"')
     with pytest.raises(IntroError) as error:
@@ -59,14 +61,14 @@ def test_damaged_folder_is_one_sentence(tmp_path: Path, name: str) -> None:
         ModelTokenizer.from_folder(tmp_path)
 
 
-def test_prompts_hold_the_problems_own_answer_or_another() -> None:
+def test_prompts_hold_the_gold_answer_or_another() -> None:
     assert render("{question} :", PROBLEM) == "3 + 4 :"
     assert render("{question} given {answer} :", PROBLEM) == "3 + 4 given 7 :"
     assert render("{question} given {answer} :", PROBLEM, "_") == "3 + 4 given _ :"
 
 
 def test_stop_and_pad_ids_come_from_the_tokenizer_too(tmp_path: Path) -> None:
-    """Qwen's config.json and its tokenizer name different ends; either ends a response."""
+    """Qwen's config.json and its tokenizer name different stop tokens, and each ends a response."""
     words = json.loads(build_tokenizer().to_str())["model"]["vocab"]
     (eos, one), (pad, two) = ((w, i) for w, i in list(words.items())[4:6])
     folder(tmp_path, {"eos_token_id": 1})
@@ -83,7 +85,7 @@ def test_stop_and_pad_ids_come_from_the_tokenizer_too(tmp_path: Path) -> None:
 
 
 def test_prompts_begin_with_the_tokenizers_bos(tmp_path: Path) -> None:
-    """Llama's tokenizer puts one before every text, Qwen's none; `encode` never adds any, nor an end."""
+    """Llama's tokenizer puts a BOS token before every text, Qwen's none; `encode` adds no special token."""
     from tokenizers import Tokenizer
     from tokenizers.processors import TemplateProcessing
 

@@ -209,7 +209,7 @@ def test_too_few_candidates_raise(n: int) -> None:
 
 @pytest.mark.parametrize("clip", [0.0, -1.0])
 def test_clip_must_be_positive(clip: float) -> None:
-    with pytest.raises(ValueError, match=f"clip must be positive, found {clip}"):
+    with pytest.raises(ValueError, match=f"clip: expected a positive number, found {clip}"):
         case(0).loss(clip=clip)
 
 

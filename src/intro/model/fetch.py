@@ -1,4 +1,4 @@
-"""The command `fetch`: checkpoints of the config as model folders."""
+"""The command `fetch`: makes model folders from the checkpoints that the config names."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from intro.types import IntroError
 
 
 def fetch_model(config: Config, name: str) -> None:
-    """Make models/{name} from its checkpoint, with a record of what was got."""
+    """Make models/{name} from its checkpoint, with a record of what was fetched."""
     check_model(config, name)
     model = config.models[name]
     if not isinstance(model, Checkpoint):
-        raise IntroError(f"model '{name}' is pretrained here, not fetched; `intro pretrain --model {name}` makes it")
+        raise IntroError(f"model '{name}' is pretrained here, not fetched; run `intro pretrain --model {name}`")
     _fetch(model, base_folder(config, name))
 
 
 def fetch_judge(config: Config) -> None:
     """Make verifier/ from the judge model's checkpoint."""
     if config.verifier is None:
-        raise IntroError("verifier: this config names no judge model, so there is none to fetch")
+        raise IntroError("verifier: this config names no judge model, so there is nothing to fetch; add `verifier`")
     _fetch(config.verifier, judge_folder(config))
 
 
 def _fetch(model: Checkpoint | Verifier, folder: Path) -> None:
     from intro.model.checkpoints import fetch
 
-    watch = Provenance()
-    got = fetch(model.checkpoint, model.revision, folder)
-    record = watch.record(settings=model.model_dump(include={"checkpoint", "revision"}), seed=None, **got)
-    write_json(folder / "record.json", record)
+    provenance = Provenance()
+    facts = fetch(model.checkpoint, model.revision, folder)
+    settings = model.model_dump(include={"checkpoint", "revision"})
+    write_json(folder / "record.json", provenance.record(settings=settings, seed=None, **facts))

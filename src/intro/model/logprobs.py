@@ -1,7 +1,7 @@
-"""From hidden states to log-probabilities, differentiable, with one buffer [N, V].
+"""Log-probabilities of tokens from hidden states, differentiable, with one buffer [N, V].
 
-A loss needs a position's logits only for log-probabilities at some tokens, or for min(p', c p). So one buffer holds the
-logits [N, V], then the probabilities, and in the backward pass the gradient of the loss by the logits.
+A loss needs the logits only for log-probabilities at some tokens, or for min(p', c p). So one buffer holds the logits
+[N, V], then the probabilities, and in the backward pass the gradient of the loss with respect to the logits.
 Logits and log-sum-exps are fp32 or wider, also for weights in bfloat16: InTRO multiplies an error of log p by w.
 """
 
@@ -16,7 +16,6 @@ from torch import Generator, Tensor
 from torch.autograd.function import once_differentiable
 
 from intro.model import softmax
-from intro.model.chunked_loss import map_rows
 from intro.model.kernels import launch as kernels
 from intro.model.softmax import logits_of
 
@@ -32,14 +31,14 @@ def logprobs_at(hidden: Tensor, lm_head: Tensor, columns: Tensor) -> Tensor:
 
 
 def drawn_logprobs(
-    hidden: Tensor, lm_head: Tensor, own: Tensor, draw: Callable[[Tensor], Tensor]
+    hidden: Tensor, lm_head: Tensor, first: Tensor, draw: Callable[[Tensor], Tensor]
 ) -> tuple[Tensor, Tensor]:
     """log pi(z | prefix) [N, n] at tokens that are drawn from the policy itself, and these tokens z [N, n].
 
-    `draw` gets the policy's probabilities [N, V] and returns z, whose first columns must be `own` [N, m]. The
+    `draw` gets the policy's probabilities [N, V] and returns z, whose first columns must be `first` [N, m]. The
     log-probabilities are differentiable in `hidden` [N, d] and `lm_head` [V, d].
     """
-    return _LogProbs.apply(hidden, lm_head, own, draw)
+    return _LogProbs.apply(hidden, lm_head, first, draw)
 
 
 def sample(p: Tensor, count: int, generator: Generator | None) -> Tensor:
@@ -59,19 +58,8 @@ def clipped_cross_entropy(
     return _ClippedCrossEntropy.apply(hidden, lm_head, posterior_hidden, posterior_head, clip)
 
 
-@torch.no_grad()
-def token_entropies(hidden: Tensor, lm_head: Tensor) -> Tensor:
-    """Entropy of the next-token distribution [N], in nats, without gradient."""
-
-    def entropy(_: slice, hidden: Tensor) -> Tensor:
-        logp = log_distribution(hidden, lm_head)
-        return -(logp.exp() * logp).sum(-1)
-
-    return map_rows(entropy, hidden, lm_head)
-
-
 def log_distribution(hidden: Tensor, lm_head: Tensor) -> Tensor:
-    """log pi(. | prefix) [N, V] of hidden states [N, d] under the head [V, d]: all of it, so for few rows."""
+    """log pi(. | prefix) [N, V] of hidden states [N, d] under the head [V, d]; large, so for few rows only."""
     return logits_of(hidden, lm_head).log_softmax(-1)
 
 
@@ -81,17 +69,17 @@ def _rows(logits: Tensor) -> ModuleType:
 
 
 class _LogProbs(torch.autograd.Function):
-    """log p at the `given` columns [N, m], or at the columns [N, k] that `draw` returns, which begin with them."""
+    """log p at the columns `first` [N, m], or at the columns [N, k] that `draw` returns, which begin with `first`."""
 
     @staticmethod
     def forward(
-        ctx: Any, hidden: Tensor, lm_head: Tensor, given: Tensor, draw: Callable[[Tensor], Tensor] | None
+        ctx: Any, hidden: Tensor, lm_head: Tensor, first: Tensor, draw: Callable[[Tensor], Tensor] | None
     ) -> tuple[Tensor, Tensor]:
         p = logits_of(hidden, lm_head)
-        logp = _rows(p).softmax_(p, given)
-        columns = given if draw is None else draw(p)
-        if columns.shape != given.shape:
-            logp = torch.cat([logp, p.gather(1, columns[:, given.shape[1] :]).log()], dim=1)
+        logp = _rows(p).softmax_(p, first)
+        columns = first if draw is None else draw(p)
+        if columns.shape != first.shape:
+            logp = torch.cat([logp, p.gather(1, columns[:, first.shape[1] :]).log()], dim=1)
         ctx.save_for_backward(hidden, lm_head, columns)
         ctx.p = p
         ctx.mark_non_differentiable(columns)

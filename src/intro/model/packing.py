@@ -1,8 +1,8 @@
-"""Sequences end to end in one row: only attention computes on padding, and a token attends to its own sequence.
+"""Packing: sequences are concatenated into one row, and each token attends to its own sequence only.
 
-Everything but attention treats tokens one by one, so it runs on the packed row. Attention's products are formed on
-padded rows [R, H, L, D], causal, with the kernels that need no mask; no token attends to padding.
-transformers could mask a packed row by its position ids, but would then multiply every token with every other.
+All layers but attention treat tokens independently, so they run on the packed row. Attention runs on padded rows
+[R, H, L, D] with the causal kernels, which need no mask; no token attends to padding. The alternative, masking the
+packed row by its position ids as transformers does, computes the scores of all pairs of tokens in the row.
 """
 
 from __future__ import annotations
@@ -23,11 +23,11 @@ NAME = "packed"
 
 @dataclass(frozen=True, slots=True)
 class RowMap:
-    """Which row of tensor A each row of tensor B copies, and back, so that the copy and its gradient are lookups."""
+    """Copies rows of a tensor A [A, ...] into a tensor B [B, ...]. The gradient is a lookup too, not a scatter."""
 
-    index: Tensor  # [B] in 0..A-1; a row of A that is copied more than once gets its gradient from `back` alone
-    back: Tensor  # [A] in 0..B-1, the row of B that copies it
-    absent: Tensor | None  # [A] bool, rows that no row of B copies; None: there are none
+    index: Tensor  # [B] in 0..A-1, the row of A that each row of B copies
+    back: Tensor  # [A] in 0..B-1, the row of B whose gradient a row of A gets, the only one even if several copy it
+    absent: Tensor | None  # [A] bool, the rows of A that no row of B copies; None when there are none
 
     def take(self, x: Tensor) -> Tensor:
         """x[index], differentiable."""
@@ -43,7 +43,7 @@ class _Take(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        # a lookup instead of autograd's scatter-add, since only padding copies a row twice
+        # a lookup suffices, since only padding copies a row twice
         by_x = gradient.index_select(0, ctx.rows.back)
         if ctx.rows.absent is not None:
             by_x.masked_fill_(ctx.rows.absent.view(-1, *[1] * (by_x.dim() - 1)), 0.0)
@@ -52,11 +52,11 @@ class _Take(torch.autograd.Function):
 
 @dataclass(frozen=True, slots=True)
 class Packing:
-    """R sequences of T tokens in all, the longest of L."""
+    """R sequences with T tokens in total, the longest with L tokens."""
 
-    positions: Tensor  # [T] of each token in its own sequence
-    spread: RowMap  # T tokens to R x L places, padding filled with the sequence's last token
-    gather: RowMap  # and back
+    positions: Tensor  # [T] position of each token in its own sequence
+    spread: RowMap  # T tokens to R x L padded positions; padding copies the sequence's last token
+    gather: RowMap  # R x L padded positions to T tokens
     rows: int  # R
 
     @classmethod
@@ -81,7 +81,7 @@ class Packing:
 
 
 def run_packed(model: nn.Module, sequences: Sequence[Sequence[int]]) -> Tensor:
-    """The trunk's hidden states [T, d] of sequences of token ids, end to end.
+    """The hidden states [T, d] of the last layer for concatenated sequences of token ids.
 
     `model` is a causal LM of transformers. Its attention function is set to `packed_attention`, which equals "sdpa" in
     every other use of the model.
@@ -90,7 +90,7 @@ def run_packed(model: nn.Module, sequences: Sequence[Sequence[int]]) -> Tensor:
     device = next(model.parameters()).device
     packing = Packing.of([len(s) for s in sequences], device)
     ids = torch.tensor([token for sequence in sequences for token in sequence], device=device)
-    unused = ids.new_zeros(1, 1, 1, 1, dtype=torch.bool)  # a mask of four dimensions keeps transformers from its own
+    unused = ids.new_zeros(1, 1, 1, 1, dtype=torch.bool)  # transformers makes no mask if it gets one of rank 4
     return model.model(
         input_ids=ids[None],
         position_ids=packing.positions[None],
@@ -116,7 +116,7 @@ def packed_attention(
 
         return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **options)
     if options.get("sliding_window") is not None:
-        raise IntroError("packed training: the model attends within a window; only attention to all before is packed")
+        raise IntroError("packed training: expected full attention, found a sliding window; choose another model")
     return packing.attend(query, key, value, scaling), None
 
 

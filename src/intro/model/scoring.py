@@ -1,4 +1,4 @@
-"""The training-side forward: hidden states at response positions, micro-batches, and log-prob passes."""
+"""Forward passes of training: hidden states at response positions, micro-batches, and log-probabilities."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from intro.model.chunked_loss import map_rows
 from intro.model.logprobs import token_logprobs
 from intro.model.packing import RowMap, run_packed
 
-PADDED = 3  # places that attention computes on per token of a micro-batch's budget, at most
+MAX_PADDING = 3  # largest number of padded positions in attention per token of a micro-batch's budget
 
 
 @dataclass(frozen=True, slots=True)
 class Rationale:
-    """One response to learn from: its prompt x, the prompt x (+) y where there is one, and z itself."""
+    """A response z with its prompt x, and the prompt x (+) y if the method has a posterior."""
 
     prompt: tuple[int, ...]
     tokens: tuple[int, ...]
@@ -27,19 +27,19 @@ class Rationale:
 
     @property
     def length(self) -> int:
-        """Tokens with the longer of its prompts: the passes with and without the answer share a packing."""
+        """Number of tokens with the longer prompt: both passes, with and without the answer, use one micro-batch."""
         return len(self.tokens) + max(len(self.prompt), len(self.posterior_prompt or ()))
 
 
 def response_hidden(model: nn.Module, prompts: Sequence[Sequence[int]], responses: Sequence[Sequence[int]]) -> Tensor:
-    """Hidden states [N, d] that predict each response token, rationales end to end."""
+    """Hidden states [N, d] that predict each response token, concatenated over rationales."""
     sequences = [(*p, *r) for p, r in zip(prompts, responses, strict=True)]
     hidden = run_packed(model, sequences)  # [T, d]
     # position t-1 predicts token t
-    asked = [t for p, r in zip(prompts, responses, strict=True) for t in [0] * (len(p) - 1) + [1] * len(r) + [0]]
-    wanted = torch.tensor(asked, dtype=torch.bool)
-    back = (wanted.cumsum(0) - 1).clamp_(min=0)
-    index, back, absent = (x.to(hidden.device) for x in (wanted.nonzero().squeeze(1), back, ~wanted))
+    flags = [t for p, r in zip(prompts, responses, strict=True) for t in [0] * (len(p) - 1) + [1] * len(r) + [0]]
+    predicts = torch.tensor(flags, dtype=torch.bool)
+    back = (predicts.cumsum(0) - 1).clamp_(min=0)
+    index, back, absent = (x.to(hidden.device) for x in (predicts.nonzero().squeeze(1), back, ~predicts))
     return RowMap(index, back, absent).take(hidden)
 
 
@@ -49,23 +49,23 @@ def head_of(model: nn.Module) -> Tensor:
 
 
 def pack(rationales: Sequence[Rationale]) -> tuple[Tensor, Tensor]:
-    """The tokens [N] of the rationales end to end, and the index of each token's rationale [N]."""
+    """The concatenated tokens [N] of the rationales, and the index of each token's rationale [N]."""
     tokens = torch.tensor([t for r in rationales for t in r.tokens])
     owner = torch.repeat_interleave(torch.arange(len(rationales)), torch.tensor([len(r.tokens) for r in rationales]))
     return tokens, owner
 
 
 def microbatches(rationales: Sequence[Rationale], budget: int) -> list[list[int]]:
-    """Indices in groups of similar length with at most `budget` tokens each (at least one rationale).
+    """Groups of indices of rationales of similar length, with at most `budget` tokens or a single rationale each.
 
-    Attention computes on rows as long as the longest, so that one long rationale takes only some short ones along: see
-    PADDED.
+    Attention pads every row to the longest in its group, so MAX_PADDING limits how many short rationales share a group
+    with a long one.
     """
     groups: list[list[int]] = []
     filled = longest = 0  # of the last group
     for i in sorted(range(len(rationales)), key=lambda i: rationales[i].length, reverse=True):
         length = rationales[i].length
-        if groups and filled + length <= budget and (len(groups[-1]) + 1) * longest <= PADDED * budget:
+        if groups and filled + length <= budget and (len(groups[-1]) + 1) * longest <= MAX_PADDING * budget:
             groups[-1].append(i)
             filled += length
         else:
@@ -83,7 +83,7 @@ def logprob_pass(model: nn.Module, rationales: Sequence[Rationale], budget: int)
         tokens, _ = pack(chosen)
         hidden, head = response_hidden(model, [r.prompt for r in chosen], [r.tokens for r in chosen]), head_of(model)
         tokens = tokens.to(hidden.device)
-        logp = map_rows(lambda rows, h, head=head, own=tokens: token_logprobs(h, head, own[rows]), hidden, head)
+        logp = map_rows(lambda rows, h, head=head, z=tokens: token_logprobs(h, head, z[rows]), hidden, head)
         for i, part in zip(group, logp.split([len(r.tokens) for r in chosen]), strict=True):
             out[i] = part
     return out

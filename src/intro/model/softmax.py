@@ -1,7 +1,7 @@
-"""The softmax over a vocabulary: the operations of the losses on the logits [r, V] of a chunk, in plain torch.
+"""Operations of the losses on rows of logits [r, V], in plain torch.
 
-`model/kernels/launch.py` has the same functions for GPUs. The logits of a chunk are the largest tensors of an update,
-so results overwrite the arguments, and an operation holds at most two more buffers of that size.
+`model/kernels/launch.py` has the same functions as Triton kernels. The logits of a chunk are the largest tensors of an
+update, so functions overwrite their arguments and allocate at most two more buffers of that size.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def logits_of(hidden: Tensor, lm_head: Tensor) -> Tensor:
 
 
 def softmax_(logits: Tensor, columns: Tensor) -> Tensor:
-    """Turn logits [r, V] into probabilities; returns their logarithms [r, m] at `columns` [r, m].
+    """Turn logits [r, V] into probabilities in place; returns the log-probabilities [r, m] at `columns` [r, m].
 
-    The logarithms are those of the logits: a probability that underflows to zero still has one.
+    They are computed from the logits, so they are finite even where a probability underflows to zero.
     """
     logp = logits.log_softmax(-1)
     torch.exp(logp, out=logits)
@@ -37,8 +37,8 @@ def softmax_(logits: Tensor, columns: Tensor) -> Tensor:
 def draw(p: Tensor, u: Tensor) -> Tensor:
     """The column [r, k] at which each u in [0, 1) [r, k] falls into the cumulative sums of p [r, V]: exact sampling.
 
-    In two levels: a wide row is read once to add up its blocks, then only the chosen blocks are searched. Cumulative
-    sums are fp64, since fp32 would lose rare tokens. A column without probability is never returned.
+    A wide row is searched in two levels: its blocks are summed once, then only the selected blocks are searched.
+    Cumulative sums are fp64, since fp32 would lose rare tokens. A column of probability zero is never returned.
     """
     rows, width = p.shape
     size = _block(width)
@@ -64,7 +64,7 @@ def draw(p: Tensor, u: Tensor) -> Tensor:
 
 
 def _block(width: int) -> int:
-    """Columns of a block of `draw`: about the root of the width, so that both levels are short."""
+    """Columns per block of `draw`: about the square root of the width, which balances the two levels."""
     return max(NARROW, 1 << math.isqrt(max(width - 1, 1)).bit_length())
 
 
@@ -91,7 +91,7 @@ def clipped_cross_entropy_(logits: Tensor, posterior_logits: Tensor, clip: float
     logits and posterior_logits [r, V] are those of p and p'; m_v = min(p'_v, clip p_v) is held fixed. Both are
     overwritten: `logits` holds the gradient mass p - m afterwards.
     """
-    # a token of probability zero: its log is finite, since 0 times minus infinity is not a number
+    # a finite logarithm also for probability zero: 0 * -inf would be nan
     logp = logits.log_softmax(-1).clamp_(min=torch.finfo(logits.dtype).min)
     bound = torch.add(logp, math.log(clip), out=logits)
     log_posterior = posterior_logits.log_softmax(-1)

@@ -6,7 +6,7 @@ Eq. 7 maximises, over problems (x, y) and correct rationales z that the policy p
     w_t^i = min( pi(z_t^i | x (+) y, z_<t) / pi(z_t^i | x, z_<t),  c )   without gradient  w: correction factors
 
 `weights` carry 1/|z| and the means over rationales and problems (base.rationale_weights). Callers chunk the positions
-(model/chunked_loss.py); the functions here work on all rows that they are given.
+(model/chunked_loss.py); the functions here process all rows at once.
 """
 
 from __future__ import annotations

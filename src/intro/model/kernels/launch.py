@@ -1,7 +1,7 @@
-"""The functions of `model/softmax.py` for GPUs, with as few reads and writes of the logits [r, V] as possible.
+"""The functions of `model/softmax.py` as Triton kernels, with as few reads and writes of the logits as possible.
 
 Experimental and off by default (`select`): no GPU has run them yet, and the tests run them in Triton's interpreter
-(TRITON_INTERPRET=1). They take contiguous fp32 rows. Triton is imported at the first use only.
+(TRITON_INTERPRET=1). They take contiguous fp32 rows. Triton is imported at the first use.
 """
 
 from __future__ import annotations
@@ -45,9 +45,9 @@ def _triton() -> ModuleType | None:
 
 
 def softmax_(logits: Tensor, columns: Tensor) -> Tensor:
-    """Turn logits [r, V] into probabilities; returns their logarithms [r, m] at `columns` [r, m].
+    """Turn logits [r, V] into probabilities in place; returns the log-probabilities [r, m] at `columns` [r, m].
 
-    The logarithms are those of the logits: a probability that underflows to zero still has one.
+    They are computed from the logits, so they are finite even where a probability underflows to zero.
     """
     at_columns = logits.gather(1, columns)
     lse = logits.new_empty(len(logits))
@@ -58,7 +58,7 @@ def softmax_(logits: Tensor, columns: Tensor) -> Tensor:
 def draw(p: Tensor, u: Tensor) -> Tensor:
     """The column [r, k] at which each u in [0, 1) [r, k] falls into the cumulative sums of p [r, V]: exact sampling.
 
-    In two levels and in fp64, like softmax.draw. A column without probability is never returned.
+    In two levels and in fp64, like softmax.draw. A column of probability zero is never returned.
     """
     block = _block(p, DRAW_BLOCK)
     blocks = math.ceil(p.shape[1] / block)
@@ -73,7 +73,7 @@ def draw(p: Tensor, u: Tensor) -> Tensor:
 def gradient_(p: Tensor, mass: Tensor, columns: Tensor, values: Tensor, dtype: torch.dtype) -> Tensor:
     """mass[r] p[r, v] + sum_i values[r, i] 1[v = columns[r, i]], the gradient of values . log p by the logits.
 
-    p [r, V] (overwritten if `dtype` is its own), mass [r], columns and values [r, k]; columns may repeat. In `dtype`.
+    p [r, V] (overwritten if `dtype` is that of p), mass [r], columns and values [r, k]; columns may repeat. In `dtype`.
     """
     out = p if dtype == p.dtype else torch.empty_like(p, dtype=dtype)
     block = _block(p, BLOCK)
