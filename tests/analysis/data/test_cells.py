@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from intro.analysis.data import cells
-from intro.analysis.data.results import Results, results_of
+from intro.analysis.data.results import Results, cells_of
 from synthetic import config
 
 # correct answers of two problems: per method those of the runs from two base models, which differ much
@@ -26,7 +26,7 @@ def results(tmp_path: Path) -> Results:
         for seed, answers in enumerate(runs)
         for problem, right in enumerate(answers)
     ]  # fmt: skip
-    return results_of(config(tmp_path), pd.DataFrame(rows)).under("paper")
+    return Results(config(tmp_path), cells_of(pd.DataFrame(rows)), protocol="paper")
 
 
 def test_gains_are_over_a_runs_own_base(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from intro.analysis.data.results import Results, by_benchmark, results_of, strata
+from intro.analysis.data.results import Results, by_benchmark, cells_of, strata
 from synthetic import config, responses
 
 ASK = ("main", "qwen2-s", "intro")
@@ -20,7 +20,7 @@ def grades() -> pd.DataFrame:
 
 
 def seen(tmp_path: Path, grades: pd.DataFrame) -> Results:
-    return results_of(config(tmp_path), grades).under("paper")
+    return Results(config(tmp_path), cells_of(grades), protocol="paper")
 
 
 def test_a_cell_has_its_own_runs_and_the_mean_over_samples(tmp_path: Path, grades: pd.DataFrame) -> None:

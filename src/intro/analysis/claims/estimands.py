@@ -14,23 +14,12 @@ import numpy as np
 import pandas as pd
 
 from intro.analysis.data.results import BASE, PROBLEM, Results, difference, strata
-from intro.analysis.stats.intervals import (
-    ENOUGH,
-    ROUNDING,
-    Estimate,
-    Interval,
-    average,
-    over_models,
-    slope,
-    smallest,
-    t_estimate,
-    within_model,
-)
+from intro.analysis.stats import intervals
+from intro.analysis.stats.intervals import ENOUGH, ROUNDING, Estimate, Interval, Strata, average, within_model
 from intro.experiments import methods_by_n
 
 Estimand = Callable[[Results], Interval | None]
 Where = Literal["all", "hard", "easy"]  # easy: every benchmark that is not hard
-Over = Literal["benchmarks", "problems"]  # what counts the same: benchmarks as in Table 1, problems as in Fig. 3
 
 
 def _benchmarks(results: Results, frame: pd.DataFrame, where: Where) -> list[str]:
@@ -38,133 +27,100 @@ def _benchmarks(results: Results, frame: pd.DataFrame, where: Where) -> list[str
     return [name for name in names if where == "all" or (name in results.hard) == (where == "hard")]
 
 
-def _by_model(
-    results: Results, frames: Mapping[str, pd.DataFrame | None], where: Where, over: Over = "benchmarks"
-) -> Estimate | None:
-    parts = {
-        model: strata(frame, _benchmarks(results, frame, where)) for model, frame in frames.items() if frame is not None
-    }
-    parts = {model: part for model, part in parts.items() if part}
-    if over == "problems":
-        parts = {model: [np.concatenate(part)] for model, part in parts.items()}
-    return over_models(parts, results.resampling) if parts else None
+def _over_models(results: Results, by_model: Mapping[str, Strata]) -> Estimate | None:
+    """The mean over the models that have any stratum."""
+    run = {model: strata for model, strata in by_model.items() if len(strata)}
+    return intervals.over_models(run, results.resampling) if run else None
 
 
 def _interval(estimate: Estimate | None) -> Interval | None:
     return None if estimate is None else estimate.interval()
 
 
+def _smallest(estimates: Mapping[str, Estimate | None]) -> Interval | None:
+    run = {name: estimate for name, estimate in estimates.items() if estimate is not None}
+    return intervals.smallest(run) if run else None
+
+
 # ---------------------------------------------------------------- two methods, several methods
 
 
-def _compared(results: Results, a: str, b: str, suite: str) -> Estimate | None:
-    frames = {model: results.paired(suite, model, a, b) for model in results.config.models}
-    return _by_model(results, frames, "all")
+def _paired(results: Results, a: str, b: str, suite: str = "main", column: str = "correct") -> dict[str, pd.DataFrame]:
+    """Model -> problem-by-problem difference of two methods, for the models that have both."""
+    frames = {model: results.paired(suite, model, a, b, column) for model in results.config.models}
+    return {model: frame for model, frame in frames.items() if frame is not None}
 
 
-def compare(a: str, b: str, suite: str = "main") -> Estimand:
+def _compared(results: Results, a: str, b: str, suite: str = "main") -> Estimate | None:
+    return _over_models(results, {model: strata(frame) for model, frame in _paired(results, a, b, suite).items()})
+
+
+def compare(results: Results, a: str, b: str, suite: str = "main") -> Interval | None:
     """Accuracy of a minus that of b, averaged over models."""
-    return lambda results: _interval(_compared(results, a, b, suite))
+    return _interval(_compared(results, a, b, suite))
 
 
-def compare_length(a: str, b: str, where: Where) -> Estimand:
-    """Length of a's responses minus that of b's, every problem counting the same, averaged over models."""
-
-    def estimand(results: Results) -> Interval | None:
-        frames = {model: results.paired("main", model, a, b, "tokens") for model in results.config.models}
-        return _interval(_by_model(results, frames, where, over="problems"))
-
-    return estimand
+def compare_length(results: Results, a: str, b: str, where: Where) -> Interval | None:
+    """Length of a's responses minus that of b's, averaged over models; every problem counts the same, as in Fig. 3."""
+    frames = _paired(results, a, b, column="tokens")
+    parts = {model: strata(frame, _benchmarks(results, frame, where)) for model, frame in frames.items()}
+    return _interval(_over_models(results, {model: [np.concatenate(part)] for model, part in parts.items() if part}))
 
 
-def against_best(method: str) -> Estimand:
+def against_best(results: Results, method: str) -> Interval | None:
     """method minus the best of all other methods of the main table, base included (Holm)."""
-
-    def estimand(results: Results) -> Interval | None:
-        others = [BASE, *(name for name in results.config.methods if name != method)]
-        estimates = {other: _compared(results, method, other, "main") for other in others}
-        return _smallest(estimates)
-
-    return estimand
-
-
-def _smallest(estimates: Mapping[str, Estimate | None]) -> Interval | None:
-    run = {name: estimate for name, estimate in estimates.items() if estimate is not None}
-    return smallest(run) if run else None
+    others = [BASE, *(name for name in results.config.methods if name != method)]
+    return _smallest({other: _compared(results, method, other) for other in others})
 
 
 # ---------------------------------------------------------------- patterns over models
 
 
-def _without_interval(value: float, why: str) -> Interval:
-    return Interval(value, math.nan, math.nan, why)
-
-
-def gain_slope(method: str) -> Estimand:
+def gain_slope(results: Results, method: str) -> Interval | None:
     """Points gained over base per point of base average, across models.
 
     Noise of the base average enters both axes with opposite signs and pulls the slope down, against the claim.
     """
-
-    def estimand(results: Results) -> Interval | None:
-        bases, gains = [], []
-        for model in results.config.models:
-            base, gain = results.values("main", model, BASE), results.paired("main", model, method, BASE)
-            if base is not None and gain is not None:
-                bases.append(average(strata(base)))
-                gains.append(average(strata(gain)))
-        return slope(bases, gains, "models").interval() if len(bases) >= ENOUGH else None
-
-    return estimand
+    gains = {model: average(strata(frame)) for model, frame in _paired(results, method, BASE).items()}
+    bases = [average(strata(results.values("main", model, BASE))) for model in gains]
+    return intervals.slope(bases, list(gains.values()), "models").interval() if len(gains) >= ENOUGH else None
 
 
-def share_best(method: str) -> Estimand:
+def share_best(results: Results, method: str) -> Interval | None:
     """Percent of a model's benchmarks where the method is highest; a tie counts as its share of the tie."""
-
-    def estimand(results: Results) -> Interval | None:
-        names = [BASE, *results.config.methods]
-        shares = []
-        for model in results.config.models:
-            frames = {name: results.values("main", model, name) for name in names}
-            means = pd.DataFrame({name: _means(frame) for name, frame in frames.items() if frame is not None})
-            if method in means and len(means.columns) > 1:
-                best = means.ge(means.max(axis=1) - ROUNDING, axis=0)
-                shares.append(float(100 * (best[method] / best.sum(axis=1)).mean()))
-        return _over_replicates(shares, "models")
-
-    return estimand
-
-
-def _means(frame: pd.DataFrame) -> pd.Series:
-    return frame.mean(axis=1).groupby(level="benchmark").mean()
+    shares = []
+    for model in results.config.models:
+        frames = {name: results.values("main", model, name) for name in [BASE, *results.config.methods]}
+        run = {name: frame.mean(axis=1) for name, frame in frames.items() if frame is not None}
+        means = pd.DataFrame({name: values.groupby(level="benchmark").mean() for name, values in run.items()})
+        if method in means and len(means.columns) > 1:
+            best = means.ge(means.max(axis=1) - ROUNDING, axis=0)
+            shares.append(float(100 * (best[method] / best.sum(axis=1)).mean()))
+    return _over_replicates(shares, "models")
 
 
 def _over_replicates(values: Sequence[float], what: str) -> Interval | None:
-    if not values:
+    if not len(values):
         return None
     if len(values) < ENOUGH:
-        return _without_interval(float(np.mean(values)), f"{len(values)} {what}, no interval")
-    return t_estimate(values, what).interval()
+        return Interval(float(np.mean(values)), math.nan, math.nan, f"{len(values)} {what}, no interval")
+    return intervals.t_estimate(values, what).interval()
 
 
-def curve_change(method: str, column: Literal["value", "mean_tokens"], subset: str) -> Estimand:
+def curve_change(
+    results: Results, method: str, column: Literal["value", "mean_tokens"], subset: str
+) -> Interval | None:
     """Last minus first recorded step of a training curve; never the best step. Models are the replicates."""
-
-    def estimand(results: Results) -> Interval | None:
-        curves = results.curves
-        chosen = curves[
-            (curves["method"] == method) & (curves["protocol"] == results.protocol) & (curves["subset"] == subset)
-        ]
-        changes: dict[str, list[float]] = {}
-        for (model, _), run in chosen.groupby(["model", "train_seed"]):
-            ordered = run.sort_values("step")[column].to_numpy(dtype=float)
-            if len(ordered) > 1:
-                changes.setdefault(model, []).append(ordered[-1] - ordered[0])
-        if len(changes) == 1:  # one model: its training runs are all the replication there is
-            return _over_replicates(next(iter(changes.values())), "runs")
-        return _over_replicates([float(np.mean(c)) for c in changes.values()], "models")
-
-    return estimand
+    curves = results.curves
+    wanted = {"method": method, "protocol": results.protocol, "subset": subset}
+    chosen = curves[(curves[list(wanted)] == pd.Series(wanted)).all(axis=1)]
+    changes: dict[str, list[float]] = {}
+    for (model, _), run in chosen.sort_values("step").groupby(["model", "train_seed"])[column]:
+        if len(run) > 1:
+            changes.setdefault(model, []).append(run.iloc[-1] - run.iloc[0])
+    if len(changes) == 1:  # one model: its training runs are all the replication there is
+        return _over_replicates(next(iter(changes.values())), "runs")
+    return _over_replicates([float(np.mean(of_model)) for of_model in changes.values()], "models")
 
 
 # ---------------------------------------------------------------- the number of candidates n
@@ -172,20 +128,20 @@ def curve_change(method: str, column: Literal["value", "mean_tokens"], subset: s
 
 def _grid_of_n(results: Results) -> dict[int, str]:
     """n -> method name, for the n of the grid that were run on the ablation's model."""
-    model = results.config.ablation_n.model
-    names = methods_by_n(results.config)
+    model, names = results.config.ablation_n.model, methods_by_n(results.config)
     return {n: name for n, name in names.items() if results.values("main", model, name) is not None}
 
 
-def n_against_base(n: int) -> Estimand:
+def _on_ablation_model(results: Results, a: str, b: str) -> Estimate | None:
+    """Method a minus method b on the ablation's model."""
+    frame = results.paired("main", results.config.ablation_n.model, a, b)
+    return None if frame is None else within_model(strata(frame), results.resampling)
+
+
+def n_against_base(results: Results, n: int) -> Interval | None:
     """InTRO with n candidates minus base, on the ablation's model."""
-
-    def estimand(results: Results) -> Interval | None:
-        name, model = _grid_of_n(results).get(n), results.config.ablation_n.model
-        frame = None if name is None else results.paired("main", model, name, BASE)
-        return None if frame is None else within_model(strata(frame), results.resampling).interval()
-
-    return estimand
+    grid = _grid_of_n(results)
+    return _interval(_on_ablation_model(results, grid[n], BASE)) if n in grid else None
 
 
 def inner_n_against_ends(results: Results) -> Interval | None:
@@ -206,18 +162,12 @@ def inner_n_against_ends(results: Results) -> Interval | None:
     return _smallest(estimates)
 
 
-def n_against_others(n: int) -> Estimand:
+def n_against_others(results: Results, n: int) -> Interval | None:
     """n candidates minus the best other point of the n-grid (Holm)."""
-
-    def estimand(results: Results) -> Interval | None:
-        grid, model = _grid_of_n(results), results.config.ablation_n.model
-        if n not in grid or len(grid) < 2:
-            return None
-        frames = {f"n={m}": results.paired("main", model, grid[n], name) for m, name in grid.items() if m != n}
-        run = {name: strata(frame) for name, frame in frames.items() if frame is not None}
-        return _smallest({name: within_model(part, results.resampling) for name, part in run.items()})
-
-    return estimand
+    grid = _grid_of_n(results)
+    if n not in grid:
+        return None
+    return _smallest({f"n={m}": _on_ablation_model(results, grid[n], name) for m, name in grid.items() if m != n})
 
 
 # ---------------------------------------------------------------- conditioning on the answer
@@ -227,8 +177,7 @@ def _gain_given_answer(results: Results) -> dict[str, pd.DataFrame]:
     """Per model the gain in correct AND verified rationales when the answer stands in the prompt (Fig. 6)."""
     gains = {}
     for model in results.config.models:
-        given = results.values("given", model, BASE, "verified_correct")
-        without = results.values("main", model, BASE, "verified_correct")
+        given, without = (results.values(suite, model, BASE, "verified_correct") for suite in ("given", "main"))
         if given is not None and without is not None:
             gains[model] = difference(given, without)
     return gains
@@ -245,44 +194,32 @@ def hard_gain_over_easy(results: Results) -> Interval | None:
             names = sorted(weights)
             weighted = zip(names, strata(frame, names), strict=True)
             parts[model] = [len(names) * weights[name] * stratum for name, stratum in weighted]
-    return _interval(over_models(parts, results.resampling)) if parts else None
+    return _interval(_over_models(results, parts))
 
 
 def smallest_easy_gain(results: Results) -> Interval | None:
     """The smallest gain of conditioning among the easy benchmarks (Holm over them)."""
     gains = _gain_given_answer(results)
-    names = {name for frame in gains.values() for name in _benchmarks(results, frame, "easy")}
-    estimates: dict[str, Estimate | None] = {}
-    for name in sorted(names):
-        parts = {model: part for model, frame in gains.items() if (part := strata(frame, [name]))}
-        estimates[name] = over_models(parts, results.resampling)
-    return _smallest(estimates)
+    names = sorted({name for frame in gains.values() for name in _benchmarks(results, frame, "easy")})
+    by_benchmark = {name: {model: strata(frame, [name]) for model, frame in gains.items()} for name in names}
+    return _smallest({name: _over_models(results, parts) for name, parts in by_benchmark.items()})
 
 
 # ---------------------------------------------------------------- counts and the posterior
 
 
-def forward_passes(method: str, relative_to: str | None = None) -> Estimand:
+def forward_passes(results: Results, method: str, relative_to: str | None = None) -> Interval | None:
     """Forward passes of an update per rationale, or their ratio to another method's. Counted, so exact."""
-
-    def estimand(results: Results) -> Interval | None:
-        counts = results.cost.set_index("method")["forward_passes"].astype(float)
-        needed = [method] if relative_to is None else [method, relative_to]
-        if not all(name in counts.index for name in needed):
-            return None
-        value = float(counts[method] / (counts[relative_to] if relative_to else 1.0))
-        return Interval(value, value, value, "counted")
-
-    return estimand
+    counts = results.cost.set_index("method")["forward_passes"].astype(float)
+    if not {method, relative_to or method} <= set(counts.index):
+        return None
+    value = float(counts[method] / (counts[relative_to] if relative_to else 1.0))
+    return Interval(value, value, value, "counted")
 
 
-def posterior_kl(kind: Literal["bayes", "enumeration"]) -> Estimand:
+def posterior_kl(results: Results, kind: Literal["bayes", "enumeration"]) -> Interval | None:
     """KL(true posterior || estimated posterior) in nats per rationale, mean over problems."""
-
-    def estimand(results: Results) -> Interval | None:
-        frame = results.posterior
-        chosen = frame[(frame["estimate"] == kind) & np.isfinite(frame["kl"].astype(float))]
-        parts = {model: [p["kl"].to_numpy(dtype=float)[:, None]] for model, p in chosen.groupby("model")}
-        return _interval(over_models(parts, results.resampling)) if parts else None
-
-    return estimand
+    frame = results.posterior
+    chosen = frame[(frame["estimate"] == kind) & np.isfinite(frame["kl"].astype(float))]
+    parts = {model: [problems["kl"].to_numpy(dtype=float)[:, None]] for model, problems in chosen.groupby("model")}
+    return _interval(_over_models(results, parts))

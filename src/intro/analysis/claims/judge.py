@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple
 from enum import StrEnum
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -30,8 +31,7 @@ class Outcome(StrEnum):
     NOT_TESTED = "not tested"
 
 
-@dataclass(frozen=True, slots=True)
-class JudgedClaim:
+class JudgedClaim(NamedTuple):
     """A row of claims.csv."""
 
     claim: str
@@ -45,8 +45,7 @@ class JudgedClaim:
     replicates: str
 
 
-@dataclass(frozen=True, slots=True)
-class ClaimAtRate:
+class ClaimAtRate(NamedTuple):
     """A row of compare/claims_grid.csv: a claim on the validation problems at one learning rate."""
 
     claim: str
@@ -65,18 +64,14 @@ def verdict(claim: Claim, interval: Interval | None) -> Outcome:
     """The verdict that an interval supports; a missing interval around an estimate supports none."""
     if interval is None:
         return Outcome.NOT_TESTED
-    low, high = interval.low, interval.high
-    if math.isnan(low) or math.isnan(high):
-        return Outcome.INCONCLUSIVE
-    if claim.direction == "equal":
-        inside = claim.null - claim.margin - ROUNDING <= low and high <= claim.null + claim.margin + ROUNDING
-        outside = high < claim.null - claim.margin - ROUNDING or low > claim.null + claim.margin + ROUNDING
-    else:
-        above, below = low > claim.null + ROUNDING, high < claim.null - ROUNDING
-        inside, outside = (above, below) if claim.direction == "above" else (below, above)
-    if inside:
-        return Outcome.REPRODUCED
-    return Outcome.CONTRADICTED if outside else Outcome.INCONCLUSIVE
+    margin = ROUNDING + (claim.margin if claim.direction == "equal" else 0.0)
+    least, most = claim.null - margin, claim.null + margin
+    # every comparison with a missing end is false
+    above, below = interval.low > most, interval.high < least
+    within = least <= interval.low and interval.high <= most
+    sides = {"above": (above, below), "below": (below, above), "equal": (within, above or below)}
+    claimed, opposite = sides[claim.direction]
+    return Outcome.REPRODUCED if claimed else Outcome.CONTRADICTED if opposite else Outcome.INCONCLUSIVE
 
 
 def with_grid(chosen: Outcome, grid: Iterable[str]) -> Outcome:
@@ -87,11 +82,9 @@ def with_grid(chosen: Outcome, grid: Iterable[str]) -> Outcome:
 
 def together(parts: Iterable[Outcome]) -> Outcome:
     """The verdict on a claim that all parts hold: one contradicted part contradicts it."""
-    parts = list(parts)
-    for decisive in (Outcome.CONTRADICTED, Outcome.NOT_TESTED, Outcome.DEPENDS, Outcome.INCONCLUSIVE):
-        if decisive in parts:
-            return decisive
-    return Outcome.REPRODUCED
+    order = (Outcome.CONTRADICTED, Outcome.NOT_TESTED, Outcome.DEPENDS, Outcome.INCONCLUSIVE)
+    given = set(parts)
+    return next((decisive for decisive in order if decisive in given), Outcome.REPRODUCED)
 
 
 def on_paper_models(config: Config) -> bool:
@@ -101,39 +94,34 @@ def on_paper_models(config: Config) -> bool:
 
 def judge_grid(results: Results, claims: Iterable[Claim | Joint]) -> list[ClaimAtRate]:
     """Claims that a learning rate can decide, at every rate of the grid on its validation problems."""
-    shared = results.under(SHARED_RATE)
-    rates = sorted(results.grid["lr"].dropna().astype(float).unique())
-    rows = []
-    for lr in rates:
+    shared, rows = results.under(SHARED_RATE), []
+    for lr in sorted(results.grid["lr"].dropna().unique()):
         at_rate = shared.at_rate(lr)
         for claim in claims:
             if isinstance(claim, Claim) and claim.rates == "grid":
-                found = claim.estimand(at_rate)
-                shown = found or NOTHING
-                ends = (shown.value, shown.low, shown.high)
-                rows.append(ClaimAtRate(claim.name, lr, *ends, verdict(claim, found), shown.replicates))
+                interval = claim.estimand(at_rate)
+                *ends, replicates = astuple(interval or NOTHING)
+                rows.append(ClaimAtRate(claim.name, lr, *ends, verdict(claim, interval), replicates))
     return rows
 
 
 def _judge(claim: Claim, results: Results, grid: list[ClaimAtRate]) -> JudgedClaim:
-    found = claim.estimand(results)
-    outcome = verdict(claim, found)
+    interval = claim.estimand(results)
+    outcome = verdict(claim, interval)
     if claim.value_of == "paper models" and not on_paper_models(results.config):
         outcome = Outcome.NOT_TESTED
     # the shared rate might have been chosen differently; a tuned rate is already the best one of its method
     if results.protocol == SHARED_RATE and outcome is not Outcome.NOT_TESTED:
         outcome = with_grid(outcome, (row.verdict for row in grid if row.claim == claim.name))
-    shown = found or NOTHING
-    ends = (shown.value, shown.low, shown.high)
-    return JudgedClaim(claim.name, claim.statement, results.protocol, claim.measure, *ends, outcome, shown.replicates)
+    *ends, replicates = astuple(interval or NOTHING)
+    return JudgedClaim(claim.name, claim.statement, results.protocol, claim.measure, *ends, outcome, replicates)
 
 
 def _judge_joint(claim: Joint, protocol: str, rows: list[JudgedClaim]) -> JudgedClaim:
-    parts = [row for row in rows if row.protocol == protocol and row.claim in claim.parts]
-    outcome = together(Outcome(row.verdict) for row in parts)
+    outcome = together(Outcome(row.verdict) for row in rows if row.protocol == protocol and row.claim in claim.parts)
     measure = "joint: " + " and ".join(claim.parts)
-    nothing = (NOTHING.value, NOTHING.low, NOTHING.high)
-    return JudgedClaim(claim.name, claim.statement, protocol, measure, *nothing, outcome, "")
+    *ends, replicates = astuple(NOTHING)
+    return JudgedClaim(claim.name, claim.statement, protocol, measure, *ends, outcome, replicates)
 
 
 def judge(results: Results, claims: Iterable[Claim | Joint], grid: list[ClaimAtRate]) -> list[JudgedClaim]:
@@ -151,9 +139,9 @@ def judge(results: Results, claims: Iterable[Claim | Joint], grid: list[ClaimAtR
 
 def claims_frame(rows: list[JudgedClaim]) -> pd.DataFrame:
     """claims.csv."""
-    return pd.DataFrame([astuple(row) for row in rows], columns=[f.name for f in fields(JudgedClaim)])
+    return pd.DataFrame(rows, columns=JudgedClaim._fields)
 
 
 def grid_frame(rows: list[ClaimAtRate]) -> pd.DataFrame:
     """compare/claims_grid.csv."""
-    return pd.DataFrame([astuple(row) for row in rows], columns=[f.name for f in fields(ClaimAtRate)])
+    return pd.DataFrame(rows, columns=ClaimAtRate._fields)

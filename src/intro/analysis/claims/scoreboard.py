@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -25,8 +26,7 @@ def scoreboard(path: Path) -> str:
     frame = pd.read_csv(path)
     lines = [_columns(HEADS), _columns(["-" * width for width in WIDTHS])]
     for row in frame.itertuples():
-        interval = spread(row.estimate, row.ci_low, row.ci_high)
-        lines.append(_columns([row.claim, row.protocol, interval, row.verdict]))
+        lines.append(_columns([row.claim, row.protocol, _estimate(row), row.verdict]))
     counts = frame["verdict"].value_counts()
     return "\n".join([*lines, "", ", ".join(f"{count} {verdict}" for verdict, count in counts.items())])
 
@@ -50,32 +50,20 @@ Validation problems; one shared learning rate for all methods.
 
 def markdown(claims: pd.DataFrame, grid: pd.DataFrame) -> str:
     """claims.md: one table of claims, and one of the learning-rate grid where it was run."""
+    heads = ("claim", "protocol", "estimand", "estimate", "verdict", "replicates")
     rows = [
-        (
-            row.statement,
-            row.protocol,
-            row.estimand,
-            spread(row.estimate, row.ci_low, row.ci_high),
-            f"**{row.verdict}**",
-            row.replicates or "-",
-        )
-        for row in claims.fillna({"replicates": ""}).itertuples()
+        (row.statement, row.protocol, row.estimand, _estimate(row), f"**{row.verdict}**", row.replicates or "-")
+        for row in claims.itertuples()
     ]
-    page = (
-        INTRODUCTION
-        + "\n"
-        + markdown_table(("claim", "protocol", "estimand", "estimate", "verdict", "replicates"), rows)
-    )
+    page = f"{INTRODUCTION}\n{markdown_table(heads, rows)}"
     if grid.empty:
         return page
+    heads = ("claim", "learning rate", "estimate", "verdict", "replicates")
     points = [
-        (row.claim, f"{row.lr:g}", spread(row.estimate, row.ci_low, row.ci_high), row.verdict, row.replicates or "-")
-        for row in grid.fillna({"replicates": ""}).itertuples()
+        (row.claim, f"{row.lr:g}", _estimate(row), row.verdict, row.replicates or "-") for row in grid.itertuples()
     ]
-    return (
-        page
-        + "\n"
-        + GRID
-        + "\n"
-        + markdown_table(("claim", "learning rate", "estimate", "verdict", "replicates"), points)
-    )
+    return f"{page}\n{GRID}\n{markdown_table(heads, points)}"
+
+
+def _estimate(row: Any) -> str:
+    return spread(row.estimate, row.ci_low, row.ci_high)

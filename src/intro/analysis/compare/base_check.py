@@ -9,9 +9,9 @@ import pandas as pd
 
 from intro import experiments
 from intro.analysis.compare import agreement
-from intro.analysis.data.collect import grades_of
+from intro.analysis.data.collect import results_of
 from intro.analysis.data.inputs import REPORTED
-from intro.analysis.data.results import BASE, SHARED_RATE, results_of
+from intro.analysis.data.results import BASE
 from intro.analysis.tables import typeset
 from intro.analysis.tables.build import PAPER
 from intro.analysis.tables.typeset import Block, Entry, Head, Sheet, bracket, number
@@ -23,7 +23,7 @@ FLAGS = {agreement.Agreement.WITHIN: "", agreement.Agreement.OUTSIDE: " **outsid
 
 def base_check(config: Config, reported: Path = REPORTED) -> list[Path]:
     """Write tables/main_base.csv (a row per cell) and .md (a row per model); return their paths."""
-    results = results_of(config, grades_of(config, experiments.base_check_evaluations(config))).under(SHARED_RATE)
+    results = results_of(config, experiments.base_check_evaluations(config))
     paper, reference = agreement.read_reported(reported / "reported.csv"), agreement.read_reference(config)
     frame = agreement.table_frame(results, paper, reference, "main")
     frame = frame[frame.method == BASE].drop(columns="table")

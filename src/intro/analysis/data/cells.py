@@ -15,24 +15,23 @@ NOTHING = Interval(np.nan, np.nan, np.nan, "nothing run")
 
 
 def accuracy(
-    results: Results,
-    model: str,
-    method: str,
-    suite: str = "main",
-    benchmarks: Sequence[str] | None = None,
+    results: Results, model: str, method: str, suite: str = "main", benchmarks: Sequence[str] | None = None,
     column: str = "correct",
-) -> Interval:
+) -> Interval:  # fmt: skip
     """Percent with its 95 % interval; every benchmark counts the same, as in the paper's average."""
-    values = results.values(suite, model, method, column)
+    return cut(_average(results, results.values(suite, model, method, column), benchmarks), 0.0, 100.0)
+
+
+def _average(results: Results, values: pd.DataFrame | None, benchmarks: Sequence[str] | None) -> Interval:
+    """The mean of a cell's benchmarks, or NOTHING where none of them was run."""
     parts = [] if values is None else strata(values, benchmarks)
-    if not parts:
-        return NOTHING
-    found = within_model(parts, results.resampling).interval()
-    return cut(found, 0.0, 100.0)
+    return within_model(parts, results.resampling).interval() if parts else NOTHING
 
 
 def cut(interval: Interval, low: float, high: float) -> Interval:
     """The interval within what can be: with few runs Student's t reaches beyond."""
+    if interval is NOTHING:
+        return NOTHING
     return replace(interval, low=max(interval.low, low), high=min(interval.high, high))
 
 
@@ -40,9 +39,7 @@ def gain(
     results: Results, model: str, method: str, suite: str = "main", benchmarks: Sequence[str] | None = None
 ) -> Interval:
     """Points over the base model that the same run began with, problem by problem; averaged like `accuracy`."""
-    frame = results.paired(suite, model, method, BASE)
-    parts = [] if frame is None else strata(frame, benchmarks)
-    return within_model(parts, results.resampling).interval() if parts else NOTHING
+    return _average(results, results.paired(suite, model, method, BASE), benchmarks)
 
 
 def gain_by_run(results: Results, model: str, method: str) -> pd.Series:

@@ -8,9 +8,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from intro import experiments
+from intro.analysis.data.results import SHARED_RATE, Results, cells_of, resampling
 from intro.analysis.stats.intervals import Resampling, within_model
 from intro.config import Config
 from intro.experiments import Cell, evaluations, grid_file, method_of, suite_file
@@ -23,18 +25,17 @@ KEPT = ("benchmark", "problem", "sample", "correct", "tokens", "truncated", "ver
 
 def collect(config: Config) -> None:
     """Write run.json and the tables of a run: graded responses, scores, curves, metrics and the learning-rate grid."""
-    watch, folder = Provenance(), config.results_dir
-    resampling = Resampling(config.evaluation.resamples, config.seed)
+    watch, folder, draws = Provenance(), config.results_dir, resampling(config)
     grades = grades_of(config, evaluations(config), experiments.judged_evaluations(config))
     grid = read_grid(config, experiments.sweeps_and_bases(config))
-    cells = experiments.training_runs(config)
+    runs = [cell.folder(config) for cell in experiments.training_runs(config)]
     frames = {
         "graded_responses.csv.gz": grades,
-        "scores.csv": score_rows(config, grades, resampling),
-        "curves.csv": stack(cell.folder(config) / "curves.csv" for cell in cells),
-        "metrics.csv": stack(cell.folder(config) / "metrics.csv" for cell in cells),
+        "scores.csv": score_rows(config, grades, draws),
+        "curves.csv": stack(run / "curves.csv" for run in runs),
+        "metrics.csv": stack(run / "metrics.csv" for run in runs),
         "grid_graded_responses.csv.gz": grid,
-        "grid.csv": grid_rows(grid, resampling),
+        "grid.csv": grid_rows(grid, draws),
     }
     for name, frame in frames.items():
         write_frame(folder / name, frame)
@@ -68,13 +69,16 @@ def grades_of(
     return pd.DataFrame(columns)
 
 
+def results_of(config: Config, asked: Iterable[tuple[Cell, str]], judged: Iterable[tuple[Cell, str]] = ()) -> Results:
+    """The grades of some evaluations under the shared rate, without curves, grid and measurements."""
+    return Results(config, cells_of(grades_of(config, asked, judged)), protocol=SHARED_RATE)
+
+
 def _names(config: Config, cell: Cell, suite: str) -> dict[str, Any]:
-    return {
-        **{"suite": suite, "model": cell.model, "method": cell.method, "protocol": cell.protocol},
-        "pretrain_seed": cell.pretraining_seed(config),
-        "train_seed": 0 if cell.method == "base" else cell.seed,
-        "n": None if cell.method == "base" else getattr(method_of(config, cell.method), "n", None),
-    }
+    base = cell.method == "base"
+    names = {"suite": suite, "model": cell.model, "method": cell.method, "protocol": cell.protocol}
+    seeds = {"pretrain_seed": cell.pretraining_seed(config), "train_seed": 0 if base else cell.seed}
+    return {**names, **seeds, "n": None if base else getattr(method_of(config, cell.method), "n", None)}
 
 
 def score_rows(config: Config, grades: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
@@ -83,15 +87,18 @@ def score_rows(config: Config, grades: pd.DataFrame, resampling: Resampling) -> 
     rows = []
     for key, group in grades.groupby(keys, dropna=False, sort=False):
         values = 100.0 * group.groupby("problem", sort=False).correct.mean().to_numpy()
-        interval = within_model([values[:, None]], resampling).interval()
-        named = dict(zip(keys, key, strict=True))
-        rows.append({
-            **named, "stands_for": config.models[named["model"]].stands_for, "value": interval.value,
-            "ci_low": interval.low, "ci_high": interval.high, "problems": len(values), "k": group["sample"].nunique(),
-            "mean_tokens": group.tokens.mean(), "truncated_share": group.truncated.mean(),
-        })  # fmt: skip
-    order = ["model", "stands_for", *keys[2:], "value", "ci_low", "ci_high", "problems", "k", "mean_tokens"]
-    return pd.DataFrame(rows)[[*order, "truncated_share", "suite"]].round(4)
+        numbers = (*ends(values, resampling), len(values), group["sample"].nunique())
+        rows.append((*key, *numbers, group.tokens.mean(), group.truncated.mean()))
+    numbers = ["value", "ci_low", "ci_high", "problems", "k", "mean_tokens", "truncated_share"]
+    frame = pd.DataFrame(rows, columns=[*keys, *numbers])
+    frame["stands_for"] = [config.models[model].stands_for for model in frame.model]
+    return frame[["model", "stands_for", *keys[2:], *numbers, "suite"]].round(4)
+
+
+def ends(values: np.ndarray, resampling: Resampling) -> tuple[float, float, float]:
+    """The mean over problems and the ends of its problem-level interval."""
+    interval = within_model([values[:, None]], resampling).interval()
+    return interval.value, interval.low, interval.high
 
 
 def read_grid(config: Config, sweeps: Iterable[tuple[str, str]]) -> pd.DataFrame:
@@ -104,13 +111,12 @@ def read_grid(config: Config, sweeps: Iterable[tuple[str, str]]) -> pd.DataFrame
 def grid_rows(grid: pd.DataFrame, resampling: Resampling) -> pd.DataFrame:
     """Validation accuracy in percent with its problem-level interval, per model, method and rate (base: none)."""
     keys, rows = ["model", "method", "lr", "train_seed"], []
-    ends = ["value", "ci_low", "ci_high", "mean_tokens"]
+    numbers = ["value", "ci_low", "ci_high", "mean_tokens"]
     for key, group in grid.groupby(keys, sort=False, dropna=False):
-        interval = within_model([100.0 * group.correct.to_numpy(dtype=float)[:, None]], resampling).interval()
-        numbers = (interval.value, interval.low, interval.high, group.tokens.mean())
-        rows.append(dict(zip([*keys, *ends, "problems"], [*key, *numbers, len(group)], strict=True)))
+        values = 100.0 * group.correct.to_numpy(dtype=float)
+        rows.append((*key, *ends(values, resampling), group.tokens.mean(), len(group)))
     # not the rates: rounded like the percentages, a small one would become zero
-    return pd.DataFrame(rows, columns=[*keys, *ends, "problems"]).round(dict.fromkeys(ends, 4))
+    return pd.DataFrame(rows, columns=[*keys, *numbers, "problems"]).round(dict.fromkeys(numbers, 4))
 
 
 def stack(files: Iterable[Path]) -> pd.DataFrame:

@@ -1,36 +1,22 @@
-"""The files that tables, figures and the report read, with their types; one that was not made is an empty frame."""
+"""What tables, figures and the report read; a file that was not made is an empty frame."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from intro.analysis.data import collect
-from intro.analysis.data.results import BASE, SHARED_RATE, Results, load_results, results_of
-from intro.analysis.stats.intervals import Resampling
+from intro.analysis.data.results import BASE, SHARED_RATE, Results, load_results, read_table, resampling, result_table
 from intro.config import Config
 from intro.infra.provenance import ROOT
 from intro.sources import Sources
 
-TEXT = dict.fromkeys(["model", "method", "protocol", "benchmark", "suite", "problem"], str)
 REPORTED = ROOT / "workflow" / "reported"  # the paper's numbers: reported.csv and benchmarks.csv
 REPORTED_COLUMNS = ["table", "model", "method", "benchmark", "metric", "value"]
-COLUMNS = {
-    "curves": "model method train_seed step subset value mean_tokens protocol",
-    "metrics": "model method protocol train_seed step accuracy mean_tokens entropy kept_share correction_mean "
-    "posterior_accuracy",
-    "grid": "model method lr train_seed value ci_low ci_high mean_tokens problems",
-    "posterior": "model estimate problem rationales kl effective_sample_size",
-    "cost": "method forward_passes backward_passes tokens flops seconds_median ratio_median ratio_low ratio_high "
-    "peak_bytes runs",
-    "claims": "claim statement protocol estimand estimate ci_low ci_high verdict replicates",
-}
 
 
 @dataclass(frozen=True)
@@ -40,9 +26,8 @@ class Inputs:
     config: Config
 
     def frame(self, name: str) -> pd.DataFrame:
-        """`name` as in COLUMNS. Columns that the file lacks come as missing values, so older runs still draw."""
-        path = self.config.results_dir / f"{name}.csv"
-        return _frame(name, [path] if path.exists() else [])
+        """`name` as in `results.COLUMNS`."""
+        return result_table(self.config, name)
 
     @cached_property
     def results(self) -> Results:
@@ -78,38 +63,26 @@ class Inputs:
 
 
 @dataclass(frozen=True)
-class RunInputs(Inputs):
-    """What one table or figure shows, from the files of its own runs: `collect` gathers those of all."""
+class SourceInputs(Inputs):
+    """What one table or figure shows, from the files of its runs alone; `collect` gathers those of all runs."""
 
     sources: Sources
 
     @cached_property
     def results(self) -> Results:
-        grades = collect.grades_of(self.config, self.sources.evaluations, self.sources.judged)
-        return results_of(self.config, grades).under(SHARED_RATE)
+        return collect.results_of(self.config, self.sources.evaluations, self.sources.judged)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
-        return _frame("curves", [cell.folder(self.config) / "curves.csv" for cell in self.sources.curves])
+        return read_table("curves", [cell.folder(self.config) / "curves.csv" for cell in self.sources.curves])
 
     @cached_property
     def metrics(self) -> pd.DataFrame:
-        return _frame("metrics", [cell.folder(self.config) / "metrics.csv" for cell in self.sources.metrics])
+        return read_table("metrics", [cell.folder(self.config) / "metrics.csv" for cell in self.sources.metrics])
 
     @cached_property
     def grid(self) -> pd.DataFrame:
-        evaluation = self.config.evaluation
-        grades = collect.read_grid(self.config, self.sources.sweeps)
-        return collect.grid_rows(grades, Resampling(evaluation.resamples, self.config.seed))
-
-
-def _frame(name: str, files: Sequence[Path]) -> pd.DataFrame:
-    """The rows of files of one kind, `name` as in COLUMNS, with missing values for columns that they lack."""
-    wanted = COLUMNS[name].split()
-    if not files:
-        return pd.DataFrame({column: pd.Series(dtype=TEXT.get(column, float)) for column in wanted})
-    read = pd.concat([pd.read_csv(file, dtype=TEXT) for file in files], ignore_index=True)
-    return read.reindex(columns=[*wanted, *(c for c in read.columns if c not in wanted)])
+        return collect.grid_rows(collect.read_grid(self.config, self.sources.sweeps), resampling(self.config))
 
 
 def under(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:

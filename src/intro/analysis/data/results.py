@@ -20,27 +20,48 @@ PROBLEM = ["benchmark", "problem"]
 CELL = ["suite", "model", "method", "protocol"]
 VALUES = ["correct", "verified_correct", "tokens"]  # percent, percent, tokens; means over a problem's samples
 
-# file -> the columns that are read here; files may hold more
-FILES: dict[str, list[str]] = {
-    "graded_responses.csv.gz": [*CELL, *RUN, *PROBLEM, "correct", "tokens"],
-    "curves.csv": ["model", "method", "protocol", "train_seed", "step", "subset", "value", "mean_tokens"],
-    "grid_graded_responses.csv.gz": ["model", "method", "lr", "train_seed", "problem", "correct", "tokens"],
-    "posterior.csv": ["model", "estimate", "problem", "kl"],
-    "cost.csv": ["method", "forward_passes"],
-}
-
 CellKey = tuple[str, str, str, str]  # suite, model, method, protocol
 
+# table -> its columns: a file must have those before the bar, and those after it are nan where it lacks them
+COLUMNS = {
+    "graded_responses": "suite model method protocol pretrain_seed train_seed benchmark problem correct tokens",
+    "grid_graded_responses": "model method lr train_seed problem correct tokens",
+    "curves": "model method train_seed step subset value mean_tokens protocol",
+    "metrics": "model method protocol train_seed step | accuracy mean_tokens entropy kept_share correction_mean "
+    "posterior_accuracy",
+    "grid": "model method lr train_seed value ci_low ci_high | mean_tokens problems",
+    "posterior": "model estimate problem kl | rationales effective_sample_size",
+    "cost": "method forward_passes | backward_passes tokens flops seconds_median ratio_median ratio_low ratio_high "
+    "peak_bytes runs",
+    "claims": "claim statement protocol estimand estimate ci_low ci_high verdict replicates",
+}
+TEXT = dict.fromkeys(["model", "method", "protocol", "benchmark", "suite", "problem", "n"], str)  # n may be "infinite"
 
-def read_results(folder: Path, name: str) -> pd.DataFrame:
-    """A result file, or an empty frame with its columns where nothing was run. Raises on missing columns."""
-    path, columns = folder / name, FILES[name]
-    if not path.exists():
-        return pd.DataFrame(columns=columns)
-    frame = pd.read_csv(path, dtype={"problem": str, "n": str})  # n may be "infinite"
-    if missing := [column for column in columns if column not in frame]:
-        raise IntroError(f"{path}: expected column {', '.join(missing)}, not found; make this file again")
-    return frame
+
+def read_table(name: str, files: Sequence[Path]) -> pd.DataFrame:
+    """The rows of CSV files of one kind, `name` as in COLUMNS; without files an empty frame with its columns.
+
+    Raises IntroError when a column that must be there is missing.
+    """
+    needed, _, optional = COLUMNS[name].partition("|")
+    known = [*needed.split(), *optional.split()]
+    if not files:
+        return pd.DataFrame({column: pd.Series(dtype=TEXT.get(column, float)) for column in known})
+    frame = pd.concat([pd.read_csv(file, dtype=TEXT) for file in files], ignore_index=True)
+    if missing := [column for column in needed.split() if column not in frame]:
+        raise IntroError(f"{files[0]}: expected column {', '.join(missing)}, not found; make this file again")
+    return frame.reindex(columns=list(dict.fromkeys([*known, *frame.columns])))
+
+
+def result_table(config: Config, name: str) -> pd.DataFrame:
+    """A table below results/{scale}, compressed where it has a row per response; empty where nothing was run."""
+    path = config.results_dir / f"{name}.csv{'.gz' if name.endswith('responses') else ''}"
+    return read_table(name, [path] if path.exists() else [])
+
+
+def resampling(config: Config) -> Resampling:
+    """The bootstrap that a config asks for."""
+    return Resampling(config.evaluation.resamples, config.seed)
 
 
 # ---------------------------------------------------------------- cells
@@ -106,13 +127,16 @@ class Results:
 
     config: Config
     cells: dict[CellKey, pd.DataFrame]
-    curves: pd.DataFrame
-    grid: pd.DataFrame
-    posterior: pd.DataFrame
-    cost: pd.DataFrame
-    resampling: Resampling
+    curves: pd.DataFrame = field(default_factory=pd.DataFrame)
+    grid: pd.DataFrame = field(default_factory=pd.DataFrame)  # grades of validation problems at every learning rate
+    posterior: pd.DataFrame = field(default_factory=pd.DataFrame)
+    cost: pd.DataFrame = field(default_factory=pd.DataFrame)
     protocol: str = ""
     cache: dict[tuple[str, ...], pd.DataFrame | None] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def resampling(self) -> Resampling:
+        return resampling(self.config)
 
     def under(self, protocol: str) -> Results:
         return replace(self, protocol=protocol)
@@ -149,21 +173,8 @@ class Results:
         return [name for name, b in benchmarks.items() if b.stands_for in self.config.evaluation.hard]
 
 
-def results_of(config: Config, grades: pd.DataFrame) -> Results:
-    """The grades of some runs, without their curves, grid and measurements."""
-    nothing, resampling = pd.DataFrame(), Resampling(config.evaluation.resamples, config.seed)
-    return Results(config, cells_of(grades), nothing, nothing, nothing, nothing, resampling)
-
-
 def load_results(config: Config) -> Results:
     """Everything below results/{scale}; missing files are empty frames."""
-    folder = config.results_dir
-    return Results(
-        config=config,
-        cells=cells_of(read_results(folder, "graded_responses.csv.gz")),
-        curves=read_results(folder, "curves.csv"),
-        grid=read_results(folder, "grid_graded_responses.csv.gz"),
-        posterior=read_results(folder, "posterior.csv"),
-        cost=read_results(folder, "cost.csv"),
-        resampling=Resampling(config.evaluation.resamples, config.seed),
-    )
+    names = ("graded_responses", "curves", "grid_graded_responses", "posterior", "cost")
+    grades, *others = (result_table(config, name) for name in names)
+    return Results(config, cells_of(grades), *others)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from intro.analysis.data.inputs import Inputs, RunInputs
+from intro.analysis.data.inputs import Inputs, SourceInputs
 from intro.analysis.figures import (
     ablation,
     conditioning,
@@ -40,7 +40,7 @@ def figure(config: Config, name: str, inputs: Inputs | None = None) -> list[Path
 
     Without `inputs` it is drawn from the runs that it shows, whether or not others exist.
     """
-    inputs = inputs or RunInputs(config, figure_sources(config, name))
+    inputs = inputs or SourceInputs(config, figure_sources(config, name))
     with style.applied():
         drawn = DRAW[name](inputs)
         style.save(drawn, config.figures_dir / name)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from intro import experiments
 from intro.analysis.data import cells
-from intro.analysis.data.inputs import Inputs, RunInputs, under
+from intro.analysis.data.inputs import Inputs, SourceInputs, under
 from intro.analysis.data.results import BASE, SHARED_RATE, Results, by_benchmark
 from intro.analysis.stats.intervals import ENOUGH
 from intro.analysis.tables.typeset import Block, Entry, Head, Sheet, bracket, entries, latex, markdown, number
@@ -44,7 +44,7 @@ def table(config: Config, name: str, inputs: Inputs | None = None) -> list[Path]
     names = experiments.table_names(config)
     if name not in names:
         raise IntroError(f"there is no table '{name}' in this config; it has {', '.join(names)}")
-    frame, sheet = typeset_table(inputs or RunInputs(config, table_sources(config, name)), name)
+    frame, sheet = typeset_table(inputs or SourceInputs(config, table_sources(config, name)), name)
     written = {"csv": frame.round(4).to_csv(index=False), "md": markdown(sheet), "tex": latex(sheet)}
     folder = config.results_dir / "tables"
     for suffix, text in written.items():
