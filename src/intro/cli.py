@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import fields
+from functools import partial, wraps
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +15,7 @@ import typer
 from typer.core import TyperGroup
 
 from intro import __version__
+from intro.cost.estimate.assumptions import Accelerator, Assumptions
 from intro.types import IntroError, sentence_of
 
 READ = "Read results, check a machine, estimate a cost"
@@ -49,34 +54,6 @@ SeedOption = Annotated[int, typer.Option("--seed", help="Take this training seed
 SuiteOption = Annotated[str, typer.Option("--suite", help="Take this suite of benchmarks of the config.")]
 SuitesOption = Annotated[list[str], typer.Option("--suite", help="Take this suite of the config. May be repeated.")]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="Compute with this many CPU threads.")]
-AcceleratorOption = Annotated[
-    str | None,
-    typer.Option("--accelerator", help="Plan for this device: a100, h100, h200, l40s, ... [default: a100, or cpu]"),
-]
-OF_IT = "[default: that of the accelerator]"
-
-
-def _number(option: str, text: str) -> Any:
-    """The type of an option that replaces one number of `intro plan`."""
-    return Annotated[float | None, typer.Option(option, help=text)]
-
-
-PeakFlops = _number("--tflops", f"Set the device's peak, in 1e12 FLOP/s. {OF_IT}")
-Bandwidth = _number("--bandwidth", f"Set its memory bandwidth, in 1e12 byte/s. {OF_IT}")
-DeviceMemory = _number("--memory", f"Set the memory of one device, in 1e9 bytes. {OF_IT}")
-Price = _number("--price", f"Set the price of a device, in dollars per hour. {OF_IT}")
-MeanTokens = _number(
-    "--mean-tokens", "Assume this mean length of a response, in tokens. [default: a quarter of the limit]"
-)
-PromptTokens = _number("--prompt-tokens", "Assume this length of a prompt, in tokens. [default: 150; tiny world: 25]")
-GoldTokens = _number(
-    "--gold-tokens", "Assume this length of a gold rationale, in tokens. [default: 250, at most the mean length]"
-)
-Accuracy = _number("--accuracy", "Assume this share of correct rollouts, from 0 to 1. [default: 0.5]")
-TrainingShare = _number("--mfu", "Assume this share of peak FLOP/s in training. [default: 0.3]")
-BandwidthShare = _number("--bandwidth-share", "Assume this share of the bandwidth in decoding. [default: 0.6]")
-DecodeShare = _number("--decode-share", "Assume this share of peak FLOP/s in decoding. [default: 0.4]")
-Slack = _number("--slack", "Multiply all times by this factor. [default: 2.5 on GPUs, 1 on CPUs]")
 DEFAULT = Path("config/tiny.yaml")
 
 
@@ -105,12 +82,31 @@ def _keep_memory() -> None:
         mallopt(mmap_threshold, 32 << 20)  # the most that glibc takes
 
 
-def _record(path: Path, watch, config, files: list[Path]) -> None:
-    """Provenance of a derived result: tables, figures and comparisons come from the files that `collect` made."""
-    from intro.infra.files import write_json
+def _command(panel: str, name: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Register a command in a panel of the help. It gets the config that it read, and starts with its threads set."""
 
-    record = watch.record(settings=config.model_dump(mode="json"), seed=config.seed)
-    write_json(path, record | {"files": [str(file) for file in files]})
+    def register(command: Callable[..., None]) -> Callable[..., None]:
+        @wraps(command)
+        def run(config: Path, **options: Any) -> None:
+            loaded = _load(config)
+            if "threads" in options:
+                _threads(options["threads"])
+            command(config=loaded, **options)
+
+        return app.command(name, rich_help_panel=panel)(run)
+
+    return register
+
+
+def _recorded(config, make: Callable[[], list[Path]], record: Path | None = None) -> None:
+    """Make files of a derived result and write their provenance: to `record`, or beside the first of them."""
+    from intro.infra.files import write_json
+    from intro.infra.provenance import Provenance
+
+    watch = Provenance()
+    files = make()
+    settings = watch.record(settings=config.model_dump(mode="json"), seed=config.seed)
+    write_json(record or files[0].with_suffix(".record.json"), settings | {"files": [str(file) for file in files]})
 
 
 def _hardware(config, model: str):
@@ -144,61 +140,56 @@ def options(
     """Reproduce InTRO: data, training, evaluation, tables, figures and the comparison with the paper."""
 
 
-@app.command(rich_help_panel=RULE)
+@_command(RULE)
 def data(config: ConfigOption = DEFAULT) -> None:
     """Write the problems of every benchmark and split, and a corpus."""
     from intro.tasks.prepare import prepare
 
-    prepare(_load(config))
+    prepare(config)
 
 
-@app.command(rich_help_panel=RULE)
+@_command(RULE)
 def pretrain(
     model: ModelOption, config: ConfigOption = DEFAULT, seed: SeedOption = 0, threads: ThreadsOption = 1
 ) -> None:
     """Train a tiny base model and save it as a Hugging Face folder."""
-    loaded = _load(config)
-    _threads(threads)
     from intro.pretraining.run import pretrain_base
 
-    pretrain_base(loaded, model, seed)
+    pretrain_base(config, model, seed)
 
 
-@app.command(rich_help_panel=RULE)
+@_command(RULE)
 def fetch(
     model: Annotated[str | None, typer.Option("--model", help="Fetch this model of the config.")] = None,
     verifier: Annotated[bool, typer.Option("--verifier", help="Fetch the judge model instead.")] = False,
     config: ConfigOption = DEFAULT,
 ) -> None:
     """Fetch a published model. It comes from INTRO_MODELS_DIR, a folder or the Hub."""
-    loaded = _load(config)
     from intro.model.fetch import fetch_judge, fetch_model
 
     if verifier == (model is not None):
         raise IntroError("intro fetch: expected either --model NAME or --verifier; see `intro fetch --help`")
-    fetch_judge(loaded) if verifier else fetch_model(loaded, model)
+    fetch_judge(config) if verifier else fetch_model(config, model)
 
 
-@app.command(rich_help_panel=RULE)
+@_command(RULE)
 def sweep(model: ModelOption, method: MethodOption, config: ConfigOption = DEFAULT, threads: ThreadsOption = 1) -> None:
     """Train a method at every learning rate of the grid. Rates are compared on validation problems."""
-    loaded = _load(config)
-    _threads(threads)
     from intro.training.launch import launch
     from intro.training.run import sweep
 
-    launch(loaded, model, lambda: sweep(loaded, model, method))
+    launch(config, model, lambda: sweep(config, model, method))
 
 
-@app.command(rich_help_panel=RULE)
+@_command(RULE)
 def select(config: ConfigOption = DEFAULT) -> None:
     """Choose learning rates from the grid. There is one shared rate and one for each method."""
     from intro.training.selection import select
 
-    select(_load(config))
+    select(config)
 
 
-@app.command(rich_help_panel=RULE)
+@_command(RULE)
 def train(
     model: ModelOption,
     method: MethodOption,
@@ -208,15 +199,13 @@ def train(
     threads: ThreadsOption = 1,
 ) -> None:
     """Train a model with a method. Resumes where an interrupted run stopped."""
-    loaded = _load(config)
-    _threads(threads)
     from intro.training.launch import launch
     from intro.training.run import train_cell
 
-    launch(loaded, model, lambda: train_cell(loaded, _cell(model, method, protocol, seed)))
+    launch(config, model, lambda: train_cell(config, _cell(model, method, protocol, seed)))
 
 
-@app.command(rich_help_panel=RULE)
+@_command(RULE)
 def generate(
     model: ModelOption,
     method: MethodOption,
@@ -227,16 +216,14 @@ def generate(
     threads: ThreadsOption = 1,
 ) -> None:
     """Generate responses with one checkpoint. It answers every problem of the suites."""
-    loaded = _load(config)
-    _threads(threads)
     from intro.evaluation.generate import generate
     from intro.infra.gpus import reserve_gpus
 
-    with reserve_gpus(min(1, _hardware(loaded, model).gpus)):
-        generate(loaded, _cell(model, method, protocol, seed), suites)
+    with reserve_gpus(min(1, _hardware(config, model).gpus)):
+        generate(config, _cell(model, method, protocol, seed), suites)
 
 
-@app.command(rich_help_panel=RULE)
+@_command(RULE)
 def grade(
     model: ModelOption,
     method: MethodOption,
@@ -248,10 +235,10 @@ def grade(
     """Grade and verify stored generations."""
     from intro.evaluation.grade import grade
 
-    grade(_load(config), _cell(model, method, protocol, seed), suites)
+    grade(config, _cell(model, method, protocol, seed), suites)
 
 
-@app.command(rich_help_panel=RULE)
+@_command(RULE)
 def judge(
     model: ModelOption,
     method: MethodOption,
@@ -261,122 +248,99 @@ def judge(
     config: ConfigOption = DEFAULT,
 ) -> None:
     """Verify correct responses with the judge model, for Figure 6."""
-    loaded = _load(config)
     from intro.evaluation.judge import judge
     from intro.infra.gpus import reserve_gpus
 
-    with reserve_gpus(loaded.verifier.hardware.gpus if loaded.verifier else 0):
-        judge(loaded, _cell(model, method, protocol, seed), suite)
+    with reserve_gpus(config.verifier.hardware.gpus if config.verifier else 0):
+        judge(config, _cell(model, method, protocol, seed), suite)
 
 
-@app.command("base-check", rich_help_panel=RULE)
+@_command(RULE, "base-check")
 def base_check(config: ConfigOption = DEFAULT) -> None:
     """Compare base models with the paper's base rows."""
     from intro.analysis.compare.base_check import base_check
 
-    table = next(file for file in base_check(_load(config)) if file.suffix == ".md")
+    table = next(file for file in base_check(config) if file.suffix == ".md")
     typer.echo(table.read_text(), nl=False)
 
 
-@app.command(rich_help_panel=RULE)
+@_command(RULE)
 def collect(config: ConfigOption = DEFAULT) -> None:
     """Gather responses, scores, curves, metrics and grid into files."""
     from intro.analysis.data.collect import collect
 
-    collect(_load(config))
+    collect(config)
 
 
-@app.command(rich_help_panel=RULE)
+@_command(RULE)
 def posterior(config: ConfigOption = DEFAULT, threads: ThreadsOption = 1) -> None:
     """Measure the KL from the true posterior to the estimated one. Bayes' rule over samples gives the true one."""
-    loaded = _load(config)
-    _threads(threads)
     from intro.evaluation.posterior import posterior_check
 
-    posterior_check(loaded)
+    posterior_check(config)
 
 
-@app.command(rich_help_panel=RULE)
+@_command(RULE)
 def cost(config: ConfigOption = DEFAULT, threads: ThreadsOption = 1) -> None:
     """Measure passes, FLOPs, seconds and peak memory of an update."""
-    loaded = _load(config)
-    _threads(threads)
     from intro.cost.measure.updates import cost_check
     from intro.infra.gpus import reserve_gpus
 
-    with reserve_gpus(min(1, _hardware(loaded, loaded.cost.model).gpus)):
-        cost_check(loaded)
+    with reserve_gpus(min(1, _hardware(config, config.cost.model).gpus)):
+        cost_check(config)
 
 
-@app.command(rich_help_panel=RULE)
+@_command(RULE)
 def theory(config: ConfigOption = DEFAULT) -> None:
     """Decide Proposition 2.1 and related statements with sympy."""
-    loaded = _load(config)
-    from intro.infra.provenance import Provenance
     from intro.theory import write
 
-    watch, folder = Provenance(), loaded.results_dir / "theory"
-    write(folder)
-    _record(folder / "record.json", watch, loaded, [folder / "identities.json", folder / "identities.md"])
+    folder = config.results_dir / "theory"
+    _recorded(config, lambda: write(folder), folder / "record.json")
 
 
-@app.command(rich_help_panel=RULE)
+@_command(RULE)
 def table(
     names: Annotated[list[str], typer.Argument(help="Write these: main, main_tuned, ood, ablation_n, controls.")],
     config: ConfigOption = DEFAULT,
 ) -> None:
     """Write tables as CSV, Markdown and LaTeX."""
-    loaded = _load(config)
     from intro.analysis.tables.build import table
-    from intro.infra.provenance import Provenance
 
     for name in names:
-        watch = Provenance()
-        files = table(loaded, name)
-        _record(files[0].with_suffix(".record.json"), watch, loaded, files)
+        _recorded(config, partial(table, config, name))
 
 
-@app.command(rich_help_panel=RULE)
+@_command(RULE)
 def figure(
     names: Annotated[list[str], typer.Argument(help="Draw these figures, or the word all.")],
     config: ConfigOption = DEFAULT,
 ) -> None:
     """Draw figures as PNG and PDF."""
-    loaded = _load(config)
     from intro.analysis.figures.build import figure
-    from intro.infra.provenance import Provenance
     from intro.sources import FIGURES
 
     for name in FIGURES if names == ["all"] else names:
-        watch = Provenance()
-        files = figure(loaded, name)
-        _record(files[0].with_suffix(".record.json"), watch, loaded, files)
+        _recorded(config, partial(figure, config, name))
 
 
-@app.command(rich_help_panel=RULE)
+@_command(RULE)
 def compare(config: ConfigOption = DEFAULT) -> None:
     """Compare this run with the paper and the reference. Audits the paper's tables and judges its claims."""
-    loaded = _load(config)
     from intro.analysis.compare.run import run
-    from intro.infra.provenance import Provenance
 
-    watch = Provenance()
-    files = run(loaded)
-    _record(loaded.results_dir / "compare" / "record.json", watch, loaded, files)
+    _recorded(config, lambda: run(config), config.results_dir / "compare" / "record.json")
 
 
-@app.command(rich_help_panel=RULE)
+@_command(RULE)
 def report(config: ConfigOption = DEFAULT) -> None:
     """Write report.html, the whole comparison on one page."""
-    loaded = _load(config)
     from intro.analysis.report.build import report
-    from intro.infra.provenance import Provenance
 
-    watch = Provenance()
-    _record(loaded.results_dir / "report.record.json", watch, loaded, [report(loaded)])
+    _recorded(config, lambda: [report(config)])
 
 
-@app.command(rich_help_panel=READ)
+@_command(READ)
 def trace(
     table: Annotated[str, typer.Argument(help="Take a cell of this table, such as main.")],
     model: Annotated[str, typer.Argument(help="Take this model, or the paper's model that it stands for.")],
@@ -386,88 +350,82 @@ def trace(
     config: ConfigOption = DEFAULT,
 ) -> None:
     """Print the files behind one table cell. Example: `intro trace main qwen3-m intro chain-4`."""
-    loaded = _load(config)
     from intro.analysis.report.trace import trace
 
-    typer.echo(trace(loaded, table, model, method, benchmark, protocol))
+    typer.echo(trace(config, table, model, method, benchmark, protocol))
 
 
-@app.command(rich_help_panel=READ)
+@_command(READ)
 def summary(config: ConfigOption = DEFAULT) -> None:
     """Print the claims with their verdicts. Names the files of the results."""
-    loaded = _load(config)
     from intro.analysis.report.summary import summary
 
-    typer.echo(summary(loaded))
+    typer.echo(summary(config))
 
 
-@app.command(rich_help_panel=WRITE)
+@_command(WRITE)
 def publish(config: ConfigOption = DEFAULT) -> None:
     """Copy a run's small files to results/reference. Figures go to figures/reference."""
-    loaded = _load(config)
     from intro.analysis.report.publish import publish
 
-    publish(loaded)
+    publish(config)
 
 
-@app.command(rich_help_panel=WRITE)
+@_command(WRITE)
 def readme(config: ConfigOption = DEFAULT) -> None:
     """Fill the README's tables of claims and gains from the published run that the config names."""
     from intro.analysis.report.readme import fill
 
-    fill(_load(config))
+    fill(config)
 
 
-@app.command(rich_help_panel=WRITE)
+@_command(WRITE)
 def rehearse(config: ConfigOption = Path("config/rehearsal.yaml")) -> None:
     """Write toy checkpoints and a few rows of every benchmark."""
-    loaded = _load(config)
     _threads(os.cpu_count() or 1)
     from intro.rehearsal import write_fixtures
 
-    for folder in write_fixtures(loaded):
+    for folder in write_fixtures(config):
         typer.echo(folder)
 
 
+def _with_numbers(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for each number that an estimate assumes: it gets them as keyword arguments."""
+    *named, csv, _ = inspect.signature(command, eval_str=True).parameters.values()
+    options = [
+        inspect.Parameter(
+            field.name, csv.kind, default=None, annotation=Annotated[float | None, typer.Option(**field.metadata)]
+        )
+        for field in (*fields(Accelerator), *fields(Assumptions))
+        if field.metadata
+    ]
+    command.__signature__ = inspect.Signature([*named, *options, csv])
+    return command
+
+
 @app.command(rich_help_panel=READ)
+@_with_numbers
 def plan(
     config: ConfigOption = DEFAULT,
-    accelerator: AcceleratorOption = None,
-    tflops: PeakFlops = None,
-    bandwidth: Bandwidth = None,
-    memory: DeviceMemory = None,
-    price: Price = None,
-    mean_tokens: MeanTokens = None,
-    prompt_tokens: PromptTokens = None,
-    gold_tokens: GoldTokens = None,
-    accuracy: Accuracy = None,
-    mfu: TrainingShare = None,
-    bandwidth_share: BandwidthShare = None,
-    decode_share: DecodeShare = None,
-    slack: Slack = None,
-    csv: Annotated[Path | None, typer.Option("--csv", help="Also write the targets to this CSV file.")] = None,
+    accelerator: Annotated[
+        str | None, typer.Option(help="Plan for this device: a100, h100, h200, l40s, ... [default: a100, or cpu]")
+    ] = None,
+    *,
+    csv: Annotated[Path | None, typer.Option(help="Also write the targets to this CSV file.")] = None,
+    **numbers: float | None,
 ) -> None:
     """Estimate the GPU-hours, memory, disk and price of a config."""
-    loaded = _load(config)
-    from intro.cost.estimate import assumptions as assume
     from intro.cost.estimate.report import plan
 
-    name = accelerator or assume.default_accelerator(loaded)
-    chip = assume.accelerator(name, tflops=tflops, bandwidth=bandwidth, memory=memory, price=price)
-    assumed = assume.assumptions(
-        loaded, mean_tokens=mean_tokens, prompt_tokens=prompt_tokens, gold_tokens=gold_tokens, accuracy=accuracy,
-        mfu=mfu, bandwidth_share=bandwidth_share, decode_share=decode_share, slack=slack,
-    )  # fmt: skip
-    typer.echo(plan(loaded, chip, assumed, csv, str(config)))
+    typer.echo(plan(_load(config), accelerator, numbers, csv, str(config)))
 
 
-@app.command(rich_help_panel=READ)
+@_command(READ)
 def doctor(config: ConfigOption = DEFAULT) -> None:
     """Check that this machine has what a config needs. Exit code 1 when something is missing."""
-    loaded = _load(config)
     from intro.doctor import examine, lines
 
-    found = examine(loaded)
+    found = examine(config)
     typer.echo("\n".join(lines(found)))
     if any(finding.fails for finding in found.values()):
         raise typer.Exit(1)

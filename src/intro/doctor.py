@@ -22,8 +22,7 @@ from urllib.parse import urlsplit
 
 from intro.config import Checkpoint, Config, Hardware, HubData
 from intro.cost.estimate.fit import host_memory, judge_misfit, model_fit
-from intro.cost.estimate.targets import targets, total
-from intro.cost.estimate.work import Estimator
+from intro.cost.estimate.work import Estimator, total
 from intro.experiments import base_folder, judge_folder, problems_file
 from intro.infra.gpus import visible_gpus
 from intro.infra.provenance import ROOT
@@ -197,7 +196,7 @@ def disk(config: Config) -> Finding:
     """Free space at the results folder against the estimate."""
     results = config.results_dir.absolute()
     folder = next(f for f in (results, *results.parents) if f.is_dir())
-    free, cost = shutil.disk_usage(folder).free, total(targets(Estimator.of(config)))
+    free, cost = shutil.disk_usage(folder).free, total(Estimator.of(config))
     text = f"{free / 1e9:.1f} GB free, {cost.disk_bytes / 1e9:.1f} GB needed"
     if free < cost.disk_bytes - cost.state_bytes:
         return fail(text, "set `results` to a folder on a larger disk")

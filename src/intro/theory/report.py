@@ -10,11 +10,12 @@ from intro.theory.catalogue import identities
 from intro.theory.registry import Identity
 
 
-def write(folder: Path) -> None:
-    """Decide every statement and write identities.json and identities.md into `folder`."""
+def write(folder: Path) -> list[Path]:
+    """Decide every statement and write identities.json and identities.md into `folder`; both paths."""
     found = identities()
     write_text(folder / "identities.md", page(found))
     write_json(folder / "identities.json", [asdict(record) for record in found])
+    return [folder / "identities.json", folder / "identities.md"]
 
 
 def page(found: list[Identity]) -> str:

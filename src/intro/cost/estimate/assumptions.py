@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import MISSING, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
 
-from intro.config import Config, HubData
 from intro.types import IntroError
+
+if TYPE_CHECKING:  # the command line takes options from here, and its help waits for no config
+    from intro.config import Config
+
+
+def _option(help: str, default: Any = MISSING) -> Any:
+    """A number that `intro plan` has an option for."""
+    return field(default=default, metadata={"help": help})
+
+
+OF_IT = "[default: that of the accelerator]"
 
 
 @dataclass(frozen=True, slots=True)
 class Accelerator:
-    """Data-sheet numbers of one device. price: dollars per hour, the order of magnitude of what clouds charge."""
+    """Data-sheet numbers of one device: the peak is of dense bf16, the price the order of magnitude of clouds."""
 
     name: str
-    tflops: float  # dense bf16, 1e12 FLOP/s
-    bandwidth: float  # 1e12 byte/s
-    memory: float  # 1e9 bytes
-    price: float
+    tflops: float = _option(f"Set the device's peak, in 1e12 FLOP/s. {OF_IT}")
+    bandwidth: float = _option(f"Set its memory bandwidth, in 1e12 byte/s. {OF_IT}")
+    memory: float = _option(f"Set the memory of one device, in 1e9 bytes. {OF_IT}")
+    price: float = _option(f"Set the price of a device, in dollars per hour. {OF_IT}")
 
 
 ACCELERATORS = {
@@ -37,28 +48,26 @@ ACCELERATORS = {
 ALIASES = {"a100": "a100-80g"}
 
 
-def accelerator(name: str, **changes: float | None) -> Accelerator:
-    """By name, with the numbers that are not None replaced. Raises IntroError for an unknown name."""
+def needs_gpus(config: Config) -> bool:
+    return any(model.hardware.gpus for model in config.models.values())
+
+
+def accelerator(config: Config, name: str | None = None, **changes: float | None) -> Accelerator:
+    """By name, with the numbers that are not None replaced. None: a GPU where a model of the config asks for GPUs.
+
+    Raises IntroError for an unknown name.
+    """
+    name = name or ("a100" if needs_gpus(config) else "cpu")
     given = {key: value for key, value in changes.items() if value is not None}
     for key, value in given.items():
         if value < 0 or (value == 0 and key != "price"):
             raise IntroError(f"--{key}: expected a positive number, found {value:g}")
-    found = ACCELERATORS.get(ALIASES.get(name, name))
-    if found is None:
+    if (found := ACCELERATORS.get(ALIASES.get(name, name))) is None:
         raise IntroError(
             f"--accelerator: unknown '{name}'; known are {', '.join([*ALIASES, *ACCELERATORS])}; for another one "
             "give --tflops, --bandwidth, --memory and --price beside the nearest of them"
         )
     return replace(found, **given)
-
-
-def needs_gpus(config: Config) -> bool:
-    return any(model.hardware.gpus for model in config.models.values())
-
-
-def default_accelerator(config: Config) -> str:
-    """The name of the accelerator for a config: a GPU where one of its models asks for GPUs."""
-    return "a100-80g" if needs_gpus(config) else "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +93,22 @@ PROGRAM_S: Mapping[str, float] = {"livecodebench": 10.0, "bigcodebench": 5.0, "h
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """Numbers that decide the estimate and that only a run can tell. `intro plan` prints all of them."""
+    """Numbers that decide the estimate and that only a run can tell. `intro plan` prints all of them.
 
-    mean_tokens: float  # of a response, the tail cut at the limit included
-    prompt_tokens: float
-    gold_tokens: float  # of a data set's rationale
-    accuracy: float = 0.5  # of rollouts: decides how many a filter keeps
-    mfu: float = 0.3  # share of the peak FLOP/s that passes over whole sequences reach
-    bandwidth_share: float = 0.6  # share of the bandwidth that decoding reaches
-    decode_share: float = 0.4  # share of the peak FLOP/s, where a large batch makes decoding compute-bound
-    slack: float = 1.0  # factor on all device time: waiting, loading, moving weights between engines
+    The mean of a response's length includes the tail cut at the limit; the accuracy decides how many rollouts a filter
+    keeps; the slack is waiting, loading, and moving weights between engines.
+    """
+
+    mean_tokens: float = _option("Assume this mean length of a response, in tokens. [default: a quarter of the limit]")
+    prompt_tokens: float = _option("Assume this length of a prompt, in tokens. [default: 150; tiny world: 25]")
+    gold_tokens: float = _option(
+        "Assume this length of a gold rationale, in tokens. [default: 250, at most the mean length]"
+    )
+    accuracy: float = _option("Assume this share of correct rollouts, from 0 to 1. [default: 0.5]", 0.5)
+    mfu: float = _option("Assume this share of peak FLOP/s in training. [default: 0.3]", 0.3)
+    bandwidth_share: float = _option("Assume this share of the bandwidth in decoding. [default: 0.6]", 0.6)
+    decode_share: float = _option("Assume this share of peak FLOP/s in decoding. [default: 0.4]", 0.4)
+    slack: float = _option("Multiply all times by this factor. [default: 2.5 on GPUs, 1 on CPUs]", 1.0)
 
 
 MEAN_SHARE = 0.25  # of the limit of a response
@@ -103,7 +118,7 @@ GPU_SLACK = 2.5  # two published GPU runs took 2.4 to 3.3 and 2.3 times the arit
 def assumptions(config: Config, **changes: float | None) -> Assumptions:
     """The defaults of a config, with the numbers given here replaced. Raises IntroError for an impossible one."""
     limit = config.training.max_response_tokens
-    published = isinstance(config.data, HubData)  # MATH's problems and solutions; those of the tiny world are one line
+    published = config.data.source == "hub"  # MATH's problems and solutions; those of the tiny world are one line
     mean = MEAN_SHARE * limit
     slack = GPU_SLACK if needs_gpus(config) else 1.0
     start = Assumptions(mean, 150 if published else 25, min(250, mean) if published else mean, slack=slack)

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from intro.config import Hardware
-from intro.cost.estimate.memory import Load, Peak, peak, remedies, width_of
-from intro.cost.estimate.model_shape import ModelShape
+from intro.cost.estimate.arithmetic import ModelShape, width_of
+from intro.cost.estimate.memory import Load, Peak, peak, remedies
 from intro.cost.estimate.work import Estimator
 from intro.experiments import training_runs
 
@@ -29,32 +29,31 @@ class ModelFit:
 
 def model_fit(estimator: Estimator, model: str) -> ModelFit:
     """The largest peak over the methods that train this model."""
-    config, shape, hardware = estimator.config, estimator.shape(model), estimator.hardware(model)
-    methods = dict.fromkeys(cell.method for cell in training_runs(config) if cell.model == model)
+    config, shape, hardware = estimator.config, estimator.shapes[model], estimator.hardware(model)
+    methods = {cell.method: config.all_methods[cell.method] for cell in training_runs(config) if cell.model == model}
     loads: dict[Load, list[str]] = {}
-    for name in methods:
-        loads.setdefault(estimator.load(model, config.all_methods[name]), []).append(name)
+    for name, method in methods.items():
+        loads.setdefault(estimator.load(model, method), []).append(name)
     worst = max(loads, key=lambda load: peak(shape, load).most[1])
     at = peak(shape, worst)
     share = -(-config.training.prompts_per_step * config.training.group_size // hardware.processes)
     batch = min(config.evaluation.batch, share)
-    seconds = [estimator.train(model, config.all_methods[name]).device_seconds for name in methods]
-    misfits = [misfit(estimator, model, load, names) for load, names in loads.items()]
+    misfits = (misfit(estimator, model, load, names) for load, names in loads.items())
     return ModelFit(
         name=model,
         shape=shape,
         hardware=hardware,
         peak=at,
         by_stage={stage: peak(shape, worst.changed(zero=stage)).most[1] for stage in (1, 2, 3)},
-        rows=estimator.rows(model, at.states + at.frozen, estimator.lengths, batch),
-        longest_s=max(seconds) / hardware.processes,
-        misfits=tuple(sentence for sentence in misfits if sentence),
+        rows=estimator.roofline(model).rows(estimator.prompt, estimator.lengths, at.states + at.frozen, batch),
+        longest_s=max(estimator.train(model, m).device_seconds for m in methods.values()) / hardware.processes,
+        misfits=tuple(filter(None, misfits)),
     )
 
 
 def misfit(estimator: Estimator, model: str, load: Load, methods: list[str]) -> str | None:
     """None where a load fits; else its largest phase by parts, and the cheapest change that fits."""
-    shape, limit, hardware = estimator.shape(model), estimator.accelerator.memory * 1e9, load.hardware
+    shape, limit, hardware = estimator.shapes[model], estimator.accelerator.memory * 1e9, load.hardware
     at = peak(shape, load)
     phase, most = at.most
     if most <= limit:
@@ -86,7 +85,7 @@ def host_memory(estimator: Estimator) -> float:
     """Bytes of the host that one command needs at most: the weights once per process, and what is offloaded."""
     most = 0.0
     for name, model in estimator.config.models.items():
-        hardware, parameters = model.hardware, estimator.shape(name).parameters
+        hardware, parameters = model.hardware, estimator.shapes[name].parameters
         held = model_fit(estimator, name).peak.most[1] if hardware.gpus == 0 else width_of(hardware) * parameters
         offloaded = 12.0 * parameters if hardware.offload else 0.0
         most = max(most, hardware.processes * (PROCESS_BYTES + held) + offloaded)

@@ -8,8 +8,7 @@ from itertools import product
 from typing import Any
 
 from intro.config import Hardware
-from intro.cost.estimate.model_shape import ModelShape
-from intro.cost.estimate.roofline import Lengths
+from intro.cost.estimate.arithmetic import Lengths, ModelShape, width_of
 
 # Bytes per position of a chunk (model/chunked_loss.py) and vocabulary entry while logits are formed.
 # Update: logits and log-probs in fp32, which leave probabilities and their gradient in the model's width.
@@ -73,11 +72,6 @@ class Peak:
         return max(self.phases.items(), key=lambda item: item[1])
 
 
-def width_of(hardware: Hardware) -> int:
-    """Bytes per number of weights and activations."""
-    return 2 if hardware.dtype == "bfloat16" else 4
-
-
 def state_bytes(parameters: int, hardware: Hardware) -> float:
     """Weights, gradients and AdamW's states per GPU: 18 bytes a parameter in all, split by ZeRO stage.
 
@@ -137,11 +131,6 @@ def loss_bytes(shape: ModelShape, positions: float, per_cell: int, width: int) -
 def row_bytes(shape: ModelShape, tokens: int, width: int) -> float:
     """Cache of one row of `tokens`, twice since it is copied when it grows, and what sampling its next token takes."""
     return 2 * tokens * shape.cache_bytes(width) + SAMPLING * shape.vocabulary
-
-
-def rows_at_once(shape: ModelShape, tokens: int, free: float, width: int, batch: int) -> int:
-    """Rows of `tokens` whose caches fill half of `free` bytes (rollout/native.py), from one to `batch`."""
-    return max(1, min(batch, int(0.5 * free / (tokens * shape.cache_bytes(width)))))
 
 
 def remedies(load: Load) -> Iterator[tuple[str, Load]]:

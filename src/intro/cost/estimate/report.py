@@ -3,91 +3,87 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from intro.config import Config
-from intro.cost.estimate.assumptions import ENGINES, Accelerator, Assumptions
+from intro.cost.estimate import assumptions as assume
+from intro.cost.estimate.arithmetic import width_of
+from intro.cost.estimate.assumptions import ENGINES, Accelerator
 from intro.cost.estimate.fit import ModelFit, judge_misfit, model_fit
-from intro.cost.estimate.memory import width_of
-from intro.cost.estimate.targets import Target, targets, total
-from intro.cost.estimate.work import NODE_GPUS, Estimator
+from intro.cost.estimate.work import NODE_GPUS, Cost, Estimator, targets, total
 from intro.infra.files import to_csv, write_text
 
 WIDTH = 80
-COLUMNS = (
-    "target runs evaluations rollout_tokens evaluation_tokens training_flops rollout_flops evaluation_flops gpu_hours "
-    "cost grading_cpu_hours disk_bytes resume_bytes"
-).split()
 
 
-def plan(config: Config, accelerator: Accelerator, assumed: Assumptions, csv: Path | None, source: str) -> str:
-    """The whole text. csv: a file for the table of targets. source: the name of the config file."""
+def plan(config: Config, name: str | None, numbers: Mapping[str, float | None], csv: Path | None, source: str) -> str:
+    """The whole text. name: of an accelerator. numbers: of Accelerator and Assumptions, None for the default.
+
+    csv: a file for the table of targets. source: the name of the config file.
+    """
+    device = {field.name: numbers.get(field.name) for field in fields(Accelerator)[1:]}
+    accelerator = assume.accelerator(config, name, **device)
+    assumed = assume.assumptions(config, **{key: value for key, value in numbers.items() if key not in device})
     estimator = Estimator(config, accelerator, assumed)
-    work, models = targets(estimator), [model_fit(estimator, name) for name in config.models]
+    table, models = rows(estimator), [model_fit(estimator, name) for name in config.models]
     if csv is not None:
-        write_text(csv, to_csv(COLUMNS, rows(work, accelerator)))
-    misfits = [sentence for model in models for sentence in model.misfits]
-    misfits += [judge] if (judge := judge_misfit(estimator)) else []
+        write_text(csv, to_csv(list(table[0]), table))
+    misfits = [*(sentence for model in models for sentence in model.misfits), judge_misfit(estimator)]
     parts = [
         wrapped(
             f"Plan of {source} on {accelerator.name}: {accelerator.tflops:g} TFLOP/s, {accelerator.bandwidth:g} TB/s, "
             f"{accelerator.memory:g} GB, ${accelerator.price:g} per hour. An estimate: nothing was run."
         ),
-        table_of_targets(work, accelerator, config.training.keep_states),
+        table_of_targets(table, config.training.keep_states),
         table_of_models(models, accelerator),
-        "\n".join(map(wrapped, misfits)) or "Every run fits.",
+        "\n".join(map(wrapped, filter(None, misfits))) or "Every run fits.",
         table_of_assumptions(estimator),
     ]
     return "\n\n".join(parts)
 
 
-def rows(work: list[Target], accelerator: Accelerator) -> list[dict[str, Any]]:
-    """One per target and one named "total", with the columns of COLUMNS."""
-    found = []
-    for target in (*work, Target("total", total(work))):
-        cost, hours = target.cost, target.cost.device_seconds / 3600
-        values = [getattr(cost, name) for name in COLUMNS[1:8]]
-        ends = (hours, hours * accelerator.price, cost.grading_seconds / 3600, cost.disk_bytes, cost.state_bytes)
-        found.append(dict(zip(COLUMNS, (target.name, *values, *ends), strict=True)))
-    return found
+def rows(estimator: Estimator) -> list[dict[str, Any]]:
+    """One per target and one named "total": the columns of the CSV."""
+    price = estimator.accelerator.price
+    return [row(name, cost, price) for name, cost in (*targets(estimator).items(), ("total", total(estimator)))]
 
 
-def aligned(widths: Sequence[int], *lines: Sequence[object]) -> list[str]:
-    """Lines of cells: the first to the left, the others to the right."""
-    return [f"{line[0]!s:{widths[0]}}" + "".join(f"{c!s:>{w}}" for c, w in zip(line[1:], widths[1:], strict=True))
-            for line in lines]  # fmt: skip
+def row(target: str, cost: Cost, price: float) -> dict[str, Any]:
+    hours = cost.device_seconds / 3600
+    return {
+        "target": target, "runs": cost.runs, "evaluations": cost.evaluations,
+        "rollout_tokens": cost.rollouts.tokens, "evaluation_tokens": cost.evaluation.tokens,
+        "training_flops": cost.training.flops, "rollout_flops": cost.rollouts.flops,
+        "evaluation_flops": cost.evaluation.flops, "gpu_hours": hours, "cost": hours * price,
+        "grading_cpu_hours": cost.grading_seconds / 3600, "disk_bytes": cost.disk_bytes,
+        "resume_bytes": cost.state_bytes,
+    }  # fmt: skip
 
 
-def table_of_targets(work: list[Target], chip: Accelerator, kept: bool) -> str:
+def aligned(layout: str, *lines: tuple[object, ...]) -> list[str]:
+    """Each line's cells in a format such as "{:19}{:>5}"."""
+    return [layout.format(*map(str, line)) for line in lines]
+
+
+def table_of_targets(table: list[dict[str, Any]], kept: bool) -> str:
     """Targets in the order of making them. kept: whether states of finished runs stay on the disk."""
     cells = [
-        (
-            row["target"],
-            row["runs"],
-            row["evaluations"],
-            scaled(row["rollout_tokens"]),
-            scaled(row["training_flops"]),
-            scaled(row["rollout_flops"] + row["evaluation_flops"]),
-            f"{row['gpu_hours']:.1f}",
-            f"{row['cost']:.0f}",
-            scaled(row["disk_bytes"]) + "B",
-        )
-        for row in rows(work, chip)
-    ]
-    lines = aligned(
-        (19, 5, 6, 9, 9, 9, 8, 7, 8),
-        ("", "", "", "rollout", "training", "decoding", "device", "", "disk"),
-        ("target", "runs", "evals", "tokens", "FLOP", "FLOP", "hours", "$", ""),
-        *cells,
-    )
+        (r["target"], r["runs"], r["evaluations"], scaled(r["rollout_tokens"]), scaled(r["training_flops"]),
+         scaled(r["rollout_flops"] + r["evaluation_flops"]), f"{r['gpu_hours']:.1f}", f"{r['cost']:.0f}",
+         scaled(r["disk_bytes"]) + "B")
+        for r in table
+    ]  # fmt: skip
+    heads = ("", "", "", "rollout", "training", "decoding", "device", "", "disk")
+    units = ("target", "runs", "evals", "tokens", "FLOP", "FLOP", "hours", "$", "")
+    lines = aligned("{:19}{:>5}{:>6}{:>9}{:>9}{:>9}{:>8}{:>7}{:>8}", heads, units, *cells)
     lines.insert(-1, "-" * WIDTH)
-    cost = total(work)
     note = (
         "Work that several targets need counts at the first of them. Grading takes another "
-        f"{cost.grading_seconds / 3600:.1f} CPU-hours, roughly. Of the disk, {scaled(cost.state_bytes)}B are states "
-        "to resume from (.scratch), "
+        f"{table[-1]['grading_cpu_hours']:.1f} CPU-hours, roughly. Of the disk, {scaled(table[-1]['resume_bytes'])}B "
+        "are states to resume from (.scratch), "
         + ("which may be deleted after each run." if kept else f"of runs that share {NODE_GPUS} GPUs at one time.")
     )
     return "\n".join([*lines, "", wrapped(note)])
@@ -95,29 +91,26 @@ def table_of_targets(work: list[Target], chip: Accelerator, kept: bool) -> str:
 
 def table_of_models(models: list[ModelFit], chip: Accelerator) -> str:
     """Sizes, the peak per GPU over a model's methods, and its parts; ! marks what exceeds the accelerator."""
-
-    def size(most: float) -> str:
-        return scaled(most) + ("B!" if most > chip.memory * 1e9 else "B ")
-
     sizes, parts = [], []
     for model in models:
         width, hardware, peak = width_of(model.hardware), model.hardware, model.peak
         layout = f"{max(1, hardware.gpus)} x Z{hardware.zero}" + (" R" if hardware.recompute else "")
         weights, cache = width * model.shape.parameters, model.shape.cache_bytes(width)
-        peaks = map(size, (peak.most[1], *model.by_stage.values()))
-        sizes.append((model.name[:13], scaled(model.shape.parameters), f"{scaled(weights)}B", f"{scaled(cache)}B",
-                      layout, *peaks))  # fmt: skip
+        most = (peak.most[1], *model.by_stage.values())
+        peaks = [scaled(size) + ("B!" if size > chip.memory * 1e9 else "B ") for size in most]
+        numbers = (scaled(model.shape.parameters), f"{scaled(weights)}B", f"{scaled(cache)}B")
+        sizes.append((model.name[:13], *numbers, layout, *peaks))
         held = (peak.states, peak.frozen, peak.activations, peak.logits, peak.curves, peak.rollout)
         hours = f"{model.longest_s / 3600:.1f}"
         parts.append((model.name[:14], *(f"{scaled(part)}B" for part in held), model.rows, hours))
-    lines = aligned(
-        (13, 6, 9, 9, 10, 9, 8, 8, 8),
-        ("model", "meters", "weights", "a token", "layout", "own", "1", "2", "3"),
-        *sizes,
-    )
-    lines.insert(0, f"{'para-':>19}{'cache':>18}{'peak per GPU, at ZeRO':>43}")
-    heads = ("its parts", "states", "frozen", "activations", "logits", "curves", "rollout", "rows", "hours")
-    lines += ["", *aligned((14, 7, 8, 12, 8, 8, 8, 6, 7), heads, *parts)]
+    size_heads = ("model", "meters", "weights", "a token", "layout", "own", "1", "2", "3")
+    part_heads = ("its parts", "states", "frozen", "activations", "logits", "curves", "rollout", "rows", "hours")
+    lines = [
+        f"{'para-':>19}{'cache':>18}{'peak per GPU, at ZeRO':>43}",
+        *aligned("{:13}{:>6}{:>9}{:>9}{:>10}{:>9}{:>8}{:>8}{:>8}", size_heads, *sizes),
+        "",
+        *aligned("{:14}{:>7}{:>8}{:>12}{:>8}{:>8}{:>8}{:>6}{:>7}", part_heads, *parts),
+    ]
     note = (
         f"The largest peak over the methods that train a model; ! exceeds {chip.memory:g} GB. R: activations are "
         "computed again in the backward pass. Frozen: the base model, which every run keeps for the KL of its curves, "

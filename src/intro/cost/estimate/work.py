@@ -1,23 +1,25 @@
-"""The cost of each run, evaluation and check of a config on one kind of accelerator."""
+"""The cost of each run, evaluation and check of a config on one kind of accelerator, and their sum for each target."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, fields
-from functools import cache, cached_property
+from functools import cache, cached_property, partial
 
+from intro import experiments
 from intro.config import AnyMethod, Config, Hardware, HubData, TinyModel
 from intro.cost.estimate import assumptions as assume
-from intro.cost.estimate.assumptions import ENGINES, GRADING_S, PROGRAM_S, Accelerator, Assumptions
-from intro.cost.estimate.memory import Load, peak, rows_at_once, width_of
-from intro.cost.estimate.model_shape import ModelShape, checkpoint_shape, shape_of
-from intro.cost.estimate.roofline import Lengths, Roofline, Spent
-from intro.experiments import Cell, check_model, judge_folder, sweeps, training_runs
+from intro.cost.estimate.arithmetic import Lengths, ModelShape, Roofline, Spent, checkpoint_shape, shape_of, width_of
+from intro.cost.estimate.assumptions import GRADING_S, PROGRAM_S, Accelerator, Assumptions
+from intro.cost.estimate.memory import Load, peak
+from intro.experiments import Cell
 from intro.training.schedule import steps_of
 from intro.types import Signal
 
 TEXT_BYTES = 5  # of a stored response, per token
 CORPUS_TOKENS = 80  # of a document of the tiny world
 NODE_GPUS = 8  # of one machine
+NOTHING = Spent()
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,15 +28,16 @@ class Cost:
 
     runs: int = 0
     evaluations: int = 0
-    rollout_tokens: float = 0.0
-    evaluation_tokens: float = 0.0
-    training_flops: float = 0.0
-    rollout_flops: float = 0.0
-    evaluation_flops: float = 0.0
-    device_seconds: float = 0.0
+    training: Spent = NOTHING
+    rollouts: Spent = NOTHING
+    evaluation: Spent = NOTHING
     grading_seconds: float = 0.0  # of one CPU core
     disk_bytes: float = 0.0
     state_bytes: float = 0.0  # the part of the disk that only serves to resume
+
+    @property
+    def device_seconds(self) -> float:
+        return self.training.seconds + self.rollouts.seconds + self.evaluation.seconds
 
     def __add__(self, other: Cost) -> Cost:
         return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -52,8 +55,7 @@ class Estimator:
     @classmethod
     def of(cls, config: Config, memory_gb: float | None = None) -> Estimator:
         """With the defaults of the config. memory_gb: 1e9 bytes, instead of those of the accelerator."""
-        accelerator = assume.accelerator(assume.default_accelerator(config), memory=memory_gb)
-        return cls(config, accelerator, assume.assumptions(config))
+        return cls(config, assume.accelerator(config, memory=memory_gb), assume.assumptions(config))
 
     def lengths_up_to(self, limit: int) -> Lengths:
         """Of answers, which are about as long as rollouts: another limit cuts the tail elsewhere."""
@@ -63,18 +65,15 @@ class Estimator:
     def shapes(self) -> dict[str, ModelShape]:
         return {name: shape_of(self.config, name) for name in self.config.models}
 
-    def shape(self, model: str) -> ModelShape:
-        check_model(self.config, model)
-        return self.shapes[model]
+    @cached_property
+    def judge_shape(self) -> ModelShape:
+        return checkpoint_shape(self.config.verifier.checkpoint, experiments.judge_folder(self.config))
 
     def hardware(self, model: str) -> Hardware:
         return self.config.models[model].hardware
 
-    def weight_bytes(self, model: str) -> float:
-        return width_of(self.hardware(model)) * self.shape(model).parameters
-
     def roofline(self, model: str) -> Roofline:
-        return Roofline(self.shape(model), self.accelerator, self.assumed, width_of(self.hardware(model)))
+        return Roofline(self.shapes[model], self.hardware(model), self.accelerator, self.assumed)
 
     @property
     def steps(self) -> int:
@@ -84,23 +83,18 @@ class Estimator:
 
     # ------------------------------------------------------------ generation
 
-    def rows(self, model: str, resident: float, lengths: Lengths, batch: int) -> int:
-        """Rows decoded at once beside `resident` bytes. Paged caches hold present tokens, others the longest row."""
-        hardware = self.hardware(model)
-        ahead = lengths.mean if ENGINES[hardware.engine].paged else lengths.limit
-        free = self.accelerator.memory * 1e9 - resident
-        return rows_at_once(self.shape(model), round(self.prompt + ahead), free, width_of(hardware), batch)
-
-    def generate(self, model: str, rows: int, resident: float, lengths: Lengths, batch: int | None = None) -> Spent:
-        """`rows` responses on one device, at most `batch` at a time (None: evaluation.batch)."""
-        at_once = self.rows(model, resident, lengths, batch or self.config.evaluation.batch)
-        engine = ENGINES[self.hardware(model).engine]
-        return self.roofline(model).generate(rows, self.prompt, lengths, at_once, engine)
-
-    def answer(self, model: str, rows: int, lengths: Lengths) -> Cost:
+    def answer(self, model: str, rows: int, lengths: Lengths) -> Spent:
         """`rows` responses of a checkpoint on one device, which holds its weights and the caches."""
-        spent = self.generate(model, rows, self.weight_bytes(model), lengths)
-        return answered(rows * lengths.mean, spent)
+        roofline, batch = self.roofline(model), self.config.evaluation.batch
+        at_once = roofline.rows(self.prompt, lengths, roofline.weight_bytes, batch)
+        return roofline.generate(rows, self.prompt, lengths, at_once)
+
+    def sample(self, model: str, rows: int, resident: float, lengths: Lengths) -> Spent:
+        """`rows` responses during training: shared by the ranks, each of which holds `resident` bytes besides."""
+        roofline, ranks = self.roofline(model), self.hardware(model).processes
+        share = -(-rows // ranks)
+        at_once = roofline.rows(self.prompt, lengths, resident, min(self.config.evaluation.batch, share))
+        return roofline.generate(share, self.prompt, lengths, at_once) * ranks
 
     def grading_s(self, benchmark: str = "") -> float:
         """CPU seconds for one response. benchmark: the published name."""
@@ -116,124 +110,90 @@ class Estimator:
         rationales = training.prompts_per_step * (training.group_size if own else 1)
         length = self.assumed.mean_tokens if own else self.assumed.gold_tokens
         context = self.prompt + length
-        forward = self.shape(model).forward_flops(rationales * context, rationales * length, context)
+        forward = self.shapes[model].forward_flops(rationales * context, rationales * length, context)
         passes = method.forward_passes
         backward = 2 + self.hardware(model).recompute  # in forward passes
         kept = kept_share(method, self.assumed.accuracy, training.group_size)
         return forward * (passes.before + kept * (passes.update + backward))
 
     def load(self, model: str, method: AnyMethod) -> Load:
-        source = method.posterior_source
-        return Load(
-            hardware=self.hardware(model),
-            micro_batch_tokens=self.config.training.micro_batch_tokens,
-            prompt=self.prompt,
-            lengths=self.lengths,
-            answers=self.answers,
-            posterior=Signal.POSTERIOR in method.needs,
-            averaged=source is not None and source.network == "average",
-        )
+        source, budget = method.posterior_source, self.config.training.micro_batch_tokens
+        averaged, posterior = source is not None and source.network == "average", Signal.POSTERIOR in method.needs
+        return Load(self.hardware(model), budget, self.prompt, self.lengths, self.answers, posterior, averaged)
 
     def saved_bytes(self, model: str, method: AnyMethod) -> float:
         """The state that a run saves to resume from: weights, fp32 weights and moments, a moving average."""
         width = width_of(self.hardware(model))
-        return (12 + width * (1 + self.load(model, method).averaged)) * self.shape(model).parameters
+        return (12 + width * (1 + self.load(model, method).averaged)) * self.shapes[model].parameters
 
     def train(self, model: str, method: AnyMethod, keep_state: bool = True) -> Cost:
-        """One training run with its curves. keep_state: whether the saved state counts."""
-        training, ranks = self.config.training, self.hardware(model).processes
-        at = peak(self.shape(model), self.load(model, method))
+        """One training run with its curves. keep_state: whether the saved state counts.
+
+        A point of the curves answers three subsets, the last once more with the answer in the prompt, and takes the KL
+        to the base model.
+        """
+        training, at = self.config.training, peak(self.shapes[model], self.load(model, method))
         resident = at.states + at.frozen
-        update = self.roofline(model).whole(self.steps * self.update_flops(model, method))
-        rollouts, made = 0, Spent()
-        if Signal.GOLD_RATIONALE not in method.needs:
-            rollouts = training.prompts_per_step * training.group_size
-            share = -(-rollouts // ranks)
-            batch = min(self.config.evaluation.batch, share)
-            made = self.generate(model, share, resident, self.lengths, batch) * (self.steps * ranks)
-        curves, curve_answers = self.curves(model, resident)
+        own = Signal.GOLD_RATIONALE not in method.needs
+        rollouts = training.prompts_per_step * training.group_size if own else 0
+        points, asked = 1 + -(-self.steps // training.eval_every), training.curve_problems
+        context = self.prompt + self.answers.mean
+        kl = 2 * self.shapes[model].forward_flops(asked * context, asked * self.answers.mean, context)
+        roofline = self.roofline(model)
         state = self.saved_bytes(model, method) if keep_state else 0.0
         return Cost(
             runs=1,
-            rollout_tokens=self.steps * rollouts * self.lengths.mean,
-            evaluation_tokens=curve_answers * self.answers.mean,
-            training_flops=update.flops,
-            rollout_flops=made.flops,
-            evaluation_flops=curves.flops,
-            device_seconds=update.seconds + made.seconds + curves.seconds,
-            grading_seconds=(self.steps * rollouts + curve_answers) * self.grading_s(),
-            disk_bytes=self.weight_bytes(model) + state,
+            training=roofline.whole(self.steps * self.update_flops(model, method)),
+            rollouts=self.sample(model, rollouts, resident, self.lengths) * self.steps,
+            evaluation=(self.sample(model, asked, resident, self.answers) * 4 + roofline.whole(kl)) * points,
+            grading_seconds=(self.steps * rollouts + points * 4 * asked) * self.grading_s(),
+            disk_bytes=roofline.weight_bytes + state,
             state_bytes=state,
         )
-
-    def curves(self, model: str, resident: float) -> tuple[Spent, int]:
-        """All points of a run's curves, and their number of responses.
-
-        A point answers three subsets, the last once more with the answer in the prompt, and takes the KL to the base.
-        """
-        training, ranks = self.config.training, self.hardware(model).processes
-        points = 1 + -(-self.steps // training.eval_every)
-        share = -(-training.curve_problems // ranks)
-        batch = min(self.config.evaluation.batch, share)
-        subsets = self.generate(model, share, resident, self.answers, batch) * (4 * ranks)
-        context = self.prompt + self.answers.mean
-        seen, read = training.curve_problems * context, training.curve_problems * self.answers.mean
-        kl = self.roofline(model).whole(2 * self.shape(model).forward_flops(seen, read, context))
-        return (subsets + kl) * points, points * 4 * training.curve_problems
 
     # ------------------------------------------------------------ pieces of work
 
     def base_model(self, model: str) -> Cost:
         """The base model on the disk, and its pretraining unless it is a published checkpoint."""
-        cost, entry = Cost(disk_bytes=self.weight_bytes(model)), self.config.models[model]
-        if not isinstance(entry, TinyModel):
-            return cost
-        settings = self.config.pretraining
-        tokens = (entry.steps or settings.steps) * settings.batch * CORPUS_TOKENS
-        spent = self.roofline(model).whole(3 * self.shape(model).forward_flops(tokens, context=CORPUS_TOKENS))
-        return cost + Cost(training_flops=spent.flops, device_seconds=spent.seconds)
+        roofline, entry, settings = self.roofline(model), self.config.models[model], self.config.pretraining
+        tokens = (entry.steps or settings.steps) * settings.batch * CORPUS_TOKENS if isinstance(entry, TinyModel) else 0
+        flops = 3 * self.shapes[model].forward_flops(tokens, context=CORPUS_TOKENS)
+        return Cost(training=roofline.whole(flops), disk_bytes=roofline.weight_bytes)
 
     def sweep(self, model: str, method: str) -> Cost:
         """One run of the learning-rate grid ("base": none) and its answers to the validation problems."""
         run = Cost() if method == "base" else self.train(model, self.config.all_methods[method])
-        return run + self.answer(model, self.config.data.validation_problems, self.answers)
+        return run + Cost(evaluation=self.answer(model, self.config.data.validation_problems, self.answers))
 
     def run(self, cell: Cell) -> Cost:
         """The training run of a cell. One that the grid has already trained adds only its weights."""
         training = self.config.training
-        if (cell.model, cell.method) in sweeps(self.config) and cell.seed == training.train_seeds[0]:
-            return Cost(disk_bytes=self.weight_bytes(cell.model))
+        if (cell.model, cell.method) in experiments.sweeps(self.config) and cell.seed == training.train_seeds[0]:
+            return Cost(disk_bytes=self.roofline(cell.model).weight_bytes)
         return self.train(cell.model, self.config.all_methods[cell.method], training.keep_states)
 
     def states_at_once(self) -> Cost:
         """States on the disk where finished runs delete theirs: the most of runs that share one node at a time."""
         sizes: dict[str, list[float]] = {}
-        for cell in training_runs(self.config):
+        for cell in experiments.training_runs(self.config):
             saved = self.saved_bytes(cell.model, self.config.all_methods[cell.method])
             sizes.setdefault(cell.model, []).append(saved)
-        most = 0.0
-        for model, saved in sizes.items():
-            gpus = self.hardware(model).gpus
-            at_once = max(1, NODE_GPUS // gpus) if gpus else 1
-            most = max(most, sum(sorted(saved, reverse=True)[:at_once]))
-        return Cost(disk_bytes=most, state_bytes=most)
+        # runs at once: as many as fit a node, one where there are no GPUs
+        most = {model: max(1, NODE_GPUS // (self.hardware(model).gpus or NODE_GPUS)) for model in sizes}
+        held = max((sum(sorted(saved)[-most[model] :]) for model, saved in sizes.items()), default=0.0)
+        return Cost(disk_bytes=held, state_bytes=held)
 
     def evaluate(self, model: str, suite: str) -> Cost:
         """All answers of a suite by one checkpoint, on one device."""
-        cost = Cost(evaluations=1)
+        evaluation, grading_s = NOTHING, 0.0
         for name in self.config.evaluation.suites[suite].benchmarks:
             benchmark = self.config.data.benchmarks[name]
             rows = benchmark.problems * benchmark.samples
-            lengths = self.lengths_up_to(benchmark.max_response_tokens or self.config.evaluation.max_response_tokens)
-            cost += self.answer(model, rows, lengths) + Cost(
-                grading_seconds=rows * self.grading_s(benchmark.stands_for)
-            )
-        return cost + Cost(disk_bytes=cost.evaluation_tokens * TEXT_BYTES)
-
-    @cached_property
-    def judge_shape(self) -> ModelShape | None:
-        verifier = self.config.verifier
-        return verifier and checkpoint_shape(verifier.checkpoint, judge_folder(self.config))
+            limit = benchmark.max_response_tokens or self.config.evaluation.max_response_tokens
+            evaluation += self.answer(model, rows, self.lengths_up_to(limit))
+            grading_s += rows * self.grading_s(benchmark.stands_for)
+        size = evaluation.tokens * TEXT_BYTES
+        return Cost(evaluations=1, evaluation=evaluation, grading_seconds=grading_s, disk_bytes=size)
 
     def judge_model(self) -> Cost:
         """The judge's weights on the disk."""
@@ -244,31 +204,23 @@ class Estimator:
         config, verifier = self.config, self.config.verifier
         benchmarks = [config.data.benchmarks[name] for name in config.evaluation.suites[suite].benchmarks]
         rows = max(1, round(self.assumed.accuracy * sum(b.problems * b.samples for b in benchmarks)))
-        width, devices = width_of(verifier.hardware), max(1, verifier.hardware.gpus)
-        roofline = Roofline(self.judge_shape, self.accelerator, self.assumed, width, devices)
-        read = round(2 * self.prompt + self.answers.mean)
+        devices, read = max(1, verifier.hardware.gpus), round(2 * self.prompt + self.answers.mean)
+        roofline = Roofline(self.judge_shape, verifier.hardware, self.accelerator, self.assumed, devices)
         words = Lengths.of(max(0.9, 0.5 * verifier.max_response_tokens), verifier.max_response_tokens)
-        spent = roofline.generate(rows, read, words, config.evaluation.batch, ENGINES[verifier.hardware.engine])
-        return answered(rows * words.mean, spent)
+        return Cost(evaluation=roofline.generate(rows, read, words, config.evaluation.batch))
 
     def posterior_check(self, model: str) -> Cost:
         """Rationales sampled for Bayes' rule, each scored under both prompts."""
         rows = self.config.posterior.problems * self.config.posterior.rationales
         context = self.prompt + self.answers.mean
-        flops = 2 * self.shape(model).forward_flops(rows * context, rows * self.answers.mean, context)
-        return self.answer(model, rows, self.answers) + answered(0.0, self.roofline(model).whole(flops))
+        flops = 2 * self.shapes[model].forward_flops(rows * context, rows * self.answers.mean, context)
+        return Cost(evaluation=self.answer(model, rows, self.answers) + self.roofline(model).whole(flops))
 
     def update_check(self) -> Cost:
         """The update of each method of `cost`, timed in rounds on the same tokens; about four passes each."""
         check = self.config.cost
-        forward = self.shape(check.model).forward_flops(check.tokens)
-        spent = self.roofline(check.model).whole(4 * forward * len(check.methods) * (check.runs + 1))
-        return Cost(training_flops=spent.flops, device_seconds=spent.seconds)
-
-
-def answered(tokens: float, spent: Spent) -> Cost:
-    """The cost of answers outside of training."""
-    return Cost(evaluation_tokens=tokens, evaluation_flops=spent.flops, device_seconds=spent.seconds)
+        flops = 4 * self.shapes[check.model].forward_flops(check.tokens) * len(check.methods) * (check.runs + 1)
+        return Cost(training=self.roofline(check.model).whole(flops))
 
 
 @cache
@@ -284,3 +236,64 @@ def kept_share(method: AnyMethod, accuracy: float, group: int, prompts: int = 20
     zeros = torch.zeros_like(rewards)
     outcomes = Outcomes(rewards, zeros.bool(), zeros, zeros, zeros)
     return float(method.credit(outcomes).keep.float().mean())
+
+
+# ---------------------------------------------------------------- all of it
+
+Work = tuple[str, Hashable, Callable[[], Cost]]  # target, key, and the function that estimates it
+
+
+def targets(estimator: Estimator) -> dict[str, Cost]:
+    """The cost of each table and figure, in the order of making them; shared work counts at the first of them."""
+    costs: dict[str, Cost] = {}
+    for target, cost in pieces(estimator).values():
+        costs[target] = costs.get(target, Cost()) + cost()
+    return costs
+
+
+def pieces(estimator: Estimator) -> dict[Hashable, tuple[str, Callable[[], Cost]]]:
+    """Key of each piece of work -> the first target that needs it, and the function that estimates it."""
+    found: dict[Hashable, tuple[str, Callable[[], Cost]]] = {}
+    for target, key, cost in work_by_target(estimator):
+        found.setdefault(key, (target, cost))
+    return found
+
+
+def work_by_target(estimator: Estimator) -> Iterator[Work]:
+    """Every target with all work that it needs: the experiment list of the config, and the checks beside it."""
+    config = estimator.config
+
+    def needs(name: str, evaluations: list[tuple[experiments.Cell, str]]) -> Iterator[Work]:
+        runs = [cell for cell, _ in evaluations if cell.method != "base"]
+        if runs and not config.training.keep_states:
+            yield name, "states", estimator.states_at_once
+        for cell in runs:
+            yield name, ("train", cell), partial(estimator.run, cell)
+        for cell, suite in evaluations:
+            yield name, ("evaluate", cell, suite), partial(estimator.evaluate, cell.model, suite)
+
+    for model, seed in experiments.base_models(config):
+        yield "table_main_base", ("base", model, seed), partial(estimator.base_model, model)
+    yield from needs("table_main_base", experiments.base_check_evaluations(config))
+    for model, method in experiments.sweeps_and_bases(config):
+        for rate in [None] if method == "base" else config.training.learning_rates:
+            yield "learning_rate", ("sweep", model, method, rate), partial(estimator.sweep, model, method)
+    for table in experiments.table_names(config):
+        yield from needs(f"table_{table}", experiments.table_evaluations(config, table))
+    judged = experiments.judged_evaluations(config)
+    given = [(cell, suite) for cell, suite in experiments.evaluations(config) if suite == "given"]
+    yield from needs("answer_conditioning", judged or given)
+    if config.verifier is not None:
+        yield "answer_conditioning", "judge", estimator.judge_model
+    for cell, suite in judged:
+        yield "answer_conditioning", ("judge", cell, suite), partial(estimator.judge, suite)
+    for model in config.posterior.models:
+        yield "posterior", ("posterior", model), partial(estimator.posterior_check, model)
+    yield "cost", "cost", estimator.update_check
+    yield from needs("others", experiments.evaluations(config))
+    for cell in experiments.training_runs(config):
+        yield "others", ("train", cell), partial(estimator.run, cell)
+
+
+def total(estimator: Estimator) -> Cost:
+    return sum(targets(estimator).values(), Cost())
