@@ -7,22 +7,15 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Union
 
 import yaml
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Discriminator,
-    Field,
-    GetCoreSchemaHandler,
-    Tag,
-    ValidationError,
-    model_validator,
-)
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic.annotated_handlers import GetCoreSchemaHandler
 from pydantic_core import CoreSchema
 
 from intro.types import IntroError
 
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's where it is there: ten times as fast
 Count = Annotated[int, Field(ge=1)]
+NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+_-]*$")]
@@ -42,7 +35,7 @@ class Benchmark(Record):
     problems: Count  # a published set that holds more gives a seeded choice of this many
     samples: Count = 1  # k of avg@k
     # instead of evaluation's, where a benchmark prescribes its own
-    temperature: Annotated[float, Field(ge=0)] | None = None
+    temperature: NonNegative | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
     max_response_tokens: Count | None = None
 
@@ -212,7 +205,7 @@ class Training(Record):
     protocols: list[Literal["paper", "tuned"]]
     train_seeds: list[int]
     betas: tuple[Share, Share] = (0.9, 0.95)
-    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    weight_decay: NonNegative = 0.0
     gradient_clip: Positive = 1.0
     warmup: Share = 0.03
     tensorboard: bool = False
@@ -226,7 +219,7 @@ class Suite(Record):
 
 
 class Evaluation(Record):
-    temperature: Annotated[float, Field(ge=0)]
+    temperature: NonNegative
     top_p: Annotated[float, Field(gt=0, le=1)]
     max_response_tokens: Count
     batch: Count = 256
@@ -328,14 +321,10 @@ class Config(Record):
     @property
     def all_methods(self) -> dict[str, AnyMethod]:
         """Table methods, then one per n of the ablation (`intro-n1`), then the controls."""
-        swept = self.methods[self.ablation_n.method]
-        grid = {
-            f"{self.ablation_n.method}-n{n}": swept.model_copy(
-                update={"n": n, "label": f"{swept.label} n={n}", "colour": None}
-            )
-            for n in self.ablation_n.grid
-            if n != getattr(swept, "n", None)
-        }
+        name, swept = self.ablation_n.method, self.methods[self.ablation_n.method]
+        changes = {n: {"n": n, "label": f"{swept.label} n={n}", "colour": None} for n in self.ablation_n.grid}
+        changes.pop(getattr(swept, "n", None), None)
+        grid = {f"{name}-n{n}": swept.model_copy(update=change) for n, change in changes.items()}
         return {**self.methods, **grid, **self.controls.methods}
 
     @property

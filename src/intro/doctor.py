@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
 from intro.config import Checkpoint, Config, Hardware, HubData
+from intro.cost.estimate.arithmetic import config_file
 from intro.cost.estimate.fit import host_memory, judge_misfit, model_fit
 from intro.cost.estimate.work import Estimator, total
 from intro.experiments import base_folder, judge_folder, problems_file
@@ -235,11 +236,11 @@ def vllm_interpreters(config: Config) -> list[str]:
 
 def vllm(config: Config) -> Finding:
     interpreters = vllm_interpreters(config)
+    if sys.executable in interpreters and find_spec("vllm") is None:
+        return fail("not installed", "install the extra `vllm`, or choose another hardware.engine")
     for interpreter in interpreters:
-        if interpreter == sys.executable:
-            if find_spec("vllm") is None:
-                return fail("not installed", "install the extra `vllm`, or choose another hardware.engine")
-        elif shutil.which(interpreter) is None or run(interpreter, "-c", "import vllm").returncode:
+        other = interpreter != sys.executable
+        if other and (shutil.which(interpreter) is None or run(interpreter, "-c", "import vllm").returncode):
             fix = "make that environment with the extra `vllm`, or choose another engine"
             return fail(f"not in verifier.python, {interpreter}", fix)
     return ok(f"in {', '.join(interpreters)}")
@@ -356,11 +357,8 @@ def hub(config: Config) -> Finding:
 
 def checkpoints(config: Config) -> dict[str, tuple[str, Path]]:
     """Model -> its published checkpoint and the folder that `intro fetch` puts it into."""
-    found = {
-        name: (model.checkpoint, base_folder(config, name))
-        for name, model in config.models.items()
-        if isinstance(model, Checkpoint)
-    }
+    published = [(name, model) for name, model in config.models.items() if isinstance(model, Checkpoint)]
+    found = {name: (model.checkpoint, base_folder(config, name)) for name, model in published}
     return found | ({"the judge": (config.verifier.checkpoint, judge_folder(config))} if config.verifier else {})
 
 
@@ -369,10 +367,9 @@ def models(config: Config) -> Finding:
     store, absent = os.environ.get("INTRO_MODELS_DIR"), []
     needed = checkpoints(config)
     for name, (checkpoint, fetched) in needed.items():
-        if checkpoint.startswith((".", "/")):
-            if not Path(checkpoint, "config.json").is_file():
+        if config_file(checkpoint, fetched) is None:
+            if checkpoint.startswith((".", "/")):
                 return fail(f"no model in {checkpoint}", f"fix the checkpoint of {name} in the config")
-        elif not any((f / "config.json").is_file() for f in (fetched, *([Path(store, checkpoint)] if store else []))):
             absent.append(name)
     if not absent:
         return ok(f"all {len(needed)} are here")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -79,15 +80,13 @@ def grid_file(config: Config, model: str, method: str) -> Path:
 
 def method_of(config: Config, name: str) -> AnyMethod:
     """The config entry of a method. Raises IntroError for a name that the config does not have."""
-    if name not in config.all_methods:
-        raise IntroError(f"method: unknown '{name}'; this config has {', '.join(config.all_methods)}")
+    _check("method", name, config.all_methods)
     return config.all_methods[name]
 
 
 def check_model(config: Config, name: str) -> None:
     """Raises IntroError for a model that this config does not have."""
-    if name not in config.models:
-        raise IntroError(f"model: unknown '{name}'; this config has {', '.join(config.models)}")
+    _check("model", name, config.models)
 
 
 def check_evaluation(config: Config, cell: Cell, suite: str) -> None:
@@ -95,8 +94,12 @@ def check_evaluation(config: Config, cell: Cell, suite: str) -> None:
     check_model(config, cell.model)
     if cell.method != "base":
         method_of(config, cell.method)
-    if suite not in config.evaluation.suites:
-        raise IntroError(f"suite: unknown '{suite}'; this config has {', '.join(config.evaluation.suites)}")
+    _check("suite", suite, config.evaluation.suites)
+
+
+def _check(what: str, name: str, known: Collection[str]) -> None:
+    if name not in known:
+        raise IntroError(f"{what}: unknown '{name}'; this config has {', '.join(known)}")
 
 
 def fetched_models(config: Config) -> list[str]:
@@ -158,16 +161,19 @@ def evaluation_jobs(config: Config) -> dict[tuple[str, ...], list[Cell]]:
     return jobs
 
 
+def answer_conditioning_evaluations(config: Config) -> list[tuple[Cell, str]]:
+    """The evaluations of Fig. 6: base models with and without the answer in the prompt, if the config has both."""
+    given = config.evaluation.suites.get("given")
+    if given is None:
+        return []
+    models = config.models if given.models is None else given.models
+    bases = [(cell, suite) for cell, suite in evaluations(config) if cell.method == "base" and cell.model in models]
+    return [(cell, suite) for cell, suite in bases if suite in ("main", "given")]
+
+
 def judged_evaluations(config: Config) -> list[tuple[Cell, str]]:
     """The evaluations of Fig. 6, whose rationales the judge model reads; none where the config has no judge."""
-    given = config.evaluation.suites.get("given")
-    if config.verifier is None or given is None:
-        return []
-    return [
-        (cell, suite)
-        for cell, suite in evaluations(config)
-        if suite in ("main", "given") and cell.method == "base" and cell.model in (given.models or config.models)
-    ]
+    return answer_conditioning_evaluations(config) if config.verifier else []
 
 
 def base_check_evaluations(config: Config) -> list[tuple[Cell, str]]:
@@ -196,8 +202,8 @@ class TableLayout:
 
     suite: str
     protocol: str
-    models: list[str]
-    methods: list[str]
+    models: Collection[str]
+    methods: Collection[str]
 
     def shows(self, cell: Cell, suite: str) -> bool:
         """Whether the table has scores of this evaluation. Base models belong to every protocol."""
@@ -237,5 +243,9 @@ def table_names(config: Config) -> list[str]:
 
 def table_evaluations(config: Config, table: str) -> list[tuple[Cell, str]]:
     """The evaluations that a table shows. The workflow makes these and no others for it."""
-    layout = table_layouts(config)[table]
+    return shown(config, table_layouts(config)[table])
+
+
+def shown(config: Config, layout: TableLayout) -> list[tuple[Cell, str]]:
+    """The evaluations that belong to a layout."""
     return [(cell, suite) for cell, suite in evaluations(config) if layout.shows(cell, suite)]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from intro import experiments
 from intro.config import Config
-from intro.experiments import Cell, evaluations, grid_file, methods_by_n, suite_file, sweeps_and_bases
+from intro.experiments import Cell, grid_file, methods_by_n, suite_file, sweeps_and_bases
 from intro.types import IntroError
 
 
@@ -44,29 +44,15 @@ def table_sources(config: Config, table: str) -> Sources:
 FIGURE_5 = ("Qwen2.5-7B", "Qwen3-4B")  # the models that the paper's Fig. 5 shows
 
 
-def _main(config: Config, models: Iterable[str], methods: Iterable[str]) -> Sources:
+def _main(config: Config, models: Collection[str], methods: Collection[str]) -> Sources:
     """Main-suite evaluations of these cells under the shared learning rate."""
-    layout = experiments.TableLayout("main", "paper", list(models), list(methods))
-    return Sources([(cell, suite) for cell, suite in evaluations(config) if layout.shows(cell, suite)])
+    return Sources(experiments.shown(config, experiments.TableLayout("main", "paper", models, methods)))
 
 
-def _runs(config: Config, models: Iterable[str], methods: Iterable[str]) -> list[Cell]:
+def _runs(config: Config, models: Collection[str], methods: Collection[str]) -> list[Cell]:
     """Training runs of these cells under the shared learning rate."""
-    models, methods = list(models), list(methods)
     shared = [cell for cell in experiments.training_runs(config) if cell.protocol == "paper"]
     return [cell for cell in shared if cell.model in models and cell.method in methods]
-
-
-def _figure_6(config: Config) -> Sources:
-    """Base models with and without the answer in the prompt, as far as the config has both."""
-    given = config.evaluation.suites.get("given")
-    models = list(config.models) if given is None or given.models is None else given.models
-    asked = [
-        (cell, suite)
-        for cell, suite in evaluations(config)
-        if given is not None and suite in ("main", "given") and cell.method == "base" and cell.model in models
-    ]
-    return Sources(asked, judged=[pair for pair in experiments.judged_evaluations(config) if pair in asked])
 
 
 def figure_5_models(config: Config) -> list[str]:
@@ -74,17 +60,14 @@ def figure_5_models(config: Config) -> list[str]:
     return [m for m, spec in config.models.items() if spec.stands_for in FIGURE_5] or list(config.models)[:2]
 
 
-def _overview(config: Config) -> Sources:
-    gains = _main(config, config.models, ["base", *config.methods])
-    return replace(gains, results=["claims.csv"])
-
-
 FIGURES: dict[str, Callable[[Config], Sources]] = {
-    "overview": _overview,
+    "overview": lambda config: replace(_main(config, config.models, ["base", *config.methods]), results=["claims.csv"]),
     "length": lambda config: _main(config, config.models, ["base", *config.compared]),
     "training_length": lambda config: Sources(curves=_runs(config, config.models, config.compared)),
     "training_accuracy": lambda config: Sources(curves=_runs(config, figure_5_models(config), config.compared)),
-    "answer_conditioning": _figure_6,
+    "answer_conditioning": lambda config: Sources(
+        experiments.answer_conditioning_evaluations(config), judged=experiments.judged_evaluations(config)
+    ),
     "entropy_n": lambda config: Sources(
         metrics=_runs(config, [config.ablation_n.model], methods_by_n(config).values())
     ),

@@ -130,16 +130,21 @@ def shape_of(config: Config, name: str) -> ModelShape:
     return ModelShape(*sizes, tied=True, **FAMILIES[model.architecture])
 
 
+def config_file(checkpoint: str, fetched: Path | None = None) -> Path | None:
+    """The config.json of a Hub id or a folder; None where the checkpoint is not on this machine."""
+    store = os.environ.get("INTRO_MODELS_DIR")
+    local = Path(checkpoint) if checkpoint.startswith((".", "/")) else Path(store, checkpoint) if store else None
+    files = [folder / "config.json" for folder in (local, fetched) if folder is not None]
+    return next((file for file in files if file.is_file()), None)
+
+
 def checkpoint_shape(checkpoint: str, fetched: Path | None = None) -> ModelShape:
     """Sizes of a Hub id or a folder. fetched: where `intro fetch` puts a checkpoint of the Hub."""
-    mirror = os.environ.get("INTRO_MODELS_DIR")
-    local = Path(checkpoint) if checkpoint.startswith((".", "/")) else None
-    for folder in (local, Path(mirror, checkpoint) if mirror else None, fetched):
-        if folder is not None and (file := folder / "config.json").is_file():
-            try:
-                return ModelShape.of(json.loads(file.read_text()), str(file))
-            except ValueError:
-                raise IntroError(f"{file}: expected the JSON of a model's config, found something else") from None
+    if (file := config_file(checkpoint, fetched)) is not None:
+        try:
+            return ModelShape.of(json.loads(file.read_text()), str(file))
+        except ValueError:
+            raise IntroError(f"{file}: expected the JSON of a model's config, found something else") from None
     if checkpoint not in KNOWN:
         raise IntroError(
             f"{checkpoint}: the sizes of this checkpoint are not known here; fetch it first (`intro fetch`) "
