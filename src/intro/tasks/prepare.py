@@ -20,27 +20,18 @@ def prepare(config: Config) -> None:
     source = load_source(config.data, config.prompts, config.seed)
     splits = {name: source.problems(name) for name in config.data.benchmarks}
     splits |= {"train": source.train(), "validation": source.validation()}
+    files = {name: problems_file(config, name) for name in splits}
     for name, problems in splits.items():
-        write_problems(problems_file(config, name), problems)
-    names: list[str] = list(splits)
+        write_problems(files[name], problems)
     settings: dict[str, Any] = {"data": config.data.model_dump()}
     if config.pretraining and hasattr(source, "corpus"):
         corpus = source.corpus(config.pretraining.corpus, config.data.corpus_documents)
-        write_jsonl(problems_file(config, "corpus"), ({"prompt": p, "response": r} for p, r in corpus))
-        names.append("corpus")
+        files["corpus"] = problems_file(config, "corpus")
+        write_jsonl(files["corpus"], ({"prompt": p, "response": r} for p, r in corpus))
         settings["corpus"] = config.pretraining.corpus
-    write_json(
-        problems_file(config, "train").with_name("record.json"),
-        watch.record(
-            settings=settings,
-            seed=config.seed,
-            files={name: file_digest(problems_file(config, name)) for name in names},
-            **_lock(source),
-        ),
-    )
-
-
-def _lock(source: object) -> dict[str, Any]:
-    """The lock's entries of the sets that a source read; a source that computes its problems has none."""
+    # of the sets that a source read; a source that computes its problems has no lock
     entries = getattr(source, "entries", {})
-    return {"lock": {name: asdict(entries[name]) for name in sorted(entries)}} if entries else {}
+    lock = {"lock": {name: asdict(entries[name]) for name in sorted(entries)}} if entries else {}
+    digests = {name: file_digest(file) for name, file in files.items()}
+    record = watch.record(settings=settings, seed=config.seed, files=digests, **lock)
+    write_json(files["train"].with_name("record.json"), record)

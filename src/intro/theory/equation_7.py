@@ -196,10 +196,7 @@ def centred_score(s: Setting) -> list[Equation]:
 def control_variate(s: Setting) -> list[Equation]:
     q = s.estimate
     return [
-        s.equation(
-            s.next_token(t, lambda v, u: s.token(v, u) * (s.correction(v, u, q) - 1)),
-            over_candidates(s, t, q),
-        )
+        s.equation(s.next_token(t, lambda v, u: s.token(v, u) * (s.correction(v, u, q) - 1)), over_candidates(s, t, q))
         for t in s.prefixes
     ]
 

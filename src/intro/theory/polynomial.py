@@ -7,6 +7,8 @@ Shared subexpressions are converted once. General-purpose simplification takes m
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
+from math import prod
 
 import sympy as sp
 from sympy.polys.rings import PolyElement
@@ -17,76 +19,60 @@ def numerator(expression: sp.Expr, substitution: Mapping[sp.Symbol, sp.Expr]) ->
 
     Logarithms and absolute values count as independent generators. Denominators must not vanish identically.
     """
-    conversion = _Conversion(substitution)
-    conversion.collect(expression)
-    return conversion.clear(conversion.convert(expression))
+    expression = expression.xreplace(substitution)
+    atoms, domain = _generators(expression)
+    ring, *generators = sp.ring([f"x{i}" for i in range(max(len(atoms), 1))], domain)
 
-
-class _Conversion:
-    def __init__(self, substitution: Mapping[sp.Symbol, sp.Expr]) -> None:
-        self.substitution = substitution
-        self.atoms: dict[sp.Expr, int] = {}  # symbols, logarithms, absolute values and inverses -> generator
-        self.denominators: dict[sp.Expr, None] = {}  # in the order of nesting, inner ones first
-        self.seen: set[sp.Expr] = set()
-        self.done: dict[sp.Expr, PolyElement] = {}
-        self.domain = sp.ZZ
-
-    def collect(self, node: sp.Expr) -> None:
-        """Find the generators, inner denominators before outer ones."""
-        if node in self.seen:
-            return
-        self.seen.add(node)
-        if node in self.substitution:
-            self.collect(self.substitution[node])
-        elif node.is_Add or node.is_Mul:
-            for part in node.args:
-                self.collect(part)
-        elif node.is_Pow and node.exp.is_Integer:
-            self.collect(node.base)
-            if node.exp < 0 and node.base not in self.denominators:
-                self.denominators[node.base] = None
-                self.atoms[1 / node.base] = len(self.atoms)
-        elif node.is_Rational:
-            self.domain = self.domain if node.is_Integer else sp.QQ
-        else:
-            self.atoms[node] = len(self.atoms)
-
-    def convert(self, node: sp.Expr) -> PolyElement:
-        if not self.done:
-            self.ring = sp.ring([f"x{i}" for i in range(max(len(self.atoms), 1))], self.domain)[0]
-        if node not in self.done:
-            self.done[node] = self._convert(node)
-        return self.done[node]
-
-    def _convert(self, node: sp.Expr) -> PolyElement:
-        if node in self.substitution:
-            return self.convert(self.substitution[node])
+    @cache
+    def convert(node: sp.Expr) -> PolyElement:
         if node.is_Rational:
-            return self.ring(self.domain.from_sympy(node))
+            return ring(domain.from_sympy(node))
         if node.is_Add:
-            return sum((self.convert(part) for part in node.args), start=self.ring.zero)
+            return sum(map(convert, node.args), start=ring.zero)
         if node.is_Mul:
-            product = self.ring.one
-            for part in node.args:
-                product = product * self.convert(part)
-            return product
-        if node.is_Pow and node.exp.is_Integer:
-            power = int(node.exp)
-            if power < 0:
-                return self.ring.gens[self.atoms[1 / node.base]] ** -power
-            return self.convert(node.base) ** power
-        return self.ring.gens[self.atoms[node]]
+            return prod(map(convert, node.args), start=ring.one)
+        if _is_power(node):
+            return (generators[atoms[1 / node.base]] if node.exp < 0 else convert(node.base)) ** abs(int(node.exp))
+        return generators[atoms[node]]
 
-    def clear(self, polynomial: PolyElement) -> PolyElement:
-        """Replace sum_k c_k / d^k by sum_k c_k d^(K-k) for each denominator d, outer ones first."""
-        for base in reversed(self.denominators):
-            index = self.atoms[1 / base]
-            parts: dict[int, PolyElement] = {}
-            for monomial, coefficient in polynomial.terms():
-                rest = (*monomial[:index], 0, *monomial[index + 1 :])
-                parts.setdefault(monomial[index], self.ring.zero)[rest] = coefficient
-            highest, denominator = max(parts, default=0), self.convert(base)
-            polynomial = self.ring.zero
-            for power, part in parts.items():
-                polynomial = polynomial + part * denominator ** (highest - power)
-        return polynomial
+    polynomial = convert(expression)
+    for atom, index in reversed(atoms.items()):
+        if _is_power(atom):
+            polynomial = _clear(polynomial, index, convert(atom.base))
+    return polynomial
+
+
+def _is_power(node: sp.Expr) -> bool:
+    return node.is_Pow and node.exp.is_Integer
+
+
+def _generators(expression: sp.Expr) -> tuple[dict[sp.Expr, int], sp.Domain]:
+    """Symbols, logarithms, absolute values and inverses, numbered with inner inverses before outer ones; the domain."""
+    atoms: dict[sp.Expr, int] = {}
+    seen: set[sp.Expr] = set()
+
+    def collect(node: sp.Expr) -> None:
+        if node in seen:
+            return
+        seen.add(node)
+        if node.is_Add or node.is_Mul or _is_power(node):
+            for part in node.args:
+                collect(part)
+        if _is_power(node) and node.exp < 0:
+            atoms.setdefault(1 / node.base, len(atoms))
+        elif not (node.is_Rational or node.is_Add or node.is_Mul or _is_power(node)):
+            atoms[node] = len(atoms)
+
+    collect(expression)
+    return atoms, sp.ZZ if all(node.is_Integer for node in seen if node.is_Rational) else sp.QQ
+
+
+def _clear(polynomial: PolyElement, index: int, denominator: PolyElement) -> PolyElement:
+    """Replace sum_k c_k / d^k by sum_k c_k d^(K-k), where 1/d is the generator `index`."""
+    parts: dict[int, PolyElement] = {}
+    for monomial, coefficient in polynomial.terms():
+        rest = (*monomial[:index], 0, *monomial[index + 1 :])
+        parts.setdefault(monomial[index], polynomial.ring.zero)[rest] = coefficient
+    highest = max(parts, default=0)
+    cleared = (part * denominator ** (highest - power) for power, part in parts.items())
+    return sum(cleared, start=polynomial.ring.zero)

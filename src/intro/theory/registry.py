@@ -52,23 +52,22 @@ class Identity:
 REGISTRY: dict[str, Statement] = {}
 
 
-def identity(title: str, latex: str, assumptions: str, settings: tuple[Setting, ...] = SETTINGS):
+def identity(
+    title: str, latex: str, assumptions: str, settings: tuple[Setting, ...] = SETTINGS, *, kind="identity", gap=None
+):
     """Register a function as an identity under its own name."""
-    return _register("identity", title, latex, assumptions, settings)
 
-
-def counterexample(title: str, latex: str, assumptions: str, gap: str, settings: tuple[Setting, ...] = SETTINGS):
-    """Register a function as an equality that fails, with the closed form of the difference."""
-    return _register("counterexample", title, latex, assumptions, settings, gap)
-
-
-def _register(kind, title, latex, assumptions, settings, gap=None):
     def add(function: Equations) -> Equations:
         name = function.__name__
         REGISTRY[name] = Statement(name, kind, title, latex, assumptions, function, settings, gap)
         return function
 
     return add
+
+
+def counterexample(title: str, latex: str, assumptions: str, gap: str, settings: tuple[Setting, ...] = SETTINGS):
+    """Register a function as an equality that fails, with the closed form of the difference."""
+    return identity(title, latex, assumptions, settings, kind="counterexample", gap=gap)
 
 
 def check(statement: Statement) -> Identity:
@@ -84,18 +83,8 @@ def check(statement: Statement) -> Identity:
     if statement.kind == "counterexample" and len(refuted) < len(decisions):
         raise IntroError(f"theory: {statement.name}: meant to fail in every setting, yet it holds in one")
     last = refuted[-1] if refuted else decisions[-1]
-    return Identity(
-        name=statement.name,
-        kind=statement.kind,
-        title=statement.title,
-        statement=statement.latex,
-        assumptions=statement.assumptions,
-        verdict=last.verdict,
-        seconds=round(time.perf_counter() - start, 3),
-        settings=tuple(s.name for s in statement.settings),
-        gap=statement.gap,
-        size=None if last.size is None else sp.sstr(last.size),
-        decimal=None if last.size is None else float(last.size),
-        rescaling=last.rescaling,
-        witness=last.witness,
-    )
+    described = (statement.name, statement.kind, statement.title, statement.latex, statement.assumptions)
+    seconds, where = round(time.perf_counter() - start, 3), tuple(setting.name for setting in statement.settings)
+    size, decimal = (None, None) if last.size is None else (sp.sstr(last.size), float(last.size))
+    witnessed = (size, decimal, last.rescaling, last.witness)
+    return Identity(*described, last.verdict, seconds, where, statement.gap, *witnessed)

@@ -23,17 +23,14 @@ def page(found: list[Identity]) -> str:
     proved = sum(record.verdict == "proved" for record in found)
     refuted = sum(record.kind == "counterexample" and record.verdict == "refuted" for record in found)
     head = [
-        "# Proposition 2.1 and its neighbours",
-        "",
+        "# Proposition 2.1 and its neighbours\n",
         f"{proved} identities proved and {refuted} tempting equalities refuted, exactly, by sympy, in"
         f" {sum(record.seconds for record in found):.0f} seconds. An identity is proved when the difference of its"
         " sides is the zero rational function of all token probabilities. A counterexample comes with the closed"
-        " form of its gap, which is proved as well, and with the gap's exact value at a rational point.",
-        "",
-        "| statement | kind | verdict | size of the gap | a rescaling? |",
-        "|---|---|---|---|---|",
+        " form of its gap, which is proved as well, and with the gap's exact value at a rational point.\n",
+        "| statement | kind | verdict | size of the gap | a rescaling? |\n|---|---|---|---|---|",
     ]
-    return "\n".join([*head, *(_row(record) for record in found), "", *map(_section, found)])
+    return "\n".join([*head, *map(_row, found), "", *map(_section, found)])
 
 
 def _row(record: Identity) -> str:
@@ -43,26 +40,17 @@ def _row(record: Identity) -> str:
 
 
 def _section(record: Identity) -> str:
-    lines = [
+    paragraphs = [
         f"## {record.title}",
-        "",
         f"`{record.name}`, {record.kind}: **{record.verdict}** in {record.seconds:.1f} s",
-        "",
         f"$${record.statement}$$",
-        "",
         f"Assumed: {record.assumptions}.",
-        "",
         f"Decided for: {'; '.join(record.settings)}.",
-        "",
     ]
     if record.gap is not None:
-        lines += ["Left minus right, proved:", "", f"$${record.gap}$$", ""]
+        paragraphs += ["Left minus right, proved:", f"$${record.gap}$$"]
     if record.witness is not None:
+        largest = f"`{record.size}`, about {record.decimal:.6g}"
         at = ", ".join(f"{name} = {value}" for name, value in record.witness.items())
-        lines += [
-            f"Largest component at a witness in the last setting: `{record.size}`, about {record.decimal:.6g}.",
-            "",
-            f"Witness: `{at}`.",
-            "",
-        ]
-    return "\n".join(lines)
+        paragraphs += [f"Largest component at a witness in the last setting: {largest}.", f"Witness: `{at}`."]
+    return "\n\n".join(paragraphs) + "\n"

@@ -29,9 +29,7 @@ def alignment(s: Setting, detached: bool) -> sp.Expr:
 
 
 @identity(
-    "Proposition 2.1",
-    r"\nabla \log \pi(y \mid x) = E_{z \sim \pi(z \mid x,y)}[\nabla \log \pi(z \mid x)]",
-    GRADED,
+    "Proposition 2.1", r"\nabla \log \pi(y \mid x) = E_{z \sim \pi(z \mid x,y)}[\nabla \log \pi(z \mid x)]", GRADED
 )
 def proposition_2_1(s: Setting) -> list[Equation]:
     return [s.equation(log_likelihood_gradient(s), posterior_score(s))]
@@ -57,9 +55,7 @@ def constant_log_ratio(s: Setting) -> list[Equation]:
 
 
 @identity(
-    "The posterior's own score is centred",
-    r"E_{z \sim \pi(z \mid x,y)}[\nabla \log \pi(z \mid x,y)] = 0",
-    "none",
+    "The posterior's own score is centred", r"E_{z \sim \pi(z \mid x,y)}[\nabla \log \pi(z \mid x,y)] = 0", "none"
 )
 def centred_posterior_score(s: Setting) -> list[Equation]:
     total = sum((s.posterior(z) * s.grad(log(s.posterior(z))) for z in s.kept), start=s.zero())

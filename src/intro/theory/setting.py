@@ -214,8 +214,7 @@ class Setting:
 
     def next_token(self, s: Prefix, weight: Callable[[int, Prefix], sp.Expr]) -> sp.Matrix:
         """Sum over tokens v of weight(v, s) grad log pi(v | x, s)."""
-        terms = [weight(v, s) * self.token_score(v, s) for v in range(self.vocabulary)]
-        return sum(terms[1:], start=terms[0])
+        return sum((weight(v, s) * self.token_score(v, s) for v in range(self.vocabulary)), start=self.zero())
 
     @staticmethod
     def kl(q: list[sp.Expr], p: list[sp.Expr]) -> sp.Expr:
@@ -234,10 +233,7 @@ class Setting:
 
     @cached_property
     def gauge(self) -> Gauge:
-        gauge = dict(self.estimated.gauge)
-        for softmax in self.trained:
-            gauge |= softmax.gauge
-        return gauge
+        return dict(pair for softmax in (self.estimated, *self.trained) for pair in softmax.gauge.items())
 
     def equation(self, left: Any, right: Any, gap: Any = None, **at: sp.Rational) -> Equation:
         """left = right; keyword arguments give the witness's value of named positive parameters."""

@@ -11,8 +11,8 @@ import logging
 import random
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from types import ModuleType
@@ -23,44 +23,31 @@ from intro.types import Grade, IntroError, Problem, install
 
 def grade_all(pairs: Sequence[tuple[str, Problem]]) -> list[Grade]:
     """Grades of (response, problem) pairs: correct when every instruction is followed, strictly."""
-    return [_grade(scores(text, problem), problem) for text, problem in pairs]
+    return [_grade(text, problem) for text, problem in pairs]
 
 
-def _grade(scored: dict[str, Any], problem: Problem) -> Grade:
-    each = zip(problem.extra["instruction_id_list"], scored["instruction_strict"], strict=True)
-    failed = [name for name, followed in each if not followed]
+def _grade(text: str, problem: Problem) -> Grade:
+    each = zip(problem.extra["instruction_id_list"], followed(text, problem), strict=True)
+    failed = [name for name, kept in each if not kept]
     return Grade(not failed, None, f"not followed: {', '.join(failed)}" if failed else "correct")
 
 
-def scores(text: str, problem: Problem) -> dict[str, Any]:
-    """IFEval's four metrics of one response.
+def followed(text: str, problem: Problem) -> list[bool]:
+    """Whether a response follows each of the problem's `instruction_id_list`: IFEval's strict instruction-level metric.
 
-    prompt_strict, prompt_loose: bool. instruction_strict, instruction_loose: a list of bool in the order of the
-    problem's `instruction_id_list`. Loose also tries it without Markdown stars and without its first or last line.
     Raises IntroError when lm-eval is missing or does not know an instruction.
     """
     utils = _checkers()
     strict: list[bool] = []
-    loose: list[bool] = []
     for name, given in zip(problem.extra["instruction_id_list"], problem.extra["kwargs"], strict=True):
         _check(name, given, problem, utils)
         alone = utils.InputExample(problem.extra["key"], [name], problem.question, [given])
-        strict.append(_followed(utils.test_instruction_following_strict, alone, text))
-        loose.append(_followed(utils.test_instruction_following_loose, alone, text))
-    return {
-        "prompt_strict": all(strict),
-        "prompt_loose": all(loose),
-        "instruction_strict": strict,
-        "instruction_loose": loose,
-    }
-
-
-def _followed(checker: Callable[[Any, str], Any], example: Any, text: str) -> bool:
-    try:
-        with _seeded(example.key):
-            return bool(checker(example, text).follow_all_instructions)
-    except (Exception, RecursionError):  # such as JSON of a thousand brackets
-        return False
+        try:
+            with _seeded(alone.key):
+                strict.append(bool(utils.test_instruction_following_strict(alone, text).follow_all_instructions))
+        except (Exception, RecursionError):  # such as JSON of a thousand brackets
+            strict.append(False)
+    return strict
 
 
 def _check(name: str, given: dict[str, Any], problem: Problem, utils: ModuleType) -> None:
@@ -110,11 +97,9 @@ def _sentence_model() -> None:
     """
     import nltk
 
-    try:
+    with suppress(LookupError):
         nltk.data.find("tokenizers/punkt_tab/english")
         return
-    except LookupError:
-        pass
     try:
         from punkt.data import english
     except ImportError as error:

@@ -114,12 +114,8 @@ def _pool() -> ProcessPool:
     # spawned: a forked copy of a process with threads or a GPU may hang
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPool(max_workers=workers(), context=spawn, initializer=_start)
-
-    def close() -> None:
-        pool.stop()
-        pool.join()
-
-    atexit.register(close)
+    atexit.register(pool.join)
+    atexit.register(pool.stop)  # called first: the last one registered
     return pool
 
 
@@ -129,8 +125,7 @@ def _start() -> None:
 
     import math_verify  # noqa: F401
 
-    memory = 4 << 30
-    resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
+    resource.setrlimit(resource.RLIMIT_AS, (4 << 30, 4 << 30))
     logging.getLogger("math_verify").setLevel(logging.ERROR)  # it warns that its own timeouts are off
 
 

@@ -145,8 +145,7 @@ def run_python(
     timeout_s: wall clock, the interpreter's start included. python: another interpreter, whose environment has the
     libraries that the program needs. memory_mb: address space of each process.
     """
-    missing = available()
-    if missing and not unsandboxed:
+    if (missing := available()) and not unsandboxed:
         raise IntroError(f"{missing}; or say that model-written code may run without one (unsandboxed=True)")
     interpreter = Path(python or sys.executable)
     with tempfile.TemporaryDirectory(prefix="intro-") as folder, tempfile.TemporaryFile() as output:
@@ -161,15 +160,9 @@ def run_python(
         harness = [str(interpreter), "-I", "-c", HARNESS, str(said), str(secret), *map(str, limits), str(inside)]
         command = harness if missing else [*_jail(interpreter, program), *harness, "counted"]
         process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=subprocess.DEVNULL,
-            pass_fds=(said, secret),
-            start_new_session=True,
-            cwd=folder,
-            env=ENVIRONMENT,
-        )
+            command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.DEVNULL, pass_fds=(said, secret),
+            start_new_session=True, cwd=folder, env=ENVIRONMENT,
+        )  # fmt: skip
         os.close(said)
         os.close(secret)
         late = False
@@ -178,7 +171,9 @@ def run_python(
         except subprocess.TimeoutExpired:
             late = True
         finally:
-            _end(process)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
         with os.fdopen(status, "rb") as pipe:
             os.set_blocking(status, False)
             end = pipe.read() or b""
@@ -189,18 +184,14 @@ def run_python(
     if end == token:
         return SandboxResult(True, PASSED, printed)
     said_it = end.replace(token, b"").decode(errors="replace")
-    forged = "wrote to the channel of the verdict" if said_it.startswith(PASSED) else ""
-    return SandboxResult(False, forged or said_it or _death(process.returncode), printed)
+    if said_it.startswith(PASSED):
+        said_it = "wrote to the channel of the verdict"
+    silent = f"killed by signal {-process.returncode}" if process.returncode < 0 else "ended without a word"
+    return SandboxResult(False, said_it or silent, printed)
 
 
-ENVIRONMENT = {
-    "PATH": "/usr/bin:/bin",
-    "HOME": "/tmp",
-    "LANG": "C.UTF-8",
-    "OMP_NUM_THREADS": "1",  # a thread pool per program would meet the process limit
-    "OPENBLAS_NUM_THREADS": "1",
-    "MPLBACKEND": "Agg",
-}
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "HOME": "/tmp", "LANG": "C.UTF-8", "MPLBACKEND": "Agg"}
+ENVIRONMENT |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}  # a pool per program would meet the process limit
 
 
 def _jail(interpreter: Path, program: Path) -> list[str]:
@@ -221,13 +212,3 @@ def _jail(interpreter: Path, program: Path) -> list[str]:
         "--proc", "/proc", "--remount-ro", "/proc", "--dev", "/dev",
         "--ro-bind", str(program), "/mnt/program.py", "--chdir", "/tmp",
     ]  # fmt: skip
-
-
-def _end(process: subprocess.Popen) -> None:
-    with contextlib.suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _death(code: int) -> str:
-    return f"killed by signal {-code}" if code < 0 else "ended without a word"

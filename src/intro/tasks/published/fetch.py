@@ -61,16 +61,11 @@ def download(collection: Collection, revision: str | None) -> tuple[list[dict[st
     hub_id, token = collection.hub_id, os.environ.get(TOKEN_VARIABLE)
     # resolved first, so that all parts are of one commit; with a known commit, cached rows need no network
     commit = revision or HfApi(token=token).dataset_info(hub_id).sha
+    at = {"revision": commit, "token": token}
     if collection.files:
-        files = [
-            hf_hub_download(hub_id, file, repo_type="dataset", revision=commit, token=token)
-            for file in collection.files
-        ]
+        files = [hf_hub_download(hub_id, file, repo_type="dataset", **at) for file in collection.files]
         return [json.loads(line) for file in files for line in Path(file).open() if line.strip()], commit
-    parts = [
-        load_dataset(hub_id, config, split=collection.split, revision=commit, token=token)
-        for config in collection.configs
-    ]
+    parts = [load_dataset(hub_id, config, split=collection.split, **at) for config in collection.configs]
     return [dict(row) for part in parts for row in part], commit
 
 
@@ -84,26 +79,22 @@ def _explained(collection: Collection, revision: str | None, error: BaseExceptio
     status = {getattr(getattr(e, "response", None), "status_code", None) for e in _chain(error)}
     what, mirror = f"{collection.name} ({collection.hub_id})", f"set {MIRROR_VARIABLE} to a mirror (docs/data.md)"
     page = collection.page or f"https://huggingface.co/datasets/{collection.hub_id}"
-    if "GatedRepoError" in kinds or (collection.page and (kinds & UNKNOWN or status & {401, 403})):
-        return IntroError(
-            f"{what}: the set is gated and the Hub refused it; accept its conditions on {page}, put a token of that "
-            f"account into {TOKEN_VARIABLE}, or {mirror}"
-        )
-    if kinds & UNKNOWN or status & {401, 403}:
-        return IntroError(
-            f"{what}: the Hub has no such set for this account; look at {page}, put a token into {TOKEN_VARIABLE} if "
-            f"it is private, or {mirror}"
-        )
-    if isinstance(error, ImportError):
-        need = f"rows from the Hub need '{error.name}', which is not installed"
-        return IntroError(f"{what}: {need}; {install('eval')}, or {mirror}")
-    if kinds & OFFLINE:
-        return IntroError(f"{what}: the Hub cannot be reached; connect to the network, or {mirror}")
-    said = (" ".join(str(error).split()) or "no reason given")[:300]
-    return IntroError(
-        f"{what}: could not be fetched at revision {revision or 'newest'} ({type(error).__name__}: {said}); "
-        f"try again, or {mirror}"
-    )
+    absent = bool(kinds & UNKNOWN or status & {401, 403})
+    if "GatedRepoError" in kinds or (collection.page and absent):
+        problem = "the set is gated and the Hub refused it"
+        remedy = f"accept its conditions on {page}, put a token of that account into {TOKEN_VARIABLE}"
+    elif absent:
+        problem = "the Hub has no such set for this account"
+        remedy = f"look at {page}, put a token into {TOKEN_VARIABLE} if it is private"
+    elif isinstance(error, ImportError):
+        problem, remedy = f"rows from the Hub need '{error.name}', which is not installed", install("eval")
+    elif kinds & OFFLINE:
+        problem, remedy = "the Hub cannot be reached", "connect to the network"
+    else:
+        said = (" ".join(str(error).split()) or "no reason given")[:300]
+        problem = f"could not be fetched at revision {revision or 'newest'} ({type(error).__name__}: {said})"
+        remedy = "try again"
+    return IntroError(f"{what}: {problem}; {remedy}, or {mirror}")
 
 
 def _chain(error: BaseException | None) -> Iterator[BaseException]:

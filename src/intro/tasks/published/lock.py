@@ -67,18 +67,13 @@ def hold(path: Path, name: str, entry: Entry, where: str) -> Entry:
         entries = read_lock(path)
         if name not in entries:
             entries[name] = entry
-            held = {key: asdict(entries[key]) for key in sorted(entries)}
-            write_json(path, held)
-            return entry
+            write_json(path, {key: asdict(entries[key]) for key in sorted(entries)})
     trusted = entries[name]
     if trusted.sha256 != entry.sha256:
         raise IntroError(
             f"{name}: expected the {trusted.rows} rows with sha256 {trusted.sha256} that {path} remembers "
-            f"({_origin(trusted)}), found {entry.rows} rows with sha256 {entry.sha256} ({where}); "
+            f"({trusted.origin}: {trusted.hub_id}, revision {trusted.revision or 'unknown'}), "
+            f"found {entry.rows} rows with sha256 {entry.sha256} ({where}); "
             f"if these are the ones you want, delete the entry '{name}' from {path}"
         )
     return trusted
-
-
-def _origin(entry: Entry) -> str:
-    return f"{entry.origin}: {entry.hub_id}, revision {entry.revision or 'unknown'}"

@@ -29,6 +29,7 @@ class PublishedSource:
     data: config.HubData
     seed: int
     entries: dict[str, Entry] = field(default_factory=dict, init=False, compare=False)  # of the lock, for sets read
+    _read: dict[str, list[Problem]] = field(default_factory=dict, init=False, compare=False, repr=False)
     answer_marker: str = field(default="\\boxed{", init=False)  # as in MATH's solutions
     answer_end: str = field(default="}", init=False)
 
@@ -93,25 +94,15 @@ class PublishedSource:
             self._read[name] = self._fetch(collection(name))
         return self._read[name]
 
-    @cached_property
-    def _read(self) -> dict[str, list[Problem]]:
-        return {}
-
     def _fetch(self, published: Collection) -> list[Problem]:
         lock, name = Path(self.data.lock), published.name
         trusted = read_lock(lock).get(name)
         revision = published.revision or (trusted.revision if trusted else None)
         fetched = fetch(published, mirror_folder(self.data.mirror), revision)
         self._check(published, fetched)
-        entry = Entry(
-            hub_id=published.hub_id,
-            configs=published.configs,
-            split=published.split,
-            revision=fetched.revision,
-            rows=len(fetched.rows),
-            sha256=rows_hash(fetched.rows),
-            origin=fetched.origin,
-        )
+        size, sha256 = len(fetched.rows), rows_hash(fetched.rows)
+        origin = (published.hub_id, published.configs, published.split, fetched.revision)
+        entry = Entry(*origin, size, sha256, fetched.origin)
         problems = [_problem(published, row, i, fetched.where) for i, row in enumerate(fetched.rows)]
         self.entries[name] = hold(lock, name, entry, fetched.where)
         return problems
@@ -150,15 +141,11 @@ class PublishedSource:
 
     def _wrong(self, problem: Problem) -> str:
         rng = Random(f"{self.seed}/wrong answer/{problem.id}")
-        draws = (rng.choice(self._answers) for _ in range(100))
+        draws = (rng.choice(self._math).answer for _ in range(100))
         wrong = next((answer for answer in draws if answer != problem.answer), None)
         if wrong is None:
             raise IntroError(f"{problem.id}: expected training problems with other answers, found none; take more")
         return wrong
-
-    @cached_property
-    def _answers(self) -> list[str]:
-        return [p.answer for p in self._math]
 
     def unknown_answer(self) -> str:
         """The word for an unknown answer."""

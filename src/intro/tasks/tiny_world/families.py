@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from operator import add, mul, sub
 from random import Random
 
 from intro.tasks.tiny_world.language import DIGITS
@@ -25,9 +26,10 @@ class Family(ABC):
     def draw(self, rng: Random) -> str:
         """A random question."""
 
-    @abstractmethod
     def parse(self, question: str) -> tuple[Words, tuple[Words, ...]]:
-        """The start value and the operations of a question."""
+        """The start value and the operations of a question; here the first digit, and each of the others alone."""
+        _, first, *rest = question.split()
+        return (first,), tuple((digit,) for digit in rest)
 
     @abstractmethod
     def left(self, value: Words, operation: Words) -> Words:
@@ -44,8 +46,7 @@ class Family(ABC):
     def mistake(self, right: Words, rng: Random) -> Words:
         """A wrong value of the same form as `right`: one of its digits differs."""
         position = rng.randrange(len(right))
-        digit = shift(right[position], rng.randrange(1, 10))
-        return (*right[:position], digit, *right[position + 1 :])
+        return (*right[:position], shift(right[position], rng.randrange(1, 10)), *right[position + 1 :])
 
     def solve(self, question: str) -> str:
         """The gold answer."""
@@ -65,12 +66,7 @@ def digits(rng: Random, low: int, high: int) -> list[str]:
     return [rng.choice(DIGITS) for _ in range(rng.randint(low, high))]
 
 
-_RULES = {
-    "+": lambda a, b: a + b,
-    "-": lambda a, b: a - b,
-    "*": lambda a, b: a * b,
-    "@": lambda a, b: a + 2 * b,
-}
+_RULES = {"+": add, "-": sub, "*": mul, "@": lambda a, b: a + 2 * b}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +97,11 @@ class Chain(Family):
         return value + sum(operations, ())
 
 
-@dataclass(frozen=True, slots=True)
 class Largest(Family):
     """`max 3 7 2`: a running maximum, `max 3 7 = 7`."""
 
     def draw(self, rng: Random) -> str:
         return " ".join(["max", *digits(rng, 4, 6)])
-
-    def parse(self, question: str) -> tuple[Words, tuple[Words, ...]]:
-        _, first, *rest = question.split()
-        return (first,), tuple((digit,) for digit in rest)
 
     def left(self, value: Words, operation: Words) -> Words:
         return ("max", *value, *operation)
@@ -122,7 +113,6 @@ class Largest(Family):
         return ("max", *value, *sum(operations, ()))
 
 
-@dataclass(frozen=True, slots=True)
 class Count(Family):
     """`count 3 in 1 3 4`: a running tally, `0 1 no = 0` then `0 3 yes = 1`. An operation is (digit, wanted)."""
 
@@ -152,16 +142,11 @@ class Count(Family):
         return (shift(right[0], rng.choice((1, -1))),)
 
 
-@dataclass(frozen=True, slots=True)
 class Reverse(Family):
     """`reverse 3 1 4`: each digit is put before the earlier ones, `1 before 3 = 1 3`."""
 
     def draw(self, rng: Random) -> str:
         return " ".join(["reverse", *digits(rng, 4, 5)])
-
-    def parse(self, question: str) -> tuple[Words, tuple[Words, ...]]:
-        _, first, *rest = question.split()
-        return (first,), tuple((digit,) for digit in rest)
 
     def left(self, value: Words, operation: Words) -> Words:
         return (*operation, "before", *value)
@@ -173,7 +158,6 @@ class Reverse(Family):
         return ("reverse", *sum(operations, ()), "before", *value)
 
 
-@dataclass(frozen=True, slots=True)
 class Rotate(Family):
     """`rotate 2 3 1 4`: twice, the first digit goes to the end, `turn 3 1 4 = 1 4 3`."""
 
@@ -195,11 +179,5 @@ class Rotate(Family):
 
 
 IN_DOMAIN = tuple(Chain(f"chain-{n}", ("+", "-", "*"), n, n) for n in range(2, 8))
-OUT_OF_DOMAIN = (
-    Chain("mix", ("@",), 3, 5),
-    Largest("largest"),
-    Count("count"),
-    Reverse("reverse"),
-    Rotate("rotate"),
-)
+OUT_OF_DOMAIN = (Chain("mix", ("@",), 3, 5), Largest("largest"), Count("count"), Reverse("reverse"), Rotate("rotate"))
 FAMILIES = {family.name: family for family in (*IN_DOMAIN, *OUT_OF_DOMAIN)}

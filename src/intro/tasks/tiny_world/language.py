@@ -15,13 +15,9 @@ DIGITS = tuple("0123456789")
 ANSWER, CHECK, WAIT, SO = "answer", "check", "wait", "so"
 END = ";"  # closes a statement
 UNKNOWN = "_"  # replaces an unknown answer
-VOCABULARY = (
-    *SPECIALS,
-    *DIGITS,
-    *("+", "-", "*", "@", "=", END, ":", "given", UNKNOWN),
-    *(ANSWER, CHECK, WAIT, SO),
-    *("max", "count", "in", "yes", "no", "reverse", "before", "rotate", "turn"),
-)
+_SIGNS = ("+", "-", "*", "@", "=", END, ":", "given", UNKNOWN)
+_OPERATIONS = ("max", "count", "in", "yes", "no", "reverse", "before", "rotate", "turn")
+VOCABULARY = (*SPECIALS, *DIGITS, *_SIGNS, ANSWER, CHECK, WAIT, SO, *_OPERATIONS)
 _KNOWN = frozenset(VOCABULARY)
 
 

@@ -8,28 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import count, islice
 from random import Random
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from intro.tasks.tiny_world import authors, checking, language
 from intro.tasks.tiny_world.authors import Author, Style, unit_hash
 from intro.tasks.tiny_world.families import FAMILIES, IN_DOMAIN, OUT_OF_DOMAIN, Family
 from intro.types import Grade, IntroError, Problem
 
-if TYPE_CHECKING:
-    from tokenizers import Tokenizer
-
 Split = Literal["test", "validation", "train", "corpus"]
 SETTINGS = ("clean", "bayes", "consistent")
 
 # upper ends of the splits' shares of all questions
-_SPLITS: tuple[tuple[float, Split], ...] = (
-    (0.10, "test"),
-    (0.15, "validation"),
-    (0.40, "train"),
-    (1.0, "corpus"),
-)
+_SPLITS: tuple[tuple[float, Split], ...] = ((0.10, "test"), (0.15, "validation"), (0.40, "train"), (1.0, "corpus"))
 _MAX_REPEATS = 10_000  # repeated questions in a row after which a split counts as exhausted
 
 IN_DOMAIN_SHARE = 0.55  # of the corpus; the out-of-domain families share the rest evenly
@@ -84,12 +76,9 @@ class TinyWorldSource:
         return self._mixed("validation", self.validation_problems)
 
     def _mixed(self, split: Split, size: int) -> list[Problem]:
-        tiers = len(IN_DOMAIN)
-        problems = [
-            problem
-            for i, family in enumerate(IN_DOMAIN)
-            for problem in self._distinct(family, split, size // tiers + (i < size % tiers), gold=True)
-        ]
+        share, rest = divmod(size, len(IN_DOMAIN))
+        tiers = [self._distinct(tier, split, share + (i < rest), gold=True) for i, tier in enumerate(IN_DOMAIN)]
+        problems = [problem for tier in tiers for problem in tier]
         Random(f"{self.seed}/shuffle/{split}").shuffle(problems)
         return problems
 
@@ -103,22 +92,15 @@ class TinyWorldSource:
                     f"{split}: expected {size} different {family.name} problems, found {len(questions)}; ask for fewer"
                 )
             questions[new] = None
+        name, rationale = family.name, self._gold if gold else lambda family, question: None
         return [
-            Problem(
-                id=f"{family.name}/{split}/{i}",
-                benchmark=family.name,
-                question=question,
-                answer=family.solve(question),
-                rationale=self._gold(family, question) if gold else None,
-            )
+            Problem(f"{name}/{split}/{i}", name, question, family.solve(question), rationale(family, question))
             for i, question in enumerate(questions)
         ]
 
     def _questions(self, family: Family, split: Split, rng: Random) -> Iterator[str]:
-        while True:
-            question = family.draw(rng)
-            if self.split(question) == split:
-                yield question
+        drawn = (family.draw(rng) for _ in count())
+        return (question for question in drawn if self.split(question) == split)
 
     def _gold(self, family: Family, question: str) -> str:
         """A reference solution: a text of a careful author of the corpus without mistakes.
@@ -129,10 +111,8 @@ class TinyWorldSource:
         return self._write_until(family, question, rng, authors.CAREFUL, _style(rng, authors.VERBOSE_SHARE))
 
     def _write_until(self, family: Family, question: str, rng: Random, author: Author, style: Style) -> str:
-        while True:
-            text = authors.write(self.seed, family, question, author, style, rng)
-            if checking.verify(text, family, question):
-                return text
+        texts = (authors.write(self.seed, family, question, author, style, rng) for _ in count())
+        return next(text for text in texts if checking.verify(text, family, question))
 
     # ------------------------------------------------------------ corpus
 
@@ -204,13 +184,8 @@ class TinyWorldSource:
         """The word for an unknown answer."""
         return language.UNKNOWN
 
-    def build_tokenizer(self) -> Tokenizer:
-        """The world's tokenizer."""
-        return language.build_tokenizer()
-
-    def tokenizer_settings(self) -> dict[str, object]:
-        """Keyword arguments of `PreTrainedTokenizerFast` beside `tokenizer_object`."""
-        return language.tokenizer_settings()
+    build_tokenizer = staticmethod(language.build_tokenizer)
+    tokenizer_settings = staticmethod(language.tokenizer_settings)
 
 
 def _family(name: str) -> Family:
