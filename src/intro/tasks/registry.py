@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 from intro.tasks.tiny_world.source import TinyWorldSource
@@ -17,13 +17,8 @@ if TYPE_CHECKING:
 class TaskSource(Protocol):
     """Interface of a source of problems. Every method is deterministic."""
 
-    @property
-    def answer_marker(self) -> str:
-        """The text that comes before the answer in a response."""
-
-    @property
-    def answer_end(self) -> str:
-        """The text that closes the answer."""
+    answer_marker: str  # the text that comes before the answer in a response
+    answer_end: str  # the text that closes the answer
 
     def problems(self, benchmark: str) -> list[Problem]:
         """The test problems of one benchmark."""
@@ -60,27 +55,13 @@ class CorpusSource(TaskSource, Protocol):
         """Keyword arguments of `PreTrainedTokenizerFast` beside `tokenizer_object`."""
 
 
-def _tiny_world(data: Data, prompts: Mapping[str, str], seed: int) -> TaskSource:
-    return TinyWorldSource(
-        seed=seed,
-        benchmarks={name: benchmark.problems for name, benchmark in data.benchmarks.items()},
-        train_problems=data.train_problems,
-        validation_problems=data.validation_problems,
-        prompts=dict(prompts),
-    )
-
-
-def _hub(data: Data, prompts: Mapping[str, str], seed: int) -> TaskSource:
-    from intro.tasks.published.source import PublishedSource  # imported here, since its graders take 0.1 s to import
-
-    return PublishedSource(data, seed)
-
-
-_SOURCES: dict[str, Callable[[Data, Mapping[str, str], int], TaskSource]] = {"tiny_world": _tiny_world, "hub": _hub}
-
-
 def load_source(data: Data, prompts: Mapping[str, str], seed: int) -> TaskSource:
-    """The source that `data.source` names. Raises IntroError for a name that is not registered."""
-    if data.source not in _SOURCES:
-        raise IntroError(f"data.source: expected one of {', '.join(_SOURCES)}, found '{data.source}'")
-    return _SOURCES[data.source](data, prompts, seed)
+    """The source that `data.source` names. Raises IntroError for an unknown name."""
+    if data.source == "tiny_world":
+        sizes = {name: benchmark.problems for name, benchmark in data.benchmarks.items()}
+        return TinyWorldSource(seed, sizes, data.train_problems, data.validation_problems, dict(prompts))
+    if data.source == "hub":
+        from intro.tasks.published.source import PublishedSource  # here, since its graders take 0.1 s to import
+
+        return PublishedSource(data, seed)
+    raise IntroError(f"data.source: expected one of tiny_world, hub, found '{data.source}'")

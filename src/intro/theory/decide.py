@@ -120,8 +120,4 @@ def _rational_point(equation: Equation, attempt: int) -> dict[sp.Symbol, sp.Rati
 
 def _exact(number: sp.Expr) -> sp.Expr:
     """The number, linear in logarithms, by those of primes: it vanishes only if every coefficient does."""
-
-    def primes(x: sp.Expr) -> sp.Expr:
-        return sp.Add(*(power * sp.log(prime) for prime, power in sp.factorrat(x).items()))
-
-    return sp.expand(number.replace(sp.log, primes))
+    return sp.expand(number.replace(sp.log, lambda x: sp.Add(*(k * sp.log(p) for p, k in sp.factorrat(x).items()))))

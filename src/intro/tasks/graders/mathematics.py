@@ -87,11 +87,10 @@ def grade_all(pairs: Sequence[tuple[str, str]], deadline_s: float = DEADLINE_S) 
     chunks = [pairs[i : i + CHUNK] for i in range(0, len(pairs), CHUNK)]
     grades: list[Grade] = []
     for chunk, graded in zip(chunks, _in_pool(chunks, deadline_s), strict=True):
-        if isinstance(graded, str) and len(chunk) > 1:  # one response caused it: grade each with its own deadline
-            alone = _in_pool([[pair] for pair in chunk], deadline_s)
-        else:
-            alone = [graded] if isinstance(graded, str) else [[single] for single in graded]
-        grades += [Grade(False, None, one) if isinstance(one, str) else one[0] for one in alone]
+        if isinstance(graded, str):  # one response caused it: grade each with its own deadline
+            alone = _in_pool([[pair] for pair in chunk], deadline_s) if len(chunk) > 1 else [graded]
+            graded = [Grade(False, None, one) if isinstance(one, str) else one[0] for one in alone]
+        grades += graded
     return grades
 
 
@@ -170,21 +169,16 @@ def compare(answer: str, gold: str) -> Grade:
     return Grade(equal, short, "correct" if equal else "wrong answer")
 
 
-_PLAIN_NUMBER = re.compile(r"([-+]?\d{1,18}(?:\.\d{1,18})?)(?:/(\d{1,18}))?")
-_PLAIN_FRACTION = re.compile(r"([-+]?)\\[dt]?frac\{(-?\d{1,18})\}\{(\d{1,18})\}")
+_PLAIN_NUMBER = re.compile(r"(?P<sign>)(?P<above>[-+]?\d{1,18}(?:\.\d{1,18})?)(?:/(?P<below>\d{1,18}))?")
+_PLAIN_FRACTION = re.compile(r"(?P<sign>[-+]?)\\[dt]?frac\{(?P<above>-?\d{1,18})\}\{(?P<below>\d{1,18})\}")
 
 
 def plain_number(text: str) -> Fraction | None:
     """A whole number, decimal, quotient or LaTeX fraction exactly; None for any other expression."""
-    found, sign = _PLAIN_NUMBER.fullmatch(text), ""
-    if found:
-        above, below = found.groups()
-    elif found := _PLAIN_FRACTION.fullmatch(text):
-        sign, above, below = found.groups()
-    else:
+    found = _PLAIN_NUMBER.fullmatch(text) or _PLAIN_FRACTION.fullmatch(text)
+    if not found or int(found["below"] or 1) == 0:
         return None
-    if below is not None and int(below) == 0:
-        return None
+    sign, above, below = found.group("sign", "above", "below")
     value = Fraction(above) / int(below or 1)
     return -value if sign == "-" else value
 

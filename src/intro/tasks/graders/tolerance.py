@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from contextlib import suppress
 
 from intro.tasks.graders import mathematics
 from intro.types import Grade, Problem
@@ -35,13 +36,11 @@ _POWER = re.compile(rf"({_NUMBER})(?:\\times|\\cdot|\*)10\^\{{?([-+]?\d+)\}}?", 
 def number(text: str) -> float | None:
     """A plain decimal, quotient, fraction or power of ten as a number; None for anything else."""
     plain = re.sub(r"[\s$]|\\[,;:! ]|(?<=\d),(?=\d{3}\b)", "", text).rstrip(".")
-    try:
+    with suppress(ZeroDivisionError, OverflowError, ValueError):
         if found := _FRACTION.fullmatch(plain):
             return float(f"{found[1]}1") * float(found[2]) / float(found[3])
         if found := _POWER.fullmatch(plain):
             return float(f"{found[1]}e{int(found[2])}")
         if found := _QUOTIENT.fullmatch(plain):
             return float(found[1]) / float(found[2] or 1)
-    except (ZeroDivisionError, OverflowError, ValueError):
-        pass
     return None

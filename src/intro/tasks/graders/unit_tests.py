@@ -8,6 +8,7 @@ import json
 import pickle
 import zlib
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 from intro.types import IntroError
@@ -18,27 +19,25 @@ LARGEST_TESTS = 1 << 30  # bytes of one problem's unit tests, unpacked
 def unit_tests(extra: Mapping[str, Any]) -> list[dict[str, str]]:
     """All tests of a LiveCodeBench problem, each {"input", "output", "testtype"}: public ones first, then hidden ones.
 
-    Raises IntroError when they are not the JSON, or the packed JSON, that the set publishes.
+    Raises IntroError when there are none, or when they are not the JSON, or the packed JSON, that the set publishes.
     """
-    tests = []
+    tests, which = [], f"livecodebench {extra.get('question_id')}"
     for name in ("public_test_cases", "private_test_cases"):
         try:
             tests += _unpacked(extra[name])
         except Exception as error:  # a damaged pickle raises almost anything
-            raise IntroError(
-                f"livecodebench {extra.get('question_id')}: {name} is neither JSON nor packed JSON ({error}); "
-                "fetch the set again"
-            ) from None
+            damage = f"{name} is neither JSON nor packed JSON ({error})"
+            raise IntroError(f"{which}: {damage}; fetch the set again") from None
+    if not tests:
+        raise IntroError(f"{which}: it has no unit tests, so every program would pass; fetch the set again")
     return tests
 
 
 def _unpacked(tests: Any) -> list[dict[str, str]]:
     if not isinstance(tests, str):
         return list(tests)
-    try:
+    with suppress(ValueError):
         return json.loads(tests)
-    except ValueError:
-        pass
     unpack = zlib.decompressobj()
     pickled = unpack.decompress(base64.b64decode(tests.encode(), validate=True), LARGEST_TESTS)
     if unpack.unconsumed_tail:

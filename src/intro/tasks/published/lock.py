@@ -50,11 +50,9 @@ def read_lock(path: Path) -> dict[str, Entry]:
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
-        names = ", ".join(f.name for f in fields(Entry))
-        raise IntroError(
-            f"{path}: expected a JSON object of collections, each with {names}, found something else; "
-            "restore the file, or delete it to trust what is fetched next"
-        ) from None
+        expected = f"a JSON object of collections, each with {', '.join(f.name for f in fields(Entry))}"
+        remedy = "restore the file, or delete it to trust what is fetched next"
+        raise IntroError(f"{path}: expected {expected}, found something else; {remedy}") from None
 
 
 def hold(path: Path, name: str, entry: Entry, where: str) -> Entry:

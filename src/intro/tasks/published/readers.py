@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal, InvalidOperation
 from random import Random
 from typing import Any
@@ -46,11 +47,9 @@ def _text(answer: Any) -> str:
 
 def minerva(row: Row, index: int) -> Fields:
     """In copies without an answer column, the answer is in the solution's last box."""
-    answer = row.get("answer")
-    return {
-        "question": _first(row, *PROBLEM),
-        "answer": _text(answer) if answer is not None else boxed(_first(row, "solution")),
-    }
+    if row.get("answer") is not None:
+        return stated(row, index)
+    return {"question": _first(row, *PROBLEM), "answer": boxed(_first(row, "solution"))}
 
 
 def math500(row: Row, index: int) -> Fields:
@@ -96,12 +95,10 @@ def contest(row: Row, index: int) -> Fields:
 def integer(answer: Any) -> str:
     """The whole number that an answer column holds, without zeros, dollar or degree signs around it."""
     plain = re.sub(r"[\s$,]|\^?\{?\\(?:circ|degree)\}?|°", "", str(answer))
-    try:
+    with suppress(InvalidOperation, OverflowError, ValueError):
         number = Decimal(plain)
         if number == number.to_integral_value():
             return str(int(number))
-    except (InvalidOperation, OverflowError, ValueError):
-        pass
     raise ValueError(f"expected a whole number as answer, found {str(answer)[:40]!r}")
 
 
@@ -129,18 +126,11 @@ def livecodebench(row: Row, index: int) -> Fields:
         else "Put a Python program into one block that reads the input from stdin and writes the answer to stdout.\n"
         "```python\n# the program\n```"
     )
-    return {
-        # the headings of LiveCodeBench's prompts, without an example
-        "question": f"### Question\n{row['question_content']}\n\n### Format\n{how}\n\n### Answer\n\n",
-        "answer": "",
-        "extra": {
-            "question_id": row.get("question_id"),
-            "starter_code": starter,
-            "func_name": metadata.get("func_name"),
-            "public_test_cases": row["public_test_cases"],
-            "private_test_cases": row["private_test_cases"],
-        },
-    }
+    # the headings of LiveCodeBench's prompts, without an example
+    question = f"### Question\n{row['question_content']}\n\n### Format\n{how}\n\n### Answer\n\n"
+    extra = {"question_id": row.get("question_id"), "starter_code": starter, "func_name": metadata.get("func_name")}
+    extra |= {name: row[name] for name in ("public_test_cases", "private_test_cases")}
+    return {"question": question, "answer": "", "extra": extra}
 
 
 def choice_prompt(question: str, options: Sequence[str]) -> str:
@@ -157,11 +147,8 @@ def gpqa(row: Row, index: int) -> Fields:
     options = [_clean(row[name]) for name in GPQA_OPTIONS]
     right = options[-1]
     Random(f"gpqa/{index}").shuffle(options)
-    return {
-        "question": choice_prompt(row["Question"], options),
-        "answer": LETTERS[options.index(right)],
-        "extra": {"options": options},
-    }
+    question, answer = choice_prompt(row["Question"], options), LETTERS[options.index(right)]
+    return {"question": question, "answer": answer, "extra": {"options": options}}
 
 
 def _clean(text: str | None) -> str:

@@ -156,9 +156,8 @@ def _problem(published: Collection, row: dict, index: int, where: str) -> Proble
     try:
         fields = published.read(row, index)
     except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        raise IntroError(
-            f"{published.name}: row {index} is not what {published.hub_id} publishes ({error}; {where}); fetch it again"
-        ) from None
+        found = f"row {index} is not what {published.hub_id} publishes ({error}; {where})"
+        raise IntroError(f"{published.name}: {found}; fetch it again") from None
     return Problem(id=f"{published.name}/{index}", benchmark=published.name, **fields)
 
 

@@ -69,7 +69,9 @@ def write(seed: int, family: Family, question: str, author: Author, style: Style
         if style.restate_first if done == 0 else rng.random() < style.restate:
             statements.append((SO, *family.remainder(value, operations[done:])))
         left, right = family.left(value, operation), family.apply(value, operation)
-        stated = _state(seed, family, value, operation, right, author, rng)
+        stated, mistake = right, common_mistake(seed, family, value, operation)
+        if rng.random() < (author.easy if mistake is None else author.hard):
+            stated = mistake or family.mistake(right, rng)
         statements.append((*left, "=", *stated))
         if rng.random() < style.check:
             statements.append((CHECK, *left, "=", *stated))
@@ -79,13 +81,3 @@ def write(seed: int, family: Family, question: str, author: Author, style: Style
         value = stated
     statements.append((ANSWER, *value))
     return f" {END} ".join(" ".join(statement) for statement in statements)
-
-
-def _state(
-    seed: int, family: Family, value: Words, operation: Words, right: Words, author: Author, rng: Random
-) -> Words:
-    """The value that the author writes for a fact."""
-    mistake = common_mistake(seed, family, value, operation)
-    if rng.random() < (author.easy if mistake is None else author.hard):
-        return mistake or family.mistake(right, rng)
-    return right

@@ -14,10 +14,8 @@ def _words(text: str) -> list[str]:
 def grade(text: str, answer: str) -> Grade:
     """Compare what follows the last `answer` with the gold answer, word by word. Never raises."""
     words = _words(text)
-    if ANSWER not in words:
-        return Grade(False, None, "no answer")
-    last = len(words) - 1 - words[::-1].index(ANSWER)
-    extracted = " ".join(words[last + 1 :])
+    after_last = words[::-1].index(ANSWER) if ANSWER in words else 0  # words behind the last `answer`
+    extracted = " ".join(words[len(words) - after_last :])
     if not extracted:
         return Grade(False, None, "no answer")
     correct = extracted == " ".join(answer.split())
@@ -47,19 +45,17 @@ def verify(text: str, family: Family, question: str) -> bool:
     *steps, last = _statements(text)
     for statement in steps:
         head, rest = (statement[0], statement[1:]) if statement else ("", ())
-        if head == SO:
-            if done == len(operations) or rest != family.remainder(value, operations[done:]):
-                return False
-        elif head in (CHECK, WAIT):
-            if rest not in established:
-                return False
+        if head in (CHECK, WAIT):
+            holds = rest in established
+        elif done == len(operations):
+            holds = False
+        elif head == SO:
+            holds = rest == family.remainder(value, operations[done:])
         else:
-            if done == len(operations):
-                return False
-            operation = operations[done]
-            left, value = family.left(value, operation), family.apply(value, operation)
-            if statement != (*left, "=", *value):
-                return False
+            left, value = family.left(value, operations[done]), family.apply(value, operations[done])
+            holds = statement == (*left, "=", *value)
             established.add(statement)
             done += 1
+        if not holds:
+            return False
     return done == len(operations) and last == (ANSWER, *value)

@@ -25,9 +25,8 @@ def require_words(text: str, where: str) -> None:
     """Raises IntroError when `text` has a word without a token."""
     unknown = [word for word in text.split() if word not in _KNOWN]
     if unknown:
-        raise IntroError(
-            f"{where}: expected words of the tiny world, found '{unknown[0]}'; it knows {' '.join(VOCABULARY)}"
-        )
+        known = " ".join(VOCABULARY)
+        raise IntroError(f"{where}: expected words of the tiny world, found '{unknown[0]}'; it knows {known}")
 
 
 def build_tokenizer() -> Tokenizer:

@@ -88,9 +88,8 @@ class TinyWorldSource:
         while len(questions) < size:
             new = next((question for question in islice(draws, _MAX_REPEATS) if question not in questions), None)
             if new is None:
-                raise IntroError(
-                    f"{split}: expected {size} different {family.name} problems, found {len(questions)}; ask for fewer"
-                )
+                wanted = f"{size} different {family.name} problems"
+                raise IntroError(f"{split}: expected {wanted}, found {len(questions)}; ask for fewer")
             questions[new] = None
         name, rationale = family.name, self._gold if gold else lambda family, question: None
         return [
@@ -198,9 +197,8 @@ def _check_template(name: str, template: str) -> None:
     try:
         filled = template.format(question="", answer="")
     except (KeyError, IndexError, ValueError):
-        raise IntroError(
-            f"prompts.{name}: expected no other fields than {{question}} and {{answer}}, found '{template}'"
-        ) from None
+        expected = "no other fields than {question} and {answer}"
+        raise IntroError(f"prompts.{name}: expected {expected}, found '{template}'") from None
     language.require_words(filled, f"prompts.{name}")
 
 
