@@ -184,8 +184,8 @@ def same_value(printed: str, expected: str) -> bool:
 _MODULES = (
     "string re datetime collections heapq bisect copy math random statistics itertools functools operator io sys json"
 ).split()
-_CONTENTS = [f"from {name} import *" for name in [*_MODULES, "builtins", "typing"]]
-_PRELUDE = "\n".join([*_CONTENTS, *(f"import {name}" for name in _MODULES), "sys.setrecursionlimit(50000)"])
+_STAR_IMPORTS = [f"from {name} import *" for name in [*_MODULES, "builtins", "typing"]]
+_PRELUDE = "\n".join([*_STAR_IMPORTS, *(f"import {name}" for name in _MODULES), "sys.setrecursionlimit(50000)"])
 # the program may have rebound these names, so they are imported again
 _CALL = """
 _json, _stdin = __import__("json"), __import__("sys").stdin

@@ -11,7 +11,7 @@ from intro.types import IntroError
 
 MATHEMATICS = "mathematics"
 PROBLEM_ANSWER = (PROBLEM, ANSWER)
-MATH = "algebra counting_and_probability geometry intermediate_algebra number_theory prealgebra precalculus"
+MATH_SUBJECTS = "algebra counting_and_probability geometry intermediate_algebra number_theory prealgebra precalculus"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,12 +41,13 @@ def _names(*names: str) -> tuple[tuple[str, ...], ...]:
 
 
 def _math(split: str, rows: int) -> Collection:
-    columns, configs = (PROBLEM, *_names("solution", "level")), tuple(MATH.split())
+    columns, subjects = (PROBLEM, *_names("solution", "level")), tuple(MATH_SUBJECTS.split())
     return Collection(
-        f"math_{split}", "EleutherAI/hendrycks_math", split, rows, columns, readers.math, MATHEMATICS, configs
+        f"math_{split}", "EleutherAI/hendrycks_math", split, rows, columns, readers.math, MATHEMATICS, subjects
     )
 
 
+# name, Hub id, split, rows, columns, reader, grader
 _PUBLISHED = (
     Collection("math500", "HuggingFaceH4/MATH-500", "test", 500, PROBLEM_ANSWER, readers.math500, MATHEMATICS,
                revision="ff5b20257d8185524591543f8ff5993951537bb8"),
