@@ -22,7 +22,7 @@ from urllib.parse import urlsplit
 
 from intro.config import Checkpoint, Config, Hardware, HubData
 from intro.cost.estimate.arithmetic import config_file
-from intro.cost.estimate.fit import host_memory, judge_misfit, model_fit
+from intro.cost.estimate.fit import host_memory, misfits
 from intro.cost.estimate.work import Estimator, total
 from intro.experiments import base_folder, judge_folder, problems_file
 from intro.infra.gpus import visible_gpus
@@ -175,9 +175,7 @@ def gpus(config: Config) -> Finding:
 def gpu_memory(config: Config) -> Finding:
     """The estimated peaks against the memory of the smallest visible GPU."""
     estimator = Estimator.of(config, memory_gb=min(torch_gpus()[1]) / 1e9)
-    exceeding = [name for name in config.models if model_fit(estimator, name).misfits]
-    exceeding += ["the judge"] if judge_misfit(estimator) else []
-    if exceeding:
+    if exceeding := misfits(estimator):
         return fail(f"too little for {', '.join(exceeding)}", "`intro plan` shows what fits")
     return ok("every run fits by the estimate of `intro plan`")
 

@@ -6,7 +6,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +166,30 @@ class Spent:
 
     def __mul__(self, factor: float) -> Spent:
         return Spent(self.tokens * factor, self.flops * factor, self.seconds * factor)
+
+
+NOTHING = Spent()
+
+
+@dataclass(frozen=True, slots=True)
+class Cost:
+    """What some work takes. Seconds are device-seconds: eight GPUs for an hour are eight hours."""
+
+    runs: int = 0
+    evaluations: int = 0
+    training: Spent = NOTHING
+    rollouts: Spent = NOTHING
+    evaluation: Spent = NOTHING
+    grading_seconds: float = 0.0  # of one CPU core
+    disk_bytes: float = 0.0
+    state_bytes: float = 0.0  # the part of the disk that only serves to resume
+
+    @property
+    def device_seconds(self) -> float:
+        return self.training.seconds + self.rollouts.seconds + self.evaluation.seconds
+
+    def __add__(self, other: Cost) -> Cost:
+        return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,53 +2,33 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from intro.config import Hardware
-from intro.cost.estimate.arithmetic import ModelShape, width_of
-from intro.cost.estimate.memory import Load, Peak, peak, remedies
+from intro.cost.estimate.arithmetic import width_of
+from intro.cost.estimate.memory import Load, peak, remedies
 from intro.cost.estimate.work import Estimator
-from intro.experiments import training_runs
 
 PROCESS_BYTES = 1e9  # of a process beside its tensors: Python, torch, transformers
 
 
-@dataclass(frozen=True, slots=True)
-class ModelFit:
-    """A model's sizes, its peak over the methods that train it, and what does not fit."""
-
-    name: str
-    shape: ModelShape
-    hardware: Hardware
-    peak: Peak
-    by_stage: dict[int, float]  # bytes per GPU at ZeRO 1, 2 and 3 on the same GPUs
-    rows: int  # decoded at once in rollouts
-    longest_s: float  # of a training run, wall clock on its own devices
-    misfits: tuple[str, ...]  # one sentence per memory load that does not fit
+def loads(estimator: Estimator, model: str) -> dict[Load, list[str]]:
+    """What a model's runs put on a GPU -> the methods that do."""
+    found: dict[Load, list[str]] = {}
+    for name, method in estimator.methods(model).items():
+        found.setdefault(estimator.load(model, method), []).append(name)
+    return found
 
 
-def model_fit(estimator: Estimator, model: str) -> ModelFit:
-    """The largest peak over the methods that train this model."""
-    config, shape, hardware = estimator.config, estimator.shapes[model], estimator.hardware(model)
-    methods = {cell.method: config.all_methods[cell.method] for cell in training_runs(config) if cell.model == model}
-    loads: dict[Load, list[str]] = {}
-    for name, method in methods.items():
-        loads.setdefault(estimator.load(model, method), []).append(name)
-    worst = max(loads, key=lambda load: peak(shape, load).most[1])
-    at = peak(shape, worst)
-    share = -(-config.training.prompts_per_step * config.training.group_size // hardware.processes)
-    batch = min(config.evaluation.batch, share)
-    misfits = (misfit(estimator, model, load, names) for load, names in loads.items())
-    return ModelFit(
-        name=model,
-        shape=shape,
-        hardware=hardware,
-        peak=at,
-        by_stage={stage: peak(shape, worst.changed(zero=stage)).most[1] for stage in (1, 2, 3)},
-        rows=estimator.roofline(model).rows(estimator.prompt, estimator.lengths, at.states + at.frozen, batch),
-        longest_s=max(estimator.train(model, m).device_seconds for m in methods.values()) / hardware.processes,
-        misfits=tuple(filter(None, misfits)),
-    )
+def largest_load(estimator: Estimator, model: str) -> Load:
+    """The one with the largest peak over the methods that train this model."""
+    return max(loads(estimator, model), key=lambda load: peak(estimator.shapes[model], load).most[1])
+
+
+def misfits(estimator: Estimator) -> dict[str, list[str]]:
+    """Each model with a load that does not fit, and "the judge" -> one sentence per load."""
+    found: dict[str, list[str | None]] = {}
+    for model in estimator.shapes:
+        found[model] = [misfit(estimator, model, load, names) for load, names in loads(estimator, model).items()]
+    found["the judge"] = [judge_misfit(estimator)]
+    return {name: list(filter(None, sentences)) for name, sentences in found.items() if any(sentences)}
 
 
 def misfit(estimator: Estimator, model: str, load: Load, methods: list[str]) -> str | None:
@@ -68,11 +48,10 @@ def misfit(estimator: Estimator, model: str, load: Load, methods: list[str]) -> 
 
 def judge_misfit(estimator: Estimator) -> str | None:
     """One sentence where the judge's weights leave no room for a cache on its GPUs."""
-    verifier = estimator.config.verifier
+    verifier, limit = estimator.config.verifier, estimator.accelerator.memory * 1e9
     if verifier is None:
         return None
-    weights, devices = estimator.judge_model().disk_bytes, max(1, verifier.hardware.gpus)
-    limit = estimator.accelerator.memory * 1e9
+    weights, devices = estimator.judge_roofline.weight_bytes, estimator.judge_roofline.devices
     if weights / devices <= 0.85 * limit:
         return None
     return (
@@ -84,9 +63,11 @@ def judge_misfit(estimator: Estimator) -> str | None:
 def host_memory(estimator: Estimator) -> float:
     """Bytes of the host that one command needs at most: the weights once per process, and what is offloaded."""
     most = 0.0
-    for name, model in estimator.config.models.items():
-        hardware, parameters = model.hardware, estimator.shapes[name].parameters
-        held = model_fit(estimator, name).peak.most[1] if hardware.gpus == 0 else width_of(hardware) * parameters
-        offloaded = 12.0 * parameters if hardware.offload else 0.0
+    for name, shape in estimator.shapes.items():
+        hardware = estimator.hardware(name)
+        held = width_of(hardware) * shape.parameters
+        if hardware.gpus == 0:
+            held = peak(shape, largest_load(estimator, name)).most[1]
+        offloaded = 12.0 * shape.parameters if hardware.offload else 0.0
         most = max(most, hardware.processes * (PROCESS_BYTES + held) + offloaded)
     return most

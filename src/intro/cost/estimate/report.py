@@ -10,10 +10,11 @@ from typing import Any
 
 from intro.config import Config
 from intro.cost.estimate import assumptions as assume
-from intro.cost.estimate.arithmetic import width_of
+from intro.cost.estimate.arithmetic import Cost, width_of
 from intro.cost.estimate.assumptions import ENGINES, Accelerator
-from intro.cost.estimate.fit import ModelFit, judge_misfit, model_fit
-from intro.cost.estimate.work import NODE_GPUS, Cost, Estimator, targets, total
+from intro.cost.estimate.fit import largest_load, misfits
+from intro.cost.estimate.memory import peak
+from intro.cost.estimate.work import NODE_GPUS, Estimator, targets, total
 from intro.infra.files import to_csv, write_text
 
 WIDTH = 80
@@ -28,18 +29,18 @@ def plan(config: Config, name: str | None, numbers: Mapping[str, float | None], 
     accelerator = assume.accelerator(config, name, **device)
     assumed = assume.assumptions(config, **{key: value for key, value in numbers.items() if key not in device})
     estimator = Estimator(config, accelerator, assumed)
-    table, models = rows(estimator), [model_fit(estimator, name) for name in config.models]
+    table = rows(estimator)
     if csv is not None:
         write_text(csv, to_csv(list(table[0]), table))
-    misfits = [*(sentence for model in models for sentence in model.misfits), judge_misfit(estimator)]
+    sentences = [sentence for found in misfits(estimator).values() for sentence in found]
     parts = [
         wrapped(
             f"Plan of {source} on {accelerator.name}: {accelerator.tflops:g} TFLOP/s, {accelerator.bandwidth:g} TB/s, "
             f"{accelerator.memory:g} GB, ${accelerator.price:g} per hour. An estimate: nothing was run."
         ),
         table_of_targets(table, config.training.keep_states),
-        table_of_models(models, accelerator),
-        "\n".join(map(wrapped, filter(None, misfits))) or "Every run fits.",
+        table_of_models(estimator),
+        "\n".join(map(wrapped, sentences)) or "Every run fits.",
         table_of_assumptions(estimator),
     ]
     return "\n\n".join(parts)
@@ -89,20 +90,23 @@ def table_of_targets(table: list[dict[str, Any]], kept: bool) -> str:
     return "\n".join([*lines, "", wrapped(note)])
 
 
-def table_of_models(models: list[ModelFit], chip: Accelerator) -> str:
+def table_of_models(estimator: Estimator) -> str:
     """Sizes, the peak per GPU over a model's methods, and its parts; ! marks what exceeds the accelerator."""
-    sizes, parts = [], []
-    for model in models:
-        width, hardware, peak = width_of(model.hardware), model.hardware, model.peak
+    training, chip, sizes, parts = estimator.config.training, estimator.accelerator, [], []
+    for name, shape in estimator.shapes.items():
+        hardware, load = estimator.hardware(name), largest_load(estimator, name)
         layout = f"{max(1, hardware.gpus)} x Z{hardware.zero}" + (" R" if hardware.recompute else "")
-        weights, cache = width * model.shape.parameters, model.shape.cache_bytes(width)
-        most = (peak.most[1], *model.by_stage.values())
+        weights, cache = estimator.roofline(name).weight_bytes, shape.cache_bytes(width_of(hardware))
+        at, *stages = (peak(shape, each) for each in (load, *(load.changed(zero=stage) for stage in (1, 2, 3))))
+        most = [each.most[1] for each in (at, *stages)]
         peaks = [scaled(size) + ("B!" if size > chip.memory * 1e9 else "B ") for size in most]
-        numbers = (scaled(model.shape.parameters), f"{scaled(weights)}B", f"{scaled(cache)}B")
-        sizes.append((model.name[:13], *numbers, layout, *peaks))
-        held = (peak.states, peak.frozen, peak.activations, peak.logits, peak.curves, peak.rollout)
-        hours = f"{model.longest_s / 3600:.1f}"
-        parts.append((model.name[:14], *(f"{scaled(part)}B" for part in held), model.rows, hours))
+        sizes.append((name[:13], scaled(shape.parameters), f"{scaled(weights)}B", f"{scaled(cache)}B", layout, *peaks))
+        held = (at.states, at.frozen, at.activations, at.logits, at.curves, at.rollout)
+        rollouts = training.prompts_per_step * training.group_size
+        at_once = estimator.rows_at_once(name, rollouts, at.states + at.frozen, estimator.lengths)
+        runs = [estimator.train(name, method).device_seconds for method in estimator.methods(name).values()]
+        hours = f"{max(runs) / hardware.processes / 3600:.1f}"
+        parts.append((name[:14], *(f"{scaled(part)}B" for part in held), at_once, hours))
     size_heads = ("model", "meters", "weights", "a token", "layout", "own", "1", "2", "3")
     part_heads = ("its parts", "states", "frozen", "activations", "logits", "curves", "rollout", "rows", "hours")
     lines = [

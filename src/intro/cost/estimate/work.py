@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass, fields
 from functools import cache, cached_property, partial
 
 from intro import experiments
 from intro.config import AnyMethod, Config, Hardware, HubData, TinyModel
 from intro.cost.estimate import assumptions as assume
-from intro.cost.estimate.arithmetic import Lengths, ModelShape, Roofline, Spent, checkpoint_shape, shape_of, width_of
+from intro.cost.estimate.arithmetic import Cost, Lengths, ModelShape, Roofline, Spent, checkpoint_shape, shape_of
 from intro.cost.estimate.assumptions import GRADING_S, PROGRAM_S, Accelerator, Assumptions
 from intro.cost.estimate.memory import Load, peak
 from intro.experiments import Cell
@@ -19,28 +18,6 @@ from intro.types import Signal
 TEXT_BYTES = 5  # of a stored response, per token
 CORPUS_TOKENS = 80  # of a document of the tiny world
 NODE_GPUS = 8  # of one machine
-NOTHING = Spent()
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What some work takes. Seconds are device-seconds: eight GPUs for an hour are eight hours."""
-
-    runs: int = 0
-    evaluations: int = 0
-    training: Spent = NOTHING
-    rollouts: Spent = NOTHING
-    evaluation: Spent = NOTHING
-    grading_seconds: float = 0.0  # of one CPU core
-    disk_bytes: float = 0.0
-    state_bytes: float = 0.0  # the part of the disk that only serves to resume
-
-    @property
-    def device_seconds(self) -> float:
-        return self.training.seconds + self.rollouts.seconds + self.evaluation.seconds
-
-    def __add__(self, other: Cost) -> Cost:
-        return Cost(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
 
 class Estimator:
@@ -66,8 +43,11 @@ class Estimator:
         return {name: shape_of(self.config, name) for name in self.config.models}
 
     @cached_property
-    def judge_shape(self) -> ModelShape:
-        return checkpoint_shape(self.config.verifier.checkpoint, experiments.judge_folder(self.config))
+    def judge_roofline(self) -> Roofline:
+        """The judge model, whose weights are split over its GPUs."""
+        judge = self.config.verifier
+        shape = checkpoint_shape(judge.checkpoint, experiments.judge_folder(self.config))
+        return Roofline(shape, judge.hardware, self.accelerator, self.assumed, max(1, judge.hardware.gpus))
 
     def hardware(self, model: str) -> Hardware:
         return self.config.models[model].hardware
@@ -91,10 +71,14 @@ class Estimator:
 
     def sample(self, model: str, rows: int, resident: float, lengths: Lengths) -> Spent:
         """`rows` responses during training: shared by the ranks, each of which holds `resident` bytes besides."""
-        roofline, ranks = self.roofline(model), self.hardware(model).processes
-        share = -(-rows // ranks)
-        at_once = roofline.rows(self.prompt, lengths, resident, min(self.config.evaluation.batch, share))
-        return roofline.generate(share, self.prompt, lengths, at_once) * ranks
+        ranks = self.hardware(model).processes
+        at_once = self.rows_at_once(model, rows, resident, lengths)
+        return self.roofline(model).generate(-(-rows // ranks), self.prompt, lengths, at_once) * ranks
+
+    def rows_at_once(self, model: str, rows: int, resident: float, lengths: Lengths) -> int:
+        """Rows that each rank decodes at once."""
+        batch = min(self.config.evaluation.batch, -(-rows // self.hardware(model).processes))
+        return self.roofline(model).rows(self.prompt, lengths, resident, batch)
 
     def grading_s(self, benchmark: str = "") -> float:
         """CPU seconds for one response. benchmark: the published name."""
@@ -102,6 +86,11 @@ class Estimator:
         return PROGRAM_S.get(benchmark, GRADING_S) if published else GRADING_S / 100
 
     # ------------------------------------------------------------ training
+
+    def methods(self, model: str) -> dict[str, AnyMethod]:
+        """The methods that train this model."""
+        cells = [cell for cell in experiments.training_runs(self.config) if cell.model == model]
+        return {cell.method: self.config.all_methods[cell.method] for cell in cells}
 
     def update_flops(self, model: str, method: AnyMethod) -> float:
         """One step of a method: scoring passes on all rationales, the update on those that its filter keeps."""
@@ -123,8 +112,8 @@ class Estimator:
 
     def saved_bytes(self, model: str, method: AnyMethod) -> float:
         """The state that a run saves to resume from: weights, fp32 weights and moments, a moving average."""
-        width = width_of(self.hardware(model))
-        return (12 + width * (1 + self.load(model, method).averaged)) * self.shapes[model].parameters
+        weights = self.roofline(model).weight_bytes * (1 + self.load(model, method).averaged)
+        return weights + 12 * self.shapes[model].parameters
 
     def train(self, model: str, method: AnyMethod, keep_state: bool = True) -> Cost:
         """One training run with its curves. keep_state: whether the saved state counts.
@@ -185,7 +174,7 @@ class Estimator:
 
     def evaluate(self, model: str, suite: str) -> Cost:
         """All answers of a suite by one checkpoint, on one device."""
-        evaluation, grading_s = NOTHING, 0.0
+        evaluation, grading_s = Spent(), 0.0
         for name in self.config.evaluation.suites[suite].benchmarks:
             benchmark = self.config.data.benchmarks[name]
             rows = benchmark.problems * benchmark.samples
@@ -197,17 +186,15 @@ class Estimator:
 
     def judge_model(self) -> Cost:
         """The judge's weights on the disk."""
-        return Cost(disk_bytes=width_of(self.config.verifier.hardware) * self.judge_shape.parameters)
+        return Cost(disk_bytes=self.judge_roofline.weight_bytes)
 
     def judge(self, suite: str) -> Cost:
-        """The judge's short replies to the correct responses of a suite; its weights are split over its GPUs."""
-        config, verifier = self.config, self.config.verifier
+        """The judge's short replies to the correct responses of a suite."""
+        config, limit = self.config, self.config.verifier.max_response_tokens
         benchmarks = [config.data.benchmarks[name] for name in config.evaluation.suites[suite].benchmarks]
         rows = max(1, round(self.assumed.accuracy * sum(b.problems * b.samples for b in benchmarks)))
-        devices, read = max(1, verifier.hardware.gpus), round(2 * self.prompt + self.answers.mean)
-        roofline = Roofline(self.judge_shape, verifier.hardware, self.accelerator, self.assumed, devices)
-        words = Lengths.of(max(0.9, 0.5 * verifier.max_response_tokens), verifier.max_response_tokens)
-        return Cost(evaluation=roofline.generate(rows, read, words, config.evaluation.batch))
+        read, words = round(2 * self.prompt + self.answers.mean), Lengths.of(max(0.9, 0.5 * limit), limit)
+        return Cost(evaluation=self.judge_roofline.generate(rows, read, words, config.evaluation.batch))
 
     def posterior_check(self, model: str) -> Cost:
         """Rationales sampled for Bayes' rule, each scored under both prompts."""
