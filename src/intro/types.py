@@ -1,4 +1,4 @@
-"""Frozen records that travel between rooms. Torch is named for annotations only."""
+"""Frozen dataclasses shared across packages. Torch is imported for annotations only."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ if TYPE_CHECKING:
 
 
 class IntroError(Exception):
-    """A sentence for the person at the keyboard: what was expected, what was found, what to do."""
+    """An error that the user can fix; its message says what was expected, what was found and what to do."""
 
 
 def install(extra: str) -> str:
-    """The command that installs an extra of this project, for sentences about what is missing."""
+    """The command that installs an extra of this project, for error messages about missing packages."""
     return f"pip install -c constraints.txt -e '.[{extra}]'"
 
 
 def sentence_of(error: BaseException) -> str | None:
-    """What to tell a person about an error that is not a mistake of this code; None for one that is."""
+    """The message for an error that the user can fix; None for an error of this code."""
     text = " ".join(str(error).split())
     if "No space left on device" in text:  # also from within safetensors and torch, which have errors of their own
         where = f"{error.filename}: " if getattr(error, "filename", None) else ""
         return (
             f"{where}the disk is full and the file was not written; free some space (`intro doctor` says how much a "
-            "config wants) and run the same command again"
+            "config needs) and run the same command again"
         )
     if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, not imported here
         return (
@@ -53,7 +53,7 @@ class Problem:
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """What a grader says about one response. `reason` is "correct", "wrong answer", "no answer", ..."""
+    """A grader's result for one response. `reason` is "correct", "wrong answer", "no answer", ..."""
 
     correct: bool
     extracted: str | None

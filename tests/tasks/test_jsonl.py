@@ -1,4 +1,4 @@
-"""JSON Lines: what is written is read, and a damaged line is one sentence that names it."""
+"""JSON Lines: written records are read back, and a damaged line raises an error that names it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(RECORDS)
 def test_reads_what_was_written(tmp_path: Path, records: list[dict]) -> None:
-    """Whatever the values are, and however many lines are parsed at a time."""
+    """Any values, and any number of lines per chunk."""
     file = tmp_path / "a.jsonl"
     jsonl.write_jsonl(file, records)
     assert jsonl.read_jsonl(file, ("id",), REMEDY) == records
@@ -38,7 +38,7 @@ def test_reads_what_was_written(tmp_path: Path, records: list[dict]) -> None:
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(RECORDS.filter(bool), st.data())
 def test_a_cut_line_is_named(tmp_path: Path, records: list[dict], data: st.DataObject) -> None:
-    """Cut anywhere, wherever it stands; the lines behind it change nothing."""
+    """The line may be cut anywhere and stand anywhere; later lines do not matter."""
     lines = [json.dumps(record) for record in records]
     at = data.draw(st.integers(0, len(lines) - 1))
     lines[at] = lines[at][: data.draw(st.integers(0, len(lines[at]) - 1))]
@@ -60,6 +60,6 @@ def test_lines_that_only_together_are_records_are_damaged(tmp_path: Path, lines:
         jsonl.read_jsonl(file, ("id",), REMEDY)
 
 
-def test_no_file_is_one_sentence(tmp_path: Path) -> None:
+def test_a_missing_file_raises(tmp_path: Path) -> None:
     with pytest.raises(IntroError, match=f"no such file; {REMEDY}"):
         jsonl.read_jsonl(tmp_path / "a.jsonl", ("id",), REMEDY)

@@ -28,7 +28,7 @@ def test_the_default_config_makes_a_whole_world(tiny: config.Config) -> None:
     assert longest < 1.2 * tiny.training.max_response_tokens
 
 
-def test_unknown_source_is_one_sentence(tiny: config.Config) -> None:
+def test_an_unknown_source_raises(tiny: config.Config) -> None:
     data = tiny.data.model_copy(update={"source": "the_moon"})
     with pytest.raises(IntroError, match=r"data\.source: expected one of tiny_world, hub, found 'the_moon'"):
         load_source(data, tiny.prompts, tiny.seed)

@@ -47,7 +47,7 @@ def test_refuted(left, right):
     assert decision.verdict == "refuted" and decision.size != 0
 
 
-def test_one_false_claim_among_true_ones_refutes():
+def test_one_false_equation_among_true_ones_refutes():
     assert decide([Equation(a, a, GAUGE), Equation([a, b], [a, 2 * b], GAUGE)]).verdict == "refuted"
 
 

@@ -1,7 +1,7 @@
 """The same identities for a real transformer, by enumeration, through the code that trains.
 
 Vocabulary of five with an end token and at most three tokens: 85 rationales, so every expectation is a finite sum.
-Gradients are autograd's, by all weights of a random Qwen2 in float64. Theory and objectives meet only here.
+Gradients are autograd's, by all weights of a random Qwen2 in float64. Only these tests join theory and objectives.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ def expected_over_draws(world: World, monkeypatch, n: int, log_posterior: Tensor
 # ---------------------------------------------------------------- whole rationales
 
 
-def test_the_world_is_whole(world):
+def test_probabilities_sum_to_one(world):
     assert len(world.rationales) == 85 and 0.01 < world.marginal.item() < 0.9
     torch.testing.assert_close(world.log_prob.exp().sum(), torch.ones((), dtype=torch.float64))
     assert len({len(z) for z in world.rationales if is_correct(z)}) > 1
@@ -208,7 +208,7 @@ def mean_over_groups(world: World, size: int, normalisation: str) -> Tensor:
 
 @pytest.mark.parametrize("size", [1, 2])
 @pytest.mark.parametrize("normalisation", ["prompt", "rationale", "sum"])
-def test_a_group_teaches_the_log_likelihood_to_its_order(world, target, size, normalisation):
+def test_a_group_gives_the_truncated_log_likelihood(world, target, size, normalisation):
     update = world.grad((mean_over_groups(world, size, normalisation) * world.log_prob).sum())
     series = -sum((1 - world.marginal) ** k / k for k in range(1, size + 1))
     torch.testing.assert_close(update, world.grad(series), **CLOSE)

@@ -41,7 +41,7 @@ def test_counterexamples_carry_an_exact_size(decided):
             assert record.decimal != 0 and record.gap and record.witness
 
 
-def test_what_a_learning_rate_could_absorb(decided):
+def test_which_gaps_are_rescalings(decided):
     rescaled = {name for name, record in decided.items() if record.rescaling}
     assert rescaled == {"control_variate_on_own_token", "dropped_prompts", "sequence_weight_after_filter"}
 
@@ -57,7 +57,7 @@ def test_files(decided, tmp_path, monkeypatch):
     assert sorted(p.name for p in (tmp_path / "theory").iterdir()) == ["identities.json", "identities.md"]
 
 
-def test_a_wrong_gap_is_noticed():
+def test_a_wrong_gap_raises():
     right = REGISTRY["mean_over_tokens"]
 
     def wrong(setting):

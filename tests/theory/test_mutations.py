@@ -1,4 +1,4 @@
-"""Change one definition and the proof must fail: the identities are decided, not assumed."""
+"""Each identity is refuted after one definition is changed, so its proof depends on that definition."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class TruePosteriorPrompted(Setting):
         return self.token_posterior(v, s) if s in self.live else super().estimate(v, s)
 
 
-def test_a_departure_vanishes_where_it_should():
+def test_departures_vanish_in_their_exact_cases():
     exact = rebuilt(END_TOKEN, TruePosteriorPrompted)
     assert decide(STATEMENTS["estimated_posterior"].equations(exact)).verdict == "proved"
     assert decide(STATEMENTS["mean_over_tokens"].equations(ONE_SOFTMAX)).verdict == "proved"  # all lengths are one

@@ -1,4 +1,4 @@
-"""GPQA's grader: which letter counts, and that nothing but a letter comes out. test_lm_eval.py holds the filters."""
+"""GPQA's grader: which letter counts, and that a grade holds only a letter. test_lm_eval.py tests the filters."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_letters(response: str, grade: Grade) -> None:
 @given(st.lists(st.text(max_size=40), max_size=4))
 @settings(max_examples=5)
 def test_a_grade_holds_nothing_but_a_letter(texts: list[str]) -> None:
-    """Whatever the response repeats of the question, no text of the benchmark gets into a result file."""
+    """No text of the benchmark gets into a result file, even where the response repeats it."""
     secret = Problem("gpqa/y", "gpqa", "Q", "(A)", extra={"options": [" two  words", "two words!", "", "word\nword"]})
     repeated = [*texts, "The answer is two words.", "two words", "(two words)", "word\nword", ": two words"]
     for grade in grade_all([(text, secret) for text in repeated]):

@@ -45,7 +45,7 @@ def test_each_instruction_is_checked_strictly() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "\0", "\ud800", "[" * 100_000, "<<" * 1000, "🙂" * 50, " \n" * 1000])
-def test_no_response_is_an_exception(text: str) -> None:
+def test_no_response_raises(text: str) -> None:
     every = problem(
         no_comma={},
         json_format={},
@@ -80,7 +80,7 @@ def test_a_letter_that_the_checker_draws_is_always_the_same() -> None:
 
 
 def test_sentences_are_counted_without_a_network_or_nltk_data(tmp_path: Path) -> None:
-    """With no data folder anywhere: Punkt's own abbreviations hold, nothing is downloaded, torch is not imported."""
+    """Without a data folder: Punkt's abbreviations are known, nothing is downloaded, torch is not imported."""
     code = (
         "import socket, sys\n"
         "def refuse(*a, **k): raise AssertionError('network')\n"
@@ -108,13 +108,13 @@ def test_without_the_sentence_model_it_says_what_to_install(monkeypatch: pytest.
 
 @pytest.mark.parametrize("asked", [{"no:such": {}}, {"title": {"colour": "red"}}])
 def test_a_row_that_lm_eval_cannot_read_is_an_error(asked: dict[str, dict[str, object]]) -> None:
-    """It must not pass for a response that failed."""
+    """Such a row must not count as a wrong response."""
     with pytest.raises(IntroError, match="ifeval/1"):
         followed("text", problem(**asked))
 
 
 @pytest.mark.skipif(not IFEVAL.is_file(), reason="INTRO_IFEVAL names no file of IFEval's rows")
-def test_published_rows_are_read_and_say_the_same_twice() -> None:
+def test_published_rows_get_the_same_grade_twice() -> None:
     for line in IFEVAL.read_text().splitlines():
         row = json.loads(line)
         extra = {name: row[name] for name in ("key", "instruction_id_list", "kwargs")}

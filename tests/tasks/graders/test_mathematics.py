@@ -1,4 +1,4 @@
-"""The mathematics grader: where answers are found, what equals what, and that nothing a model writes breaks it."""
+"""The mathematics grader: where answers are found, which are equal, and that no response raises."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ CASES = Path(os.environ.get("INTRO_GRADER_CASES", "absent"))
         (r"\boxed{}", None),
     ],
 )
-def test_one_order_of_places(response: str, answer: str | None) -> None:
+def test_where_the_answer_is_found(response: str, answer: str | None) -> None:
     """The last box; what follows the last "answer is"; the last formula or number."""
     assert extract(response) == answer
 
@@ -68,7 +68,7 @@ def test_a_closed_box_at_the_end_is_always_found(before: str, inside: str) -> No
         ("-3", "3", False),
     ],
 )
-def test_what_equals_what(answer: str, gold: str, correct: bool) -> None:
+def test_which_answers_are_equal(answer: str, gold: str, correct: bool) -> None:
     assert compare(answer, gold).correct is correct
 
 
@@ -139,7 +139,7 @@ def test_exact_values_are_compared_exactly(gold: str, answer: str, correct: bool
 
 @given(st.integers(-(10**9), 10**9), st.integers(1, 10**4))
 @settings(max_examples=30)
-def test_equal_numbers_in_other_clothes(numerator: int, denominator: int) -> None:
+def test_equal_numbers_in_other_notations(numerator: int, denominator: int) -> None:
     written = rf"\frac{{{numerator}}}{{{denominator}}}"
     assert compare(written, f"{3 * numerator}/{3 * denominator}").correct
     assert not compare(written, f"{numerator + 1}/{denominator}").correct
@@ -148,13 +148,13 @@ def test_equal_numbers_in_other_clothes(numerator: int, denominator: int) -> Non
 
 @given(st.text(max_size=80), st.text(min_size=1, max_size=20))
 @settings(max_examples=60)
-def test_no_text_is_an_exception(response: str, gold: str) -> None:
+def test_no_text_raises(response: str, gold: str) -> None:
     grade = mathematics.grade_here(response, gold)
     assert isinstance(grade, Grade) and grade.reason
 
 
 @pytest.mark.parametrize("text", ["9^{9^{9^9}}", "10^{10^{10}}", "10000!", "x^{1001}", "3 ** 2 ** 50", "2^{-99999}"])
-def test_what_would_not_come_back_is_not_started(text: str) -> None:
+def test_too_large_expressions_are_not_evaluated(text: str) -> None:
     assert too_large(text)
 
 
@@ -166,8 +166,8 @@ def test_ordinary_powers_are_read(text: str) -> None:
 HOPELESS = r"\boxed{\sum_{n=1}^{\infty} \frac{1}{n^{1.1} \sin(n)}}"
 
 
-def test_a_deadline_costs_nobody_else_a_grade() -> None:
-    """One response of a chunk hangs; its neighbours are graded, and the next call finds a living pool."""
+def test_a_timeout_fails_only_its_own_response() -> None:
+    """One response of a chunk hangs: the others are graded, and the next call works."""
     pairs = [(rf"\boxed{{{i}}}", str(i - i % 2)) for i in range(6)]
     grades = grade_all([*pairs[:3], (HOPELESS, "3"), *pairs[3:]], deadline_s=1.0)
     assert [v.correct for v in grades] == [True, False, True, False, False, True, False]
@@ -198,7 +198,7 @@ def test_agreement_with_other_graders() -> None:
     st.fractions(-(10**12), 10**12, max_denominator=400),
 )
 def test_plain_numbers_are_read_exactly(a: Fraction, b: Fraction) -> None:
-    """However a number is written, it equals itself and no other; math-verify says the same of these."""
+    """Every notation of a number equals that number and no other; math-verify agrees on these."""
     forms = [str(a), f"\\frac{{{a.numerator}}}{{{a.denominator}}}"]
     forms += [f"{float(a)}"] if a.denominator in (1, 2, 4, 5, 8, 10) and abs(a) < 10**6 else []
     assert {plain_number(form) for form in forms} == {a}
@@ -208,5 +208,5 @@ def test_plain_numbers_are_read_exactly(a: Fraction, b: Fraction) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "x", "1/0", "\\frac{1}{0}", "3 1/2", "1,000", "50%", "2^3", "1e5", "--1"])
-def test_what_needs_reading_is_no_plain_number(text: str) -> None:
+def test_other_expressions_are_no_plain_numbers(text: str) -> None:
     assert plain_number(text) is None

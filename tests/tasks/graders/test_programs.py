@@ -1,4 +1,4 @@
-"""Programs judged by unit tests: what is run, what passes, and that neither early ends nor tricks do."""
+"""Programs graded by unit tests: which code runs, what passes, and that early exits and tricks fail."""
 
 from __future__ import annotations
 
@@ -145,8 +145,8 @@ def test_bigcodebench(response: str, correct: bool, reason: str) -> None:
 
 
 @jailed
-def test_a_missing_library_of_the_problem_is_no_wrong_answer() -> None:
-    """It is the environment's fault, and says so; a library that the response made up is the response's."""
+def test_a_missing_library_of_the_problem_is_reported() -> None:
+    """The reason names a library that the problem imports; one that only the response imports fails the response."""
     problem = replace(COUNT, question=f"import absent_library.part\n{COUNT.question}")
     assert grade_all([("    return 1\n", problem)])[0].reason == "missing library absent_library"
     said = programs.missing_libraries([COUNT, problem])
@@ -216,7 +216,7 @@ def test_livecodebench_by_function(response: str, correct: bool, reason: str, mo
 
 
 def test_tests_are_unpacked_a_few_responses_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each problem's once for all of its responses in a part; a part ends before the next begins."""
+    """A part unpacks each problem once, for all its responses, and ends before the next part begins."""
     events: list[str] = []
     monkeypatch.setattr(programs, "UNPACKED", 3)
     monkeypatch.setattr(programs, "unit_tests", lambda extra: events.append("unpack") or [{}, {}])
@@ -232,7 +232,7 @@ def test_tests_are_unpacked_a_few_responses_at_a_time(monkeypatch: pytest.Monkey
 
 
 @jailed
-def test_a_problem_without_tests_passes_nobody() -> None:
+def test_a_problem_without_tests_raises() -> None:
     with pytest.raises(IntroError, match="no unit tests"):
         grade_stdin([("print(1)", live("Halve.", []))])
 

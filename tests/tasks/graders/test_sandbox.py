@@ -18,7 +18,7 @@ jailed = pytest.mark.skipif(sandbox.available() is not None, reason=str(sandbox.
 anyhow = {"timeout_s": 20.0, "unsandboxed": True}  # harmless programs, so that every machine tests the grades
 
 
-def test_a_program_passes_when_it_comes_to_its_own_end() -> None:
+def test_a_program_that_runs_to_its_end_passes() -> None:
     result = run_python("assert 1 + 1 == 2\nprint('done')", **anyhow)
     assert (result.passed, result.reason, result.stdout) == (True, "passed", "done\n")
 
@@ -196,7 +196,7 @@ def test_the_availability_check_reads_what_the_escape_prints(
     assert str(sandbox.available.__wrapped__()).startswith(answer)
 
 
-def test_the_command_drops_capabilities_and_seals_proc() -> None:
+def test_the_command_drops_capabilities_and_makes_proc_read_only() -> None:
     command = " ".join(sandbox._jail(Path(sys.executable), Path("/program.py")))
     assert " --cap-drop ALL " in command
     assert " --proc /proc --remount-ro /proc " in command

@@ -1,4 +1,4 @@
-"""Published rows become problems as the benchmarks mean them, and nothing that they contain is executed."""
+"""Published rows become the benchmarks' problems, and no code in them is executed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def test_every_collection_reads_its_rows(name: str) -> None:
 
 
 def test_the_paper_config_asks_for_whole_sets() -> None:
-    """A published count that changes in one place only is caught."""
+    """The counts of the config and of the collections are equal."""
     data = config.load(PAPER).data
     assert isinstance(data, config.HubData)
     assert {name: b.problems for name, b in data.benchmarks.items()} == {n: collection(n).rows for n in data.benchmarks}
@@ -164,7 +164,7 @@ class Runs:
 def test_a_pickle_that_calls_something_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protocol: int
 ) -> None:
-    """Hidden tests are published as pickles: one with code in it may not run that code."""
+    """Hidden tests are published as pickles; code in a pickle must not run."""
     monkeypatch.setenv("INTRO_EVIL", str(tmp_path / "made"))
     text = base64.b64encode(zlib.compress(pickle.dumps(Runs(), protocol))).decode()
     with pytest.raises(IntroError, match=r"livecodebench q: private_test_cases .*mkdir"):
@@ -173,12 +173,12 @@ def test_a_pickle_that_calls_something_is_refused(
 
 
 @pytest.mark.parametrize("text", ["", "no base64!", base64.b64encode(b"no zlib").decode(), evil([1]), evil(b"[]"), "3"])
-def test_damaged_tests_are_one_sentence(text: str) -> None:
+def test_damaged_tests_raise(text: str) -> None:
     with pytest.raises(IntroError, match="fetch the set again"):
         unit_tests({"question_id": "q", "public_test_cases": "[]", "private_test_cases": text})
 
 
-def test_tests_that_swell_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_large_tests_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("intro.tasks.graders.unit_tests.LARGEST_TESTS", 1000)
     with pytest.raises(IntroError, match="larger"):
         unit_tests({"public_test_cases": "[]", "private_test_cases": evil("[" + " " * 10_000 + "]")})
@@ -193,7 +193,7 @@ def test_completions_continue_the_published_prompt() -> None:
 
 
 def test_options_are_shuffled_by_the_row_alone() -> None:
-    """The same row at the same index reads the same; over rows, the right letter moves."""
+    """The same row at the same index gives the same options; over rows, the right letter varies."""
     letters = []
     for i, row in enumerate(ROWS["gpqa"]):
         fields = COLLECTIONS["gpqa"].read(row, i)
@@ -218,7 +218,7 @@ def test_instructions_lose_arguments_that_are_not_set() -> None:
 @pytest.mark.skipif(not SAMPLE_ROWS, reason="INTRO_BENCHMARK_ROWS names no folder with published rows")
 @pytest.mark.parametrize("name", ["college_math", "olympiadbench", "humaneval", "ifeval"])
 def test_real_rows_are_read(name: str) -> None:
-    """Rows of the public sets, where a person has put some."""
+    """Rows of the public sets, where INTRO_BENCHMARK_ROWS names some."""
     lines = (Path(str(SAMPLE_ROWS)) / f"{name}.jsonl").read_text().splitlines()
     published = COLLECTIONS[name]
     for i, row in enumerate(map(json.loads, lines)):

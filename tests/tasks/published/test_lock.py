@@ -1,4 +1,4 @@
-"""What was fetched first is what is fetched again."""
+"""The lock: later fetches must give the rows of the first one."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_hash_is_that_of_the_canonical_lines() -> None:
     assert rows_hash([{"b": "é", "a": 1}, {"c": None}]) == hashlib.sha256(text.encode()).hexdigest()
 
 
-def test_first_fetch_is_trusted_and_remembered(tmp_path: Path) -> None:
+def test_the_first_fetch_writes_the_lock(tmp_path: Path) -> None:
     lock = tmp_path / "config" / "a.lock.json"
     assert read_lock(lock) == {}
     assert hold(lock, "b", ENTRY, "Hub") == ENTRY
@@ -74,7 +74,7 @@ def test_first_fetch_is_trusted_and_remembered(tmp_path: Path) -> None:
 
 
 def test_the_same_rows_from_elsewhere_change_nothing(tmp_path: Path) -> None:
-    """A mirror of the same rows is as good as the Hub, and does not overwrite the commit."""
+    """A mirror with the same rows is accepted and does not overwrite the commit."""
     lock = tmp_path / "lock.json"
     hold(lock, "a", ENTRY, "Hub")
     before = lock.read_bytes()
@@ -82,8 +82,8 @@ def test_the_same_rows_from_elsewhere_change_nothing(tmp_path: Path) -> None:
     assert lock.read_bytes() == before
 
 
-def test_other_rows_are_one_sentence(tmp_path: Path) -> None:
-    """Both hashes, both origins, and what to do; the lock stays."""
+def test_different_rows_raise(tmp_path: Path) -> None:
+    """The message has both hashes, both origins and the remedy; the lock does not change."""
     lock = tmp_path / "lock.json"
     hold(lock, "a", ENTRY, "Hub")
     before = lock.read_bytes()
@@ -94,7 +94,7 @@ def test_other_rows_are_one_sentence(tmp_path: Path) -> None:
     assert lock.read_bytes() == before
 
 
-def test_many_at_once_lose_no_entry(tmp_path: Path) -> None:
+def test_concurrent_writers_keep_all_entries(tmp_path: Path) -> None:
     lock = tmp_path / "lock.json"
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda i: hold(lock, f"set{i}", ENTRY, "Hub"), range(16)))
@@ -104,7 +104,7 @@ def test_many_at_once_lose_no_entry(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "text", ["", "[]", "{", '{"a": 1}', '{"a": {"rows": 2}}', json.dumps({"a": {**asdict(ENTRY), "more": 1}})]
 )
-def test_a_damaged_lock_is_one_sentence(tmp_path: Path, text: str) -> None:
+def test_a_damaged_lock_raises(tmp_path: Path, text: str) -> None:
     """A damaged lock must not be mistaken for an empty one: everything would be trusted again."""
     lock = tmp_path / "lock.json"
     lock.write_text(text)

@@ -1,4 +1,4 @@
-"""Published sets are read whole, held against their counts and the lock, and the training set is what docs say."""
+"""Published sets are read whole and compared with their counts and the lock; the training set is the documented one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture(autouse=True)
 def _alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test asks the network, and a person's own settings decide nothing."""
+    """No test uses the network or the environment variables of the user."""
     monkeypatch.delenv(fetch.MIRROR_VARIABLE, raising=False)
     monkeypatch.delenv(fetch.TOKEN_VARIABLE, raising=False)
 
@@ -47,7 +47,7 @@ def hub(tmp_path: Path) -> PublishedSource:
 
 
 def test_every_set_is_read_from_a_mirror(hub: PublishedSource, tmp_path: Path) -> None:
-    """Ids are unique and the lock remembers each set that was read."""
+    """Ids are unique, and the lock has an entry for each set that was read."""
     problems = [p for name in hub.data.benchmarks for p in hub.problems(name)] + hub.train()
     assert len({p.id for p in problems}) == len(problems) == sum(len(ROWS[n]) for n in hub.data.benchmarks) + TRAIN
     assert {p.benchmark for p in problems} <= set(COLLECTIONS)
@@ -55,7 +55,7 @@ def test_every_set_is_read_from_a_mirror(hub: PublishedSource, tmp_path: Path) -
     assert hub.entries["gpqa"].origin == "mirror" and hub.entries["gpqa"].revision is None
 
 
-def test_two_sources_agree_whatever_is_asked_first(hub: PublishedSource) -> None:
+def test_problems_do_not_depend_on_the_order_of_calls(hub: PublishedSource) -> None:
     again = PublishedSource(hub.data, seed=0)
     assert again.train() == hub.train()
     assert [hub.problems(n) for n in hub.data.benchmarks] == [again.problems(n) for n in reversed(hub.data.benchmarks)][
@@ -68,7 +68,7 @@ def test_the_registry_loads_it(hub: PublishedSource) -> None:
     assert source.problems("amc23")[0].answer == "27" and source.unknown_answer() == "unknown"
 
 
-def test_the_variable_wins_over_the_config(
+def test_the_variable_overrides_the_config(
     hub: PublishedSource, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     write_rows(tmp_path / "other", "amc23", [{"problem": "Another?", "answer": 5}, *ROWS["amc23"]])
@@ -131,8 +131,8 @@ def test_a_part_of_a_set_is_refused_unless_the_config_says_sample(tmp_path: Path
         ({"question": None, "answer": "27"}, r"amc23: row 2 is not what .* \(no value for problem or question"),
     ],
 )
-def test_rows_of_another_shape_are_one_sentence(tmp_path: Path, row: Any, message: str) -> None:
-    """Nothing wrong gets into the lock, so the right rows are still trusted."""
+def test_unreadable_rows_raise(tmp_path: Path, row: Any, message: str) -> None:
+    """Such rows are not written to the lock, so the right rows are still accepted."""
     write_mirror(tmp_path / "mirror")
     write_rows(tmp_path / "mirror", "amc23", [*ROWS["amc23"], row])
     with pytest.raises(IntroError, match=message):
@@ -157,7 +157,7 @@ def test_errors_quote_no_question_of_gpqa(tmp_path: Path) -> None:
     assert "secret" not in str(raised.value) and "wrong two" not in str(raised.value)
 
 
-def test_changed_rows_meet_the_lock(hub: PublishedSource, tmp_path: Path) -> None:
+def test_changed_rows_raise(hub: PublishedSource, tmp_path: Path) -> None:
     hub.problems("aime25")
     write_rows(tmp_path / "mirror", "aime25", [{**ROWS["aime25"][0], "answer": "034"}, ROWS["aime25"][1]])
     with pytest.raises(IntroError, match=r"aime25: expected the 2 rows with sha256 .* delete the entry 'aime25'"):
@@ -168,7 +168,7 @@ def test_changed_rows_meet_the_lock(hub: PublishedSource, tmp_path: Path) -> Non
 
 
 class Remote:
-    """Stands for the Hub: rows by collection, and what was asked."""
+    """Replaces the Hub: rows by collection, and the requests so far."""
 
     def __init__(self, rows: dict[str, list[dict[str, Any]]], error: Exception | None = None) -> None:
         self.rows, self.error, self.asked = rows, error, []
@@ -186,7 +186,7 @@ def online(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, remote: Remote, **mo
 
 
 def test_the_first_fetch_pins_the_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A set without a known revision is fetched at the newest once, and at that one ever after."""
+    """A set without a known revision is fetched at the newest one first, then always at that one."""
     remote = Remote(ROWS)
     hub = online(tmp_path, monkeypatch, remote)
     hub.problems("amc23")
@@ -198,13 +198,13 @@ def test_the_first_fetch_pins_the_commit(tmp_path: Path, monkeypatch: pytest.Mon
     assert entry["revision"] == COMMIT and entry["origin"] == "Hub" and entry["rows"] == 2
 
 
-def test_a_mirror_of_the_fetched_rows_is_as_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mirror_of_the_fetched_rows_matches_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     online(tmp_path, monkeypatch, Remote(ROWS)).problems("amc23")
     write_mirror(tmp_path / "mirror")
     assert len(PublishedSource(hub_config(tmp_path), seed=0).problems("amc23")) == 2
 
 
-def test_another_number_of_rows_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_number_of_rows_raises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     hub = online(tmp_path, monkeypatch, Remote(ROWS), sample=False)
     with pytest.raises(
         IntroError, match=rf"amc23: expected 40 rows at revision {COMMIT}, found 2 \(Hub: math-ai/amc23"
@@ -258,10 +258,10 @@ def _errors() -> list[tuple[str, Exception, str]]:
 
 
 @pytest.mark.parametrize(("name", "error", "message"), _errors(), ids=lambda v: type(v).__name__)
-def test_what_the_hub_refuses_is_one_sentence(
+def test_errors_of_the_hub_name_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, error: Exception, message: str
 ) -> None:
-    """Each says what to do; classes are those of the installed libraries."""
+    """Each message says what to do; the classes are those of the installed libraries."""
     hub = online(tmp_path, monkeypatch, Remote({}, error))
     with pytest.raises(IntroError, match=message) as raised:
         hub.problems(name)
@@ -314,7 +314,7 @@ def test_download_asks_for_one_commit_and_no_script(tmp_path: Path, monkeypatch:
 
 
 def test_training_is_levels_3_to_5_without_math500(hub: PublishedSource) -> None:
-    """Differences in spaces between the two publications hide nothing."""
+    """Problems that differ in white space only are recognised."""
     train = hub.train()
     assert len(train) == TRAIN and hub.validation() == []
     assert {p.extra["level"] for p in train} == {3, 4, 5}
@@ -322,7 +322,7 @@ def test_training_is_levels_3_to_5_without_math500(hub: PublishedSource) -> None
     assert all(p.rationale and f"\\boxed{{{p.answer}}}" in p.rationale for p in train)
 
 
-def test_the_contaminated_set_keeps_them(tmp_path: Path) -> None:
+def test_the_contaminated_set_keeps_the_problems_of_math500(tmp_path: Path) -> None:
     write_mirror(tmp_path / "mirror")
     data = hub_config(tmp_path, train="math-3-to-5-contaminated", train_problems=TRAIN + 2)
     assert len(PublishedSource(data, seed=0).train()) == TRAIN + 2
@@ -347,7 +347,7 @@ def test_the_published_counts_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPat
         PublishedSource(data.model_copy(update={"train_problems": 9255}), seed=0).train()
 
 
-def test_another_count_names_both(tmp_path: Path) -> None:
+def test_a_wrong_training_count_raises(tmp_path: Path) -> None:
     write_mirror(tmp_path / "mirror")
     with pytest.raises(
         IntroError,
@@ -365,7 +365,7 @@ def test_a_sample_may_lack_the_test_split(tmp_path: Path) -> None:
 
 
 def test_validation_is_chosen_by_the_seed_and_never_trained_on(tmp_path: Path) -> None:
-    """Two copies of one question cannot end on both sides."""
+    """Two copies of one question never stand in both sets."""
     twice = [*ROWS["math_train"], {**ROWS["math_train"][2], "problem": "What is $2 + 1$?"}]
     write_mirror(tmp_path / "mirror", {**ROWS, "math_train": twice})
     data = hub_config(tmp_path, train_problems=3, validation_problems=TRAIN + 1 - 3)
@@ -383,8 +383,8 @@ def test_validation_is_chosen_by_the_seed_and_never_trained_on(tmp_path: Path) -
         PublishedSource(hub_config(tmp_path, train_problems=1, validation_problems=TRAIN), seed=0).train()
 
 
-def test_wrong_answers_are_others_and_stay(hub: PublishedSource) -> None:
-    """A run reads them from the problems' file: it needs no data set."""
+def test_wrong_answers_are_repeatable_answers_of_other_problems(hub: PublishedSource) -> None:
+    """A run reads them from the file of problems, without the data set."""
     train, math500 = hub.train(), hub.problems("math500")
     answers = {p.answer for p in train}
     for problem in [*train, *math500]:
@@ -395,7 +395,7 @@ def test_wrong_answers_are_others_and_stay(hub: PublishedSource) -> None:
     assert [away.wrong_answer(p) for p in train] == [hub.wrong_answer(p) for p in train]
 
 
-def test_one_answer_alone_has_no_wrong_one(tmp_path: Path) -> None:
+def test_equal_answers_give_no_wrong_answer(tmp_path: Path) -> None:
     write_mirror(tmp_path / "mirror", {"math500": ROWS["math500"], "math_train": [math_row(1, 5), math_row(1, 5)]})
     with pytest.raises(IntroError, match="training problems with other answers"):
         PublishedSource(hub_config(tmp_path, train_problems=2), seed=0).train()
@@ -405,7 +405,7 @@ def test_one_answer_alone_has_no_wrong_one(tmp_path: Path) -> None:
 
 
 def test_each_problem_goes_to_its_grader(hub: PublishedSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One call per grader, grades in the order of the pairs, and the config's word on sandboxes."""
+    """One call per grader, grades in the order of the pairs, and the sandbox settings of the config."""
     calls: list[tuple[str, int]] = []
 
     def grader(name: str) -> Any:
@@ -428,7 +428,7 @@ def test_each_problem_goes_to_its_grader(hub: PublishedSource, monkeypatch: pyte
     assert PublishedSource(data, seed=0).verify_all(pairs) == [None] * len(pairs)
 
 
-def test_mathematics_is_graded_through(hub: PublishedSource) -> None:
+def test_mathematics_is_graded_end_to_end(hub: PublishedSource) -> None:
     problems = hub.problems("olympiadbench") + hub.problems("aime25")
     texts = ["The answer is 2.", r"So \boxed{85.8}", r"\boxed{33}", "The answer is 335."]
     grades = hub.grade_all(list(zip(texts, problems, strict=True)))
@@ -470,7 +470,7 @@ def test_programs_get_their_settings(hub: PublishedSource, monkeypatch: pytest.M
     ]
 
 
-def test_an_unknown_grader_is_one_sentence() -> None:
+def test_an_unknown_grader_raises() -> None:
     with pytest.raises(IntroError, match=r"grader: expected one of mathematics, .*, found 'oracle'"):
         dispatch.grade_all([("", Problem("a/0", "a", "?", "1"))], lambda _: "oracle")
 
@@ -478,7 +478,7 @@ def test_an_unknown_grader_is_one_sentence() -> None:
 # ---------------------------------------------------------------- the command
 
 
-def test_prepare_writes_problems_and_what_they_are(hub: PublishedSource, tmp_path: Path) -> None:
+def test_prepare_writes_problems_and_their_record(hub: PublishedSource, tmp_path: Path) -> None:
     """No corpus, no pretraining; the record names the lock's entries."""
     paper = config.load(ROOT / "config" / "paper.yaml")
     prepare(paper.model_copy(update={"data": hub.data, "results": str(tmp_path / "results")}))

@@ -25,7 +25,7 @@ def test_concise_document_by_hand() -> None:
     assert text == "3 + 4 = 7 ; 7 * 2 = 4 ; 4 - 5 = 9 ; answer 9"
 
 
-def test_everything_a_verbose_author_may_say() -> None:
+def test_verbose_document_by_hand() -> None:
     chatty = Style(restate_first=True, restate=1.0, check=1.0, hesitate=1.0)
     text = write(0, FAMILIES["chain-2"], "3 + 4 * 2", FLAWLESS, chatty, Random(0))
     assert text == (
@@ -34,7 +34,7 @@ def test_everything_a_verbose_author_may_say() -> None:
     )
 
 
-def test_a_slip_is_carried_on() -> None:
+def test_later_steps_use_a_wrong_value() -> None:
     mistakes = {fact: common_mistake(0, CHAIN, *fact) for fact in FACTS}
     fact, (wrong,) = next(
         (fact, wrong) for fact, wrong in mistakes.items() if wrong and mistakes[wrong, ("+", "0")] is None

@@ -120,7 +120,7 @@ def test_what_is_verified_is_graded_correct(name: str, seed: int, style: Style) 
 
 
 @given(names, seeds, st.text() | words)
-def test_nothing_malformed_raises(name: str, seed: int, text: str) -> None:
+def test_malformed_text_does_not_raise(name: str, seed: int, text: str) -> None:
     question = FAMILIES[name].draw(Random(seed))
     answer = FAMILIES[name].solve(question)
     assert not verify(text, FAMILIES[name], question)

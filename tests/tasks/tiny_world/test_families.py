@@ -25,7 +25,7 @@ seeds = st.integers(0, 2**32)
 
 
 @pytest.mark.parametrize(("name", "question", "answer"), HAND)
-def test_hand_cases(name: str, question: str, answer: str) -> None:
+def test_answers_by_hand(name: str, question: str, answer: str) -> None:
     assert FAMILIES[name].solve(question) == answer
 
 

@@ -16,7 +16,7 @@ def test_specials_come_first() -> None:
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
-def test_one_token_per_word_and_back_again(world: TinyWorldSource, setting: str) -> None:
+def test_one_token_per_word_in_both_directions(world: TinyWorldSource, setting: str) -> None:
     tokenizer = language.build_tokenizer()
     for prompt, response in world.corpus(setting, 500):
         text = f"{prompt} {response}"
@@ -40,7 +40,7 @@ def test_saved_folder_behaves_like_the_tokenizer(tmp_path) -> None:
     assert loaded.decode(ids, skip_special_tokens=True) == text
 
 
-def test_a_foreign_word_raises() -> None:
+def test_an_unknown_word_raises() -> None:
     with pytest.raises(Exception, match="UNK"):
         language.build_tokenizer().encode("3 divided 4")
     with pytest.raises(IntroError, match="found 'divided'"):

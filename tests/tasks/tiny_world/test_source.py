@@ -79,7 +79,7 @@ def test_splits_and_corpus_share_no_question(
     assert sum(map(len, sets.values())) == len(set().union(*sets.values()))
 
 
-def test_same_seed_same_world_other_seed_other_world(world: TinyWorldSource) -> None:
+def test_the_seed_determines_the_world(world: TinyWorldSource) -> None:
     again, other = make_world(), make_world(seed=1)
     assert again.train() == world.train()
     assert again.validation() == world.validation()
@@ -89,8 +89,8 @@ def test_same_seed_same_world_other_seed_other_world(world: TinyWorldSource) -> 
     assert other.corpus("bayes", 50) != world.corpus("bayes", 50)
 
 
-def test_a_known_value_of_the_world_stays() -> None:
-    """Published runs were made with this world: a change here makes their numbers another world's."""
+def test_the_first_question_does_not_change() -> None:
+    """Published runs used this world; their numbers would not apply to a changed one."""
     assert make_world().problems("chain-2")[0].question == "9 + 8 * 8"
 
 
@@ -99,7 +99,7 @@ def test_more_problems_begin_with_the_same_ones(world: TinyWorldSource) -> None:
     assert more[:40] == world.problems("reverse")
 
 
-def test_exhausted_split_is_one_sentence() -> None:
+def test_an_exhausted_split_raises() -> None:
     with pytest.raises(IntroError, match="chain-2 problems, found"):
         make_world(benchmarks={"chain-2": 5000}).problems("chain-2")
 
@@ -138,7 +138,9 @@ def test_clean_documents_are_worked_solutions(world: TinyWorldSource, corpora: d
     assert abs(sum(r.startswith("so ") for _, _, r in documents) / len(documents) - 0.10) < 0.03
 
 
-def test_bayes_documents_end_right_but_may_err_on_the_way(world: TinyWorldSource, corpora: dict[str, list]) -> None:
+def test_bayes_documents_have_right_answers_and_some_false_steps(
+    world: TinyWorldSource, corpora: dict[str, list]
+) -> None:
     documents = given_documents(corpora["bayes"])
     verified = 0
     for question, stated, response in documents:
@@ -205,6 +207,6 @@ def test_wrong_answers_are_wrong_plausible_and_repeatable(name: str, index: int)
         (lambda: make_world(prompts={**PROMPTS, "hint": "{question"}), "no other fields"),
     ],
 )
-def test_errors_are_sentences(call, message: str) -> None:
+def test_error_messages(call, message: str) -> None:
     with pytest.raises(IntroError, match=message):
         call()
