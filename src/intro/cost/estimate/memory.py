@@ -79,15 +79,12 @@ def state_bytes(parameters: int, hardware: Hardware) -> float:
     from stage 2 on, fp32 master weights and two moments (12) from stage 1 on; `offload` keeps those 12 in the host's
     memory. Stage 0 is fp32 throughout: 16.
     """
-    width, ranks = width_of(hardware), hardware.processes
-    weights, gradients, optimizer = width * parameters, 4 * parameters, 12 * parameters
+    ranks = hardware.processes
     if hardware.zero == 0:
-        return weights + gradients + 8 * parameters
-    if hardware.zero >= 3:
-        weights /= ranks
-    if hardware.zero >= 2:
-        gradients /= ranks
-    return weights + gradients + (0 if hardware.offload else optimizer / ranks)
+        return (width_of(hardware) + 4 + 8) * parameters
+    weights = width_of(hardware) * parameters / (ranks if hardware.zero >= 3 else 1)
+    gradients = 4 * parameters / (ranks if hardware.zero >= 2 else 1)
+    return weights + gradients + (0 if hardware.offload else 12 * parameters / ranks)
 
 
 def peak(shape: ModelShape, load: Load) -> Peak:

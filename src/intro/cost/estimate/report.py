@@ -14,7 +14,7 @@ from intro.cost.estimate.arithmetic import Cost, width_of
 from intro.cost.estimate.assumptions import ENGINES, Accelerator
 from intro.cost.estimate.fit import largest_load, misfits
 from intro.cost.estimate.memory import peak
-from intro.cost.estimate.work import NODE_GPUS, Estimator, targets, total
+from intro.cost.estimate.work import NODE_GPUS, Estimator, targets
 from intro.infra.files import to_csv, write_text
 
 WIDTH = 80
@@ -48,8 +48,8 @@ def plan(config: Config, name: str | None, numbers: Mapping[str, float | None], 
 
 def rows(estimator: Estimator) -> list[dict[str, Any]]:
     """One per target and one named "total": the columns of the CSV."""
-    price = estimator.accelerator.price
-    return [row(name, cost, price) for name, cost in (*targets(estimator).items(), ("total", total(estimator)))]
+    costs, price = targets(estimator), estimator.accelerator.price
+    return [row(*item, price) for item in (*costs.items(), ("total", sum(costs.values(), Cost())))]
 
 
 def row(target: str, cost: Cost, price: float) -> dict[str, Any]:

@@ -21,10 +21,6 @@ from intro.tasks.registry import load_source
 from intro.training.distributed import device_of
 from intro.training.samples import Prompter, Sample
 
-COLUMNS = (
-    "method forward_passes backward_passes tokens flops seconds_median ratio_median ratio_low ratio_high "
-    "peak_bytes runs"
-).split()
 BASELINE = "sft"
 
 
@@ -57,15 +53,13 @@ def cost_check(config: Config) -> None:
     seconds = interleaved(updates, settings.runs, device=device)
     ratios = paired(seconds, BASELINE, config.evaluation.resamples)
     tokens = sum(len(r.tokens) for r in sample.rationales)
-    rows = []
-    for name, update in updates.items():
-        ratio = ratios[name]
-        rows.append({
-            "method": name, "forward_passes": update.objective.forward_passes.total, "backward_passes": 1,
-            "tokens": tokens, "flops": update.flops(), "seconds_median": median(seconds[name]),
-            "ratio_median": ratio.median, "ratio_low": ratio.low, "ratio_high": ratio.high,
-            "peak_bytes": peak_bytes(update, device), "runs": settings.runs,
-        })  # fmt: skip
-    write_text(config.results_dir / "cost.csv", to_csv(COLUMNS, rows))
+    rows = [
+        {"method": name, "forward_passes": update.objective.forward_passes.total, "backward_passes": 1,
+         "tokens": tokens, "flops": update.flops(), "seconds_median": median(seconds[name]),
+         "ratio_median": ratios[name].median, "ratio_low": ratios[name].low, "ratio_high": ratios[name].high,
+         "peak_bytes": peak_bytes(update, device), "runs": settings.runs}
+        for name, update in updates.items()
+    ]  # fmt: skip
+    write_text(config.results_dir / "cost.csv", to_csv(list(rows[0]), rows))
     record = provenance.record(settings=settings.model_dump(), seed=config.seed, inputs={"model": folder})
     write_json(config.results_dir / "cost.record.json", record)
