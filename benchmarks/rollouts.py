@@ -23,6 +23,7 @@ from transformers import GenerationConfig
 from common import parser, report
 from intro.cost.measure.timing import interleaved, machine, median_interval, paired
 from intro.model.tokenizer import ModelTokenizer
+from intro.rollout.base import EngineOptions
 from intro.rollout.decoder_config import DecoderConfig
 from intro.rollout.native import NativeEngine
 from intro.rollout.sampling import Sampling
@@ -104,10 +105,10 @@ def measure(shape: str, batch: int, lengths: str, rate: float, given: argparse.N
     prompts = prompts_of(batch * (1 + ragged), prompt, vocabulary, Generator().manual_seed(given.seed))
     tokenizer = ModelTokenizer(None, PAD, stop)
     made = {
-        "native": by_engine(NativeEngine.open(model, tokenizer, batch=batch), prompts, tokens),
+        "native": by_engine(NativeEngine.open(model, tokenizer, EngineOptions(batch)), prompts, tokens),
         "generate, dynamic cache": by_generate(model, prompts, tokens, stop, batch, "dynamic"),
         "generate, static cache": by_generate(model, prompts, tokens, stop, batch, "static"),
-        "continuous batching": by_engine(TransformersEngine(model, tokenizer, batch=batch), prompts, tokens),
+        "continuous batching": by_engine(TransformersEngine(model, tokenizer, EngineOptions(batch)), prompts, tokens),
     }
     counts: dict[str, list[int]] = {name: [] for name in made}
     works = {name: lambda n=name, work=work: counts[n].append(work()) for name, work in made.items()}

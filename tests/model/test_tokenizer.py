@@ -28,7 +28,7 @@ def test_words_and_ids_round_trip(toy_config) -> None:
     tokenizer = tokenizer_of(toy_config, "qwen2-s")
     ids = tokenizer.encode("3 + 4 = 7 ; answer 7")
     assert tokenizer.decode([*ids, *tokenizer.stop]) == "3 + 4 = 7 ; answer 7"
-    assert tokenizer.encode_all(["3 + 4", "no"]) == [tokenizer.encode("3 + 4"), tokenizer.encode("no")]
+    assert tokenizer.prompts(["3 + 4", "no"]) == [tokenizer.encode("3 + 4"), tokenizer.encode("no")]
     assert tokenizer.stop == (1,) and tokenizer.pad == 0
 
 
@@ -39,9 +39,7 @@ def test_stop_ids_come_from_both_files(tmp_path: Path) -> None:
     )
     assert tokenizer.stop == (5, 7) and tokenizer.pad == 3
     (tmp_path / "generation_config.json").unlink()
-    assert (
-        ModelTokenizer.from_folder(tmp_path).pad == 5
-    )  # without a pad id a stop id is used: padding is never read
+    assert ModelTokenizer.from_folder(tmp_path).pad == 5  # without a pad id a stop id is used: padding is never read
 
 
 def test_folder_without_a_stop_token_is_refused(tmp_path: Path) -> None:
@@ -91,7 +89,7 @@ def test_prompts_begin_with_the_tokenizers_bos(tmp_path: Path) -> None:
 
     folder(tmp_path, {"eos_token_id": 1})
     plain = ModelTokenizer.from_folder(tmp_path)
-    assert plain.bos == () and plain.prompts(["3 + 4"]) == plain.encode_all(["3 + 4"])
+    assert plain.bos == () and plain.prompts(["3 + 4"]) == [plain.encode("3 + 4")]
     tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
     bos, eos = tokenizer.id_to_token(5), tokenizer.id_to_token(1)
     tokenizer.post_processor = TemplateProcessing(single=f"{bos} $A {eos}", special_tokens=[(bos, 5), (eos, 1)])

@@ -1,4 +1,4 @@
-"""Engines behind one interface: the same greedy tokens, the same endings, the same distribution."""
+"""All engines give the same greedy tokens and stop tokens, and sample the same distribution."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ from intro.model.load import load_model
 from intro.model.tokenizer import ModelTokenizer
 from intro.rollout import vllm
 from intro.rollout.api import ENGINES, open_engine
-from intro.rollout.base import cut_at_stop
-from intro.rollout.native import NativeEngine
+from intro.rollout.base import EngineOptions, cut_at_stop
 from intro.rollout.sampling import Sampling
 from intro.types import IntroError
 from toy import random_model, random_tokens
@@ -42,14 +41,14 @@ def seeded(seed: int) -> torch.Generator:
 
 @pytest.mark.parametrize("live", [True, False])
 def test_greedy_tokens_are_the_same(tmp_path: Path, live: bool) -> None:
-    """Of a live model and of its folder; rows end at different steps, more of them than the batch holds."""
+    """For a live model and for its folder; rows end at different steps, and there are more prompts than rows."""
     model = random_model("qwen3", seed=3)
     model.save_pretrained(tmp_path)
     prompts = prompts_of(11)
-    wanted = NativeEngine.open(model, TOKENIZER).generate(prompts, Sampling(12, 0))
+    wanted = open_engine("native", model, TOKENIZER).generate(prompts, Sampling(12, 0))
     assert len({len(r.tokens) for r in wanted}) > 1
     for name in RUN_HERE:
-        engine, seen = open_engine(name, model if live else tmp_path, TOKENIZER, batch=4), []
+        engine, seen = open_engine(name, model if live else tmp_path, TOKENIZER, EngineOptions(batch=4)), []
         got = engine.generate(prompts, Sampling(12, 0), progress=seen.append)
         assert [(r.tokens, r.truncated) for r in got] == [(r.tokens, r.truncated) for r in wanted], name
         assert sum(seen) == 11 and engine.generate([], Sampling(12, 0)) == []
@@ -69,8 +68,8 @@ def test_a_live_models_updates_are_followed(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", RUN_HERE)
-def test_sampling_repeats_and_leaves_the_rest_alone(name: str) -> None:
-    """The caller's generator decides; global random numbers and the model's mode are as they were."""
+def test_sampling_repeats_and_changes_no_other_state(name: str) -> None:
+    """The caller's generator is the only randomness; global random state and the model's mode do not change."""
     model, prompts = random_model(seed=3).train(), prompts_of(6)
     engine, state = open_engine(name, model, TOKENIZER), torch.get_rng_state()
     first, second, other = (
@@ -80,18 +79,18 @@ def test_sampling_repeats_and_leaves_the_rest_alone(name: str) -> None:
     assert torch.equal(state, torch.get_rng_state()) and model.training
     generator = seeded(1)
     rounds = [[r.tokens for r in engine.generate(prompts, Sampling(10), generator)] for _ in range(2)]
-    assert rounds[0] != rounds[1], "a second round with the same generator draws anew"
+    assert rounds[0] != rounds[1], "a second round with the same generator gives other tokens"
 
 
 @pytest.mark.parametrize(("temperature", "top_p"), [(1.0, 1.0), (0.6, 0.9)])
 def test_engines_sample_one_distribution(temperature: float, top_p: float) -> None:
-    """First tokens of many draws, own against transformers, all 20 words possible: no top-k of its own."""
+    """First tokens of many draws, native against transformers; all 20 words are possible, so neither has a top-k."""
     model, prompts = random_model(seed=1), [(4, 2, 5)] * 1500
     with torch.no_grad():
         model.get_output_embeddings().weight *= 0.3  # flat, so that a hidden cut would show
     counts = np.zeros((2, 20))
     for row, name in zip(counts, RUN_HERE, strict=True):
-        drawn = open_engine(name, model, TOKENIZER, batch=1500).generate(
+        drawn = open_engine(name, model, TOKENIZER, EngineOptions(batch=1500)).generate(
             prompts, Sampling(1, temperature, top_p), seeded(0)
         )
         for response in drawn:
@@ -107,34 +106,34 @@ def test_responses_end_with_their_stop_token() -> None:
     assert math.isnan(cut_at_stop([5], (5,)).entropy)
 
 
-def test_a_failed_prompt_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
-    """transformers logs errors and returns what it has; a missing answer must not shift the others."""
+def test_a_failed_prompt_is_a_one_line_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    """transformers logs errors and returns fewer responses, which must not be assigned to other prompts."""
     model = random_model()
     engine = open_engine("transformers", model, TOKENIZER)
     bad = SimpleNamespace(error="out of memory\ntrace", generated_tokens=[])
     good = SimpleNamespace(error=None, generated_tokens=[1, 0])
     monkeypatch.setattr(model, "generate_batch", lambda **_: {"a": good, "b": bad})
-    with pytest.raises(IntroError, match=r"2 of 3 prompts got no answer \(out of memory\)$"):
+    with pytest.raises(IntroError, match=r"2 of 3 prompts have no response \(out of memory\)$"):
         engine.generate([(1,), (2,), (3,)], Sampling(4))
 
 
-def test_unknown_engines_and_missing_packages_are_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unknown_engines_and_missing_packages_are_one_line_errors(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(IntroError, match="expected one of native, transformers, vllm, found 'sglang'"):
         open_engine("sglang", random_model(), TOKENIZER)
     with pytest.raises(IntroError, match="it holds a model on one GPU, found gpus: 4"):
-        open_engine("native", random_model(), TOKENIZER, gpus=4)
+        open_engine("native", random_model(), TOKENIZER, EngineOptions(gpus=4))
     monkeypatch.setattr(vllm, "find_spec", lambda name: None)
     with pytest.raises(IntroError, match=r"vllm is not installed; install the extra `vllm`"):
         open_engine("vllm", random_model(), TOKENIZER)
     monkeypatch.setattr(vllm, "find_spec", lambda name: True)
     monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=StandIn))
     monkeypatch.setenv("WORLD_SIZE", "2")
-    with pytest.raises(IntroError, match="follows a live model in one process only"):
+    with pytest.raises(IntroError, match="expected one process, found several"):
         open_engine("vllm", random_model(), TOKENIZER)
 
 
 class StandIn:
-    """What our side of vLLM calls, with the answers of our own engine."""
+    """The calls of vLLM that VllmEngine makes, answered by the native engine."""
 
     def __init__(self, model: str, **options: object) -> None:
         self.folder, self.options, self.log = model, options, []
@@ -154,13 +153,14 @@ class StandIn:
         return [SimpleNamespace(outputs=[SimpleNamespace(token_ids=list(r.tokens))]) for r in responses]
 
 
-def test_vllm_is_handed_the_live_weights_before_every_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Our half of the hand-over only: the current weights lie in the folder that vLLM is told to read."""
+def test_vllm_reads_the_live_weights_before_every_call(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The current weights are in the folder that vLLM is asked to load. vLLM itself is not tested."""
     monkeypatch.setattr(vllm, "find_spec", lambda name: True)
     monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=StandIn, SamplingParams=dict))
+    monkeypatch.setattr(vllm, "MEMORY", tmp_path)
     model, prompts = random_model(seed=3), prompts_of(5)
-    engine = vllm.VllmEngine(model, TOKENIZER, batch=8, scratch=tmp_path)
-    assert engine._llm.options["dtype"] == "float32", "a live model has its own dtype"
+    engine = vllm.VllmEngine(model, TOKENIZER, EngineOptions(batch=8))
+    assert engine._llm.options["dtype"] == "float32", "the dtype is the live model's"
     engine.generate(prompts, Sampling(8, 0))
     with torch.no_grad():
         for parameter in model.parameters():
@@ -179,9 +179,9 @@ def test_vllm_is_handed_the_live_weights_before_every_call(monkeypatch: pytest.M
 @no_gpu
 @pytest.mark.parametrize("name", RUN_HERE)
 def test_engines_on_a_gpu(tmp_path: Path, name: str) -> None:
-    """bfloat16 on the device: responses end as they must, and repeat with their seed."""
+    """bfloat16 on the device: responses end with a stop token or are truncated, and repeat with their seed."""
     random_model("qwen3", seed=3).save_pretrained(tmp_path)
-    engine = open_engine(name, tmp_path, TOKENIZER, dtype="bfloat16", device="cuda")
+    engine = open_engine(name, tmp_path, TOKENIZER, EngineOptions(dtype="bfloat16", device="cuda"))
     first, second = (engine.generate(prompts_of(20), Sampling(12, 0.6, 0.95), seeded(1)) for _ in range(2))
     assert [r.tokens for r in first] == [r.tokens for r in second]
     assert all(r.truncated == (r.tokens[-1] not in TOKENIZER.stop) for r in first)
@@ -192,11 +192,11 @@ def test_engines_on_a_gpu(tmp_path: Path, name: str) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("vllm") is None, reason="needs the extra `vllm`")
 @pytest.mark.skipif("INTRO_TEST_MODEL" not in os.environ, reason="needs a small checkpoint's folder, INTRO_TEST_MODEL")
 def test_vllm_follows_a_live_model() -> None:
-    """A real checkpoint in fp32: greedy tokens are our own engine's, before and after the weights change."""
+    """A real checkpoint in fp32: greedy tokens are the native engine's, before and after the weights change."""
     folder = Path(os.environ["INTRO_TEST_MODEL"])
     model, tokenizer = load_model(folder, device="cuda"), ModelTokenizer.from_folder(folder)
     prompts = tokenizer.prompts(["1 + 1 =", "The capital of France is", "def add(a, b):"])
-    engine = open_engine("vllm", model, tokenizer, dtype="float32", memory=0.3)
+    engine = open_engine("vllm", model, tokenizer, EngineOptions(memory=0.3))
     for _ in range(2):
         wanted = open_engine("native", model, tokenizer).generate(prompts, Sampling(16, 0))
         assert [r.tokens for r in engine.generate(prompts, Sampling(16, 0))] == [r.tokens for r in wanted]
@@ -205,5 +205,5 @@ def test_vllm_follows_a_live_model() -> None:
                 parameter *= 1.05
 
 
-def test_the_registry_names_what_the_config_may_say() -> None:
+def test_the_registry_has_the_engines_of_the_config() -> None:
     assert set(get_args(Hardware.model_fields["engine"].annotation)) == set(ENGINES)

@@ -1,10 +1,11 @@
-"""CUDA graphs of the decode step: few sizes, and the responses of the same step without them."""
+"""CUDA graphs of the decode step: few graphs, and the same responses as without them."""
 
 from __future__ import annotations
 
 import pytest
 import torch
 
+from intro.rollout.base import EngineOptions
 from intro.rollout.cuda_graphs import bucket
 from intro.rollout.decoder import Decoder
 from intro.rollout.native import NativeEngine
@@ -15,7 +16,7 @@ no_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA 
 
 
 def test_buckets_are_few() -> None:
-    """Powers of two, each at least what is asked, never above the most there is room for."""
+    """Sizes are rounded up to powers of two, and limited to the number of rows."""
     sizes = [bucket(n, 1000) for n in range(1, 1001)]
     assert all(n <= size < 2 * n or n == size == 1 for n, size in enumerate(sizes, start=1))
     assert sorted(set(sizes)) == [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000]
@@ -29,8 +30,9 @@ def test_graphs_give_the_responses_of_the_step_without_them() -> None:
     model = random_model("qwen3", seed=3).cuda()
     g = torch.Generator().manual_seed(1)
     prompts = [random_tokens(1 + i % 7, 20, g) for i in range(40)]
+    decoder = Decoder.from_model(model)
     with_graphs, without = (
-        NativeEngine(Decoder.from_model(model), (0, 3, 11), 0, batch=12, cuda_graphs=on) for on in (True, False)
+        NativeEngine(decoder, (0, 3, 11), 0, EngineOptions(12, cuda_graphs=on)) for on in (True, False)
     )
     for sampling in (Sampling(60, 0), Sampling(60, 1.0), Sampling(60, 0.6, 0.95)):
         got, wanted = (e.generate(prompts, sampling, torch.Generator().manual_seed(2)) for e in (with_graphs, without))

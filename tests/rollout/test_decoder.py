@@ -11,6 +11,7 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedModel
 
 from intro.model.load import load_model
+from intro.rollout.base import EngineOptions
 from intro.rollout.decoder import Decoder
 from intro.rollout.decoder_config import DecoderConfig
 from intro.rollout.kv_cache import KVCache
@@ -24,7 +25,7 @@ STOP = (0, 3, 11)
 
 
 def qwen2(layers: int, hidden: int, inner: int, heads: int, kv: int, vocabulary: int, tied: bool, window: int) -> dict:
-    """config.json as Qwen2.5 was published: rope_theta at the top, a window that is set and not used."""
+    """config.json as Qwen2.5 was published: rope_theta at the top, a sliding_window that is not used."""
     return {
         "architectures": ["Qwen2ForCausalLM"],
         "attention_dropout": 0.0,
@@ -54,7 +55,7 @@ def qwen2(layers: int, hidden: int, inner: int, heads: int, kv: int, vocabulary:
 
 
 def qwen3(layers: int, hidden: int, inner: int, heads: int, kv: int, vocabulary: int, tied: bool) -> dict:
-    """config.json as Qwen3 was published: head_dim of its own, rope_scaling and sliding_window null."""
+    """config.json as Qwen3 was published: with head_dim, rope_scaling and sliding_window null."""
     published = qwen2(layers, hidden, inner, heads, kv, vocabulary, tied, 32768)
     changes = {"architectures": ["Qwen3ForCausalLM"], "model_type": "qwen3", "head_dim": 128, "attention_bias": False}
     return published | changes | {"rope_scaling": None, "sliding_window": None, "transformers_version": "4.51.0"}
@@ -72,7 +73,7 @@ KV_BYTES = {"Qwen2.5-1.5B": 28672, "Qwen2.5-3B": 36864, "Qwen2.5-7B": 57344, "Qw
 
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_published_sizes(name: str) -> None:
-    """Heads are 128 wide in all five, and a token's keys and values take as many bytes as the layers say."""
+    """Heads are 128 wide in all five, and a token's keys and values have the published size in bytes."""
     config = PUBLISHED[name]
     shape = DecoderConfig.of(config, name)
     assert (shape.head_dim, shape.rope_theta, shape.layers) == (128, 1e6, config["num_hidden_layers"])
@@ -80,7 +81,7 @@ def test_published_sizes(name: str) -> None:
 
 
 def toy_folder(folder: Path, config: dict[str, Any], dtype: torch.dtype = torch.float32) -> PreTrainedModel:
-    """A published config.json at toy widths, kept as it was published, beside random weights."""
+    """A folder with a published config.json at toy widths, in its published form, and random weights."""
     config = config | {
         "hidden_size": 4 * config["num_attention_heads"] // config["num_key_value_heads"],
         "intermediate_size": 40,
@@ -119,7 +120,7 @@ FOLDERS = PUBLISHED | {
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_published_configs_give_the_logits_of_transformers(tmp_path: Path, name: str) -> None:
-    """The same folder read by both, over more positions than a scaled rope's original context."""
+    """Both read the same folder; the text is longer than a scaled rope's original context."""
     toy_folder(tmp_path, FOLDERS[name])
     tokens = torch.tensor(random_tokens(60, 24, torch.Generator().manual_seed(1)))
     model, decoder = load_model(tmp_path), Decoder.from_folder(tmp_path)
@@ -140,7 +141,7 @@ def toy_plain(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("changes", "told"),
+    ("changes", "message"),
     [
         ({"use_sliding_window": True}, "sliding"),
         ({"layer_types": ["full_attention", "sliding_attention"]}, "sliding"),
@@ -149,8 +150,8 @@ def toy_plain(folder: Path) -> Path:
         ({"hidden_act": "gelu"}, "hidden_act 'gelu'"),
     ],
 )
-def test_what_would_be_computed_wrongly_is_refused(changes: dict, told: str) -> None:
-    with pytest.raises(IntroError, match=told):
+def test_unsupported_configs_are_refused(changes: dict, message: str) -> None:
+    with pytest.raises(IntroError, match=message):
         DecoderConfig.of(PUBLISHED["Qwen2.5-7B"] | changes, "model")
 
 
@@ -164,7 +165,7 @@ def test_layer_types_of_transformers_5_are_accepted() -> None:
 
 
 def test_shards_give_the_same_decoder(tmp_path: Path) -> None:
-    """Weights over several files, and none that the index does not name."""
+    """Weights in several files; a file that the index does not name is not read."""
     model, tokens = random_model("qwen3", tied=False, seed=6), torch.tensor([1, 5, 2])
     model.save_pretrained(tmp_path, max_shard_size="4KB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 2
@@ -178,8 +179,8 @@ def test_shards_give_the_same_decoder(tmp_path: Path) -> None:
             reader(tmp_path)
 
 
-def test_bfloat16_stays_bfloat16(tmp_path: Path) -> None:
-    """Weights, cache and hidden states; logits are fp32, and nearer to the exact ones than those of transformers."""
+def test_bfloat16_weights_remain_bfloat16(tmp_path: Path) -> None:
+    """Weights are bfloat16; logits are fp32, and about as exact as those of transformers or better."""
     model = toy_folder(tmp_path, PUBLISHED["Qwen2.5-7B"], torch.bfloat16)
     decoder, tokens = Decoder.from_folder(tmp_path), torch.tensor(random_tokens(12, 24, torch.Generator()))
     layer = decoder.layers[0]
@@ -211,8 +212,8 @@ def test_bfloat16_decodes_token_by_token_as_in_one_pass(tmp_path: Path) -> None:
             torch.testing.assert_close(got.float(), whole[both, at].float(), atol=0.15, rtol=0.05)
 
 
-def test_a_folders_weights_are_held_once(tmp_path: Path) -> None:
-    """q, k and v are kept as one matrix alone; a live model's are copied when they have changed."""
+def test_weights_are_stored_once(tmp_path: Path) -> None:
+    """A folder's q, k and v are stored as one matrix only; a live model's other weights are shared."""
     model = random_model("qwen3", seed=3)
     model.save_pretrained(tmp_path)
     assert Decoder.from_folder(tmp_path).weights is None
@@ -229,18 +230,18 @@ def prompts_of(rows: int) -> list[tuple[int, ...]]:
 
 
 def test_everything_lies_on_the_decoders_device() -> None:
-    """A tensor made without saying where would, here, be one without data; with a GPU, it would be on the CPU."""
+    """Under the default device "meta", a tensor that is created without a device would have no data."""
     decoder, prompts, sampling = Decoder.from_model(random_model("qwen3", seed=3)), prompts_of(6), Sampling(9, 0.7, 0.9)
     wanted = NativeEngine(decoder, STOP, 0).generate(prompts, sampling, torch.Generator().manual_seed(1))
-    decoder = Decoder(decoder.config, decoder.weights)  # one whose table of angles is not made yet
+    decoder = Decoder(decoder.config, decoder.weights)  # without its table of angles
     with torch.device("meta"):
         got = NativeEngine(decoder, STOP, 0).generate(prompts, sampling, torch.Generator("cpu").manual_seed(1))
     assert got == wanted
 
 
-def test_a_small_memory_makes_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Rows times the longest they can become stay within the share of what is free; the responses are the same."""
-    engine = NativeEngine(Decoder.from_model(random_model(seed=3)), STOP, 0, batch=16, memory=0.5)
+def test_little_memory_gives_smaller_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows of a batch at full length fit the share of the free memory; the responses are the same."""
+    engine = NativeEngine(Decoder.from_model(random_model(seed=3)), STOP, 0, EngineOptions(16, memory=0.5))
     prompts, sampling, seen = prompts_of(40), Sampling(9, 0), []
     wanted = engine.generate(prompts, sampling)
     token = 2 * 2 * 2 * 4 * 4  # keys and values, layers, kv heads, head dim, bytes

@@ -1,4 +1,4 @@
-"""The rollout engine and its decoder: tokens and logits of transformers, whatever shares a batch with a row."""
+"""The native engine and its decoder: tokens and logits equal those of transformers, for any batch."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy.stats import chisquare
 
 from intro.model.load import load_model
+from intro.rollout.base import EngineOptions
 from intro.rollout.decoder import Decoder
 from intro.rollout.decoder_config import DecoderConfig
 from intro.rollout.kv_cache import KVCache
@@ -52,19 +53,21 @@ def transformers_greedy(model, prompt: tuple[int, ...], limit: int) -> tuple[int
 
 @pytest.mark.parametrize("batch", [3, 64])
 def test_greedy_tokens_are_those_of_transformers(model, batch: int) -> None:
-    """Ragged prompts, rows that end early and are compacted away, more rows than the batch holds."""
+    """With ragged prompts, rows that end early, and more prompts than the batch has rows."""
     prompts, limit = ragged(11), 12
-    responses = NativeEngine(Decoder.from_model(model), STOP, pad=0, batch=batch).generate(prompts, Sampling(limit, 0))
+    responses = NativeEngine(Decoder.from_model(model), STOP, 0, EngineOptions(batch)).generate(
+        prompts, Sampling(limit, 0)
+    )
     assert [r.tokens for r in responses] == [transformers_greedy(model, p, limit) for p in prompts]
     for response in responses:
         assert response.truncated == (response.tokens[-1] not in STOP)
         assert not set(response.tokens[:-1]) & set(STOP)
     lengths = {len(r.tokens) for r in responses if not r.truncated}
-    assert len(lengths) > 1, "rows must end at different steps, or compaction was not tried"
+    assert len(lengths) > 1, "rows must end at different steps, or compaction is not tested"
 
 
-def test_a_rows_tokens_do_not_depend_on_its_batch_mates(model) -> None:
-    """Alone, in company and in another order: the same response, and entropy to rounding."""
+def test_a_rows_tokens_do_not_depend_on_the_other_rows(model) -> None:
+    """Alone, with other rows and in another order: the same response, and the same entropy up to rounding."""
     prompts = ragged(9, seed=1)
     engine = NativeEngine(Decoder.from_model(model), STOP, pad=0)
     together = engine.generate(prompts, Sampling(10, 0))
@@ -89,25 +92,27 @@ def test_prefill_and_decode_logits_equal_the_models(model) -> None:
             torch.testing.assert_close(decoder.logits(hidden)[0], wanted[t], atol=1e-5, rtol=1e-5)
 
 
-def test_equal_prompts_are_read_once(model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A group's rows share one prefill, wherever they stand among the prompts, and each answers as if alone."""
+def test_equal_prompts_are_prefilled_once(model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Equal prompts share one prefill in any order of the prompts, and each row has the response that it has alone."""
     distinct = ragged(4, seed=2)
-    prompts, read = [distinct[i] for i in (2, 0, 1, 0, 3, 2, 2, 0)], []
+    prompts, prefilled = [distinct[i] for i in (2, 0, 1, 0, 3, 2, 2, 0)], []
     decoder = Decoder.from_model(model)
-    monkeypatch.setattr(decoder, "prefill", lambda t, *rest: read.append(len(t)) or Decoder.prefill(decoder, t, *rest))
+    monkeypatch.setattr(decoder, "prefill", lambda t, *a: prefilled.append(len(t)) or Decoder.prefill(decoder, t, *a))
     got = NativeEngine(decoder, STOP, pad=0).generate(prompts, Sampling(12, 0))
-    assert sum(read) == 4
+    assert sum(prefilled) == 4
     assert [r.tokens for r in got] == [transformers_greedy(model, p, 12) for p in prompts]
 
 
 def test_no_step_is_spent_on_rows_that_have_ended(model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Free rows are refilled while prompts wait, and dropped afterwards: a batch does not wait for its longest row."""
+    """Free rows are refilled while prompts remain, and removed afterwards, so no batch waits for its longest row."""
     prompts, stepped = ragged(60, seed=4), []
     decoder = Decoder.from_model(model)
     monkeypatch.setattr(decoder, "step", lambda t, *rest: stepped.append(len(t)) or Decoder.step(decoder, t, *rest))
-    responses = NativeEngine(decoder, STOP, pad=0, batch=16).generate(prompts, Sampling(40, 1.0), torch.Generator())
+    responses = NativeEngine(decoder, STOP, 0, EngineOptions(16)).generate(
+        prompts, Sampling(40, 1.0), torch.Generator()
+    )
     lengths = [len(r.tokens) for r in responses]
-    at_once = sum(length == 1 for length in lengths)  # found out in the step that follows the prefill
+    at_once = sum(length == 1 for length in lengths)  # rows that end with the prefill are still in the next step
     assert sum(stepped) == sum(lengths) - 60 + at_once
     in_turn = sum(max(lengths[i : i + 16]) for i in range(0, 60, 16))
     assert len(stepped) < in_turn and max(stepped) == 16
@@ -115,24 +120,22 @@ def test_no_step_is_spent_on_rows_that_have_ended(model, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("batch", [1, 3, 64])
 def test_sampled_tokens_do_not_depend_on_the_batch(model, batch: int) -> None:
-    """A row's random numbers are its own, so the same seed gives the same responses on any memory."""
+    """Each row has separate random numbers, so a seed gives the same responses for any batch size."""
     prompts, sampling = ragged(15, seed=6) * 2, Sampling(14, 0.9, 0.95)
-    wanted, got = (
-        NativeEngine(decoder, STOP, 0, rows).generate(prompts, sampling, torch.Generator().manual_seed(3))
-        for decoder, rows in ((Decoder.from_model(model), 7), (Decoder.from_model(model), batch))
-    )
+    engines = (NativeEngine(Decoder.from_model(model), STOP, 0, EngineOptions(rows)) for rows in (7, batch))
+    wanted, got = (engine.generate(prompts, sampling, torch.Generator().manual_seed(3)) for engine in engines)
     assert [r.tokens for r in got] == [r.tokens for r in wanted]
     assert [r.tokens for r in got[:15]] != [r.tokens for r in got[15:]], "equal prompts have different responses"
 
 
-def test_what_a_gpu_does_differently_changes_no_response(model, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Looking for ended rows now and then, and steps over more rows and positions than asked for."""
+def test_steps_of_a_gpu_give_the_same_responses(model, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Checks for ended rows after several steps, and steps over more positions than requested."""
     prompts, sampling = ragged(21, seed=7), Sampling(13, 1.0)
 
     def rounded(step, rows: int, length: int):
         return lambda live, read: step(rows, read + 5)[:live]
 
-    engine = NativeEngine(Decoder.from_model(model), STOP, pad=0, batch=6)
+    engine = NativeEngine(Decoder.from_model(model), STOP, 0, EngineOptions(6))
     wanted = engine.generate(prompts, sampling, torch.Generator().manual_seed(3))
     monkeypatch.setattr("intro.rollout.native.CudaGraphs", rounded)
     monkeypatch.setattr(KVCache, "reserve", lambda self, length, grow=KVCache.reserve: grow(self, length + 5))
@@ -143,7 +146,7 @@ def test_what_a_gpu_does_differently_changes_no_response(model, monkeypatch: pyt
 
 
 def test_entropy_is_the_untempered_mean_over_tokens(model) -> None:
-    """The logged entropy is the policy's own, at temperature 1, per generated token."""
+    """The logged entropy is the policy's at temperature 1, averaged over generated tokens."""
     prompt = ragged(1, seed=2)[0]
     engine = NativeEngine(Decoder.from_model(model), STOP, pad=0)
     (response,) = engine.generate([prompt], Sampling(8, 0.5, 0.8), torch.Generator().manual_seed(0))
@@ -154,7 +157,7 @@ def test_entropy_is_the_untempered_mean_over_tokens(model) -> None:
 
 
 def test_decoder_follows_the_live_model() -> None:
-    """It shares the parameters, or copies them anew: after an update, rollouts come from the new policy."""
+    """After an update of the model and `refresh`, the decoder computes the logits of the new policy."""
     model = random_model("qwen3")
     decoder, tokens = Decoder.from_model(model), torch.tensor([1, 2, 3])
     before = logits_of(decoder, tokens)
@@ -174,7 +177,7 @@ def test_sampled_pairs_have_the_models_frequencies(temperature: float, top_p: fl
     """First and second token together follow softmax at the temperature, cut to the nucleus (chi-square)."""
     model, draws = random_model("qwen3", vocabulary=8, seed=1), 6000
     prompt = (4, 2, 5)
-    engine = NativeEngine(Decoder.from_model(model), stop=(99,), pad=0, batch=2000)
+    engine = NativeEngine(Decoder.from_model(model), stop=(99,), pad=0, options=EngineOptions(2000))
     drawn = engine.generate([prompt] * draws, Sampling(2, temperature, top_p), torch.Generator().manual_seed(0))
     counts = np.zeros((8, 8))
     for response in drawn:
@@ -225,13 +228,13 @@ distributions = st.lists(st.floats(1e-4, 1.0), min_size=1, max_size=12).map(
 
 
 def cut(p: torch.Tensor, top_p: float) -> torch.Tensor:
-    """The nucleus in its place: p [B, V], 0 outside of it."""
+    """p [B, V] with 0 outside of the nucleus."""
     kept, ids = nucleus(p, top_p)
     return torch.zeros_like(p).scatter(-1, ids, kept)
 
 
 def plain_cut(p: torch.Tensor, top_p: float) -> torch.Tensor:
-    """The same by sorting all of V."""
+    """The same by sorting the whole vocabulary."""
     ranked, ids = p.sort(dim=-1, descending=True, stable=True)
     before = ranked.cumsum(-1) - ranked
     return torch.zeros_like(p).scatter(-1, ids, ranked.masked_fill(before >= top_p, 0.0))
@@ -259,13 +262,13 @@ def test_nucleus_by_hand() -> None:
 @pytest.mark.parametrize("sharpness", [0.0, 0.3, 2.0, 6.0])
 @pytest.mark.parametrize("steps", [None, 4])
 def test_nucleus_of_a_wide_vocabulary_is_that_of_a_full_sort(sharpness: float, steps: int | None) -> None:
-    """Token for token, whether the likeliest few suffice or not, with equals (`steps`: coarse logits) at the cut."""
+    """With nuclei inside and outside of the slice, and with equal probabilities at the cut (`steps`: coarse logits)."""
     logits = sharpness * torch.randn(7, 5 * SLICE, generator=torch.Generator().manual_seed(0))
     p = (logits if steps is None else (logits * steps).round() / steps).softmax(-1)
     for top_p in (0.1, 0.5, 0.95):
         assert torch.equal(cut(p, top_p), plain_cut(p, top_p))
     width = nucleus(p, 0.5)[0].shape[1]
-    assert width == (SLICE if sharpness >= 2 else 5 * SLICE), "both ways must be tried"
+    assert width == (SLICE if sharpness >= 2 else 5 * SLICE), "both ways must be tested"
 
 
 # ---------------------------------------------------------------- model folders
@@ -303,8 +306,8 @@ DAMAGE = {
 
 @pytest.mark.parametrize("damage", DAMAGE)
 @pytest.mark.parametrize("folder", [("qwen2", True)], indirect=True)
-def test_damaged_folder_is_one_sentence_that_names_it(folder: Path, damage: str) -> None:
-    """Both readers of a folder say which one is wrong, in one line, whatever is wrong with it."""
+def test_damaged_folder_is_a_one_line_error_with_its_path(folder: Path, damage: str) -> None:
+    """For every kind of damage, and from both readers of a folder."""
     DAMAGE[damage](folder)
     for reader in (Decoder.from_folder, load_model):
         with pytest.raises(IntroError) as error:
@@ -319,8 +322,8 @@ def test_other_architectures_are_refused(tmp_path: Path) -> None:
         Decoder.from_folder(tmp_path)
 
 
-def test_the_cache_grows_by_blocks_and_forgets_nothing() -> None:
-    """Old positions stay as they were; new ones are zero, since masked positions are multiplied, not skipped."""
+def test_the_cache_grows_by_blocks_and_keeps_its_content() -> None:
+    """Old positions do not change; new ones are zero, since masked positions are multiplied by zero weights."""
     shape, block = (
         DecoderConfig(2, heads=2, kv_heads=1, head_dim=4, epsilon=1e-6, rope_theta=1e4, context=512),
         KVCache.BLOCK,

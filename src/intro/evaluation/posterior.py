@@ -25,6 +25,7 @@ from intro.model.load import load_model
 from intro.model.logprobs import log_distribution
 from intro.model.scoring import Rationale, head_of, logprob_pass, response_hidden
 from intro.model.tokenizer import ModelTokenizer, render
+from intro.rollout.base import EngineOptions
 from intro.rollout.native import NativeEngine
 from intro.rollout.sampling import Sampling
 from intro.tasks.jsonl import read_problems
@@ -65,7 +66,7 @@ def sequence_kl(log_true: Tensor, log_estimated: Tensor, weights: Tensor) -> flo
 
 def by_sampling(subject: Subject, problem: Problem, rationales: int, max_tokens: int) -> dict[str, object] | None:
     """KL by Bayes' rule over sampled rationales; None when none of them ends in y."""
-    engine = NativeEngine.open(subject.model, subject.tokenizer, batch=512)
+    engine = NativeEngine.open(subject.model, subject.tokenizer, EngineOptions(batch=512))
     prompt = subject.prompt("question", problem)
     generator = generator_for("posterior", subject.name, problem.id)
     drawn = engine.generate([prompt] * rationales, Sampling(max_tokens), generator)

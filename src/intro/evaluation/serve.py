@@ -15,10 +15,9 @@ if TYPE_CHECKING:
 def serve(serving: Serving, folder: Path, tokenizer: ModelTokenizer, batch: int, gpus: int = 1) -> RolloutEngine:
     """The engine that `serving` names, on the CPU or on `gpus` visible GPUs; `batch` rows are decoded at once."""
     from intro.rollout.api import open_engine
+    from intro.rollout.base import EngineOptions
 
     device = "cuda" if serving.gpus else "cpu"
     # no other process uses the GPU: keys and values may take most of the memory that the weights leave
-    return open_engine(
-        serving.engine, folder, tokenizer, batch, serving.dtype, device,
-        gpus=gpus, memory=0.8, cuda_graphs=serving.cuda_graphs,
-    )  # fmt: skip
+    options = EngineOptions(batch, serving.dtype, device, gpus, memory=0.8, cuda_graphs=serving.cuda_graphs)
+    return open_engine(serving.engine, folder, tokenizer, options)

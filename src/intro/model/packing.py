@@ -91,33 +91,21 @@ def run_packed(model: nn.Module, sequences: Sequence[Sequence[int]]) -> Tensor:
     packing = Packing.of([len(s) for s in sequences], device)
     ids = torch.tensor([token for sequence in sequences for token in sequence], device=device)
     unused = ids.new_zeros(1, 1, 1, 1, dtype=torch.bool)  # transformers makes no mask if it gets one of rank 4
-    return model.model(
-        input_ids=ids[None],
-        position_ids=packing.positions[None],
-        attention_mask=unused,
-        use_cache=False,
-        packing=packing,
-    ).last_hidden_state[0]
+    options = {"attention_mask": unused, "use_cache": False, "packing": packing}
+    return model.model(input_ids=ids[None], position_ids=packing.positions[None], **options).last_hidden_state[0]
 
 
 def packed_attention(
-    module: nn.Module,
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    attention_mask: Tensor | None,
-    scaling: float | None = None,
-    packing: Packing | None = None,
-    **options: Any,
+    module: nn.Module, q: Tensor, k: Tensor, v: Tensor, mask: Any, packing: Packing | None = None, **options: Any
 ) -> tuple[Tensor, None]:
-    """An attention function as transformers calls it; without a packing, its "sdpa"."""
+    """An attention function as transformers calls it, which equals "sdpa" without a packing."""
     if packing is None:
         from transformers.integrations.sdpa_attention import sdpa_attention_forward
 
-        return sdpa_attention_forward(module, query, key, value, attention_mask, scaling=scaling, **options)
+        return sdpa_attention_forward(module, q, k, v, mask, **options)
     if options.get("sliding_window") is not None:
         raise IntroError("packed training: expected full attention, found a sliding window; choose another model")
-    return packing.attend(query, key, value, scaling), None
+    return packing.attend(q, k, v, options.get("scaling")), None
 
 
 def _prepare(model: nn.Module) -> None:

@@ -50,14 +50,11 @@ class ModelTokenizer:
 
     def prompts(self, texts: Iterable[str]) -> list[list[int]]:
         """Token ids of prompts, each after the model's BOS token if it has one."""
-        return [[*self.bos, *ids] for ids in self.encode_all(texts)]
+        return [[*self.bos, *e.ids] for e in self.raw.encode_batch(list(texts), add_special_tokens=False)]
 
     def encode(self, text: str) -> list[int]:
         """Token ids of the text, without special tokens."""
         return self.raw.encode(text, add_special_tokens=False).ids
-
-    def encode_all(self, texts: Iterable[str]) -> list[list[int]]:
-        return [e.ids for e in self.raw.encode_batch(list(texts), add_special_tokens=False)]
 
     def decode(self, tokens: Iterable[int]) -> str:
         """Text of the tokens, without special tokens."""

@@ -1,20 +1,16 @@
 """Opens a rollout engine by name: native, transformers' continuous batching, or vLLM.
 
-All sample the same distribution (temperature and top-p; a checkpoint's other generation settings are ignored) and end
-a response with its stop token. They do not draw the same tokens: their kernels round differently, and each has its own
-random numbers, which the caller's generator seeds.
+All engines sample the same distribution (temperature and top-p; other generation settings of a checkpoint are ignored)
+and end a response with its stop token. The same seed gives different tokens in different engines: their kernels round
+differently, and each has its own random number generator, which the caller's generator seeds.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-from torch import nn
-
-from intro.rollout.base import RolloutEngine
+from intro.rollout.base import EngineOptions, RolloutEngine, Source
 from intro.rollout.native import NativeEngine
 from intro.rollout.transformers import TransformersEngine
 from intro.rollout.vllm import VllmEngine
@@ -23,7 +19,7 @@ from intro.types import IntroError
 if TYPE_CHECKING:
     from intro.model.tokenizer import ModelTokenizer
 
-ENGINES: dict[str, Callable[..., RolloutEngine]] = {
+ENGINES: dict[str, Callable[[Source, ModelTokenizer, EngineOptions], RolloutEngine]] = {
     "native": NativeEngine.open,
     "transformers": TransformersEngine,
     "vllm": VllmEngine,
@@ -31,28 +27,16 @@ ENGINES: dict[str, Callable[..., RolloutEngine]] = {
 
 
 def open_engine(
-    name: str,
-    source: str | Path | nn.Module,
-    tokenizer: ModelTokenizer,
-    batch: int = 256,
-    dtype: str = "float32",
-    device: str | torch.device = "cpu",
-    *,
-    gpus: int = 1,
-    memory: float = 0.5,
-    cuda_graphs: bool = False,
+    name: str, source: Source, tokenizer: ModelTokenizer, options: EngineOptions | None = None
 ) -> RolloutEngine:
     """The engine of that name in ENGINES, over a model folder or a live model, whose updates it follows.
 
-    batch: rows that are decoded at once. dtype and device: of a folder's weights; a live model keeps its own.
-    gpus: over how many vLLM splits the weights. memory: share of the GPU's free memory for keys and values; for vLLM,
-    of all its memory, weights included. cuda_graphs: whether the native engine replays its decode step on a GPU.
     Raises IntroError when there is no such engine, or a package that it needs is missing.
     """
     if name not in ENGINES:
         raise IntroError(f"engine: expected one of {', '.join(ENGINES)}, found {name!r}")
-    if gpus > 1 and name != "vllm":
-        raise IntroError(f"engine {name}: it holds a model on one GPU, found gpus: {gpus}; use vllm for a larger model")
-    return ENGINES[name](
-        source, tokenizer, batch=batch, dtype=dtype, device=device, gpus=gpus, memory=memory, cuda_graphs=cuda_graphs
-    )
+    options = options or EngineOptions()
+    if options.gpus > 1 and name != "vllm":
+        found = f"found gpus: {options.gpus}"
+        raise IntroError(f"engine {name}: it holds a model on one GPU, {found}; use vllm for a larger model")
+    return ENGINES[name](source, tokenizer, options)

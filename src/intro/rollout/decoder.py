@@ -1,15 +1,14 @@
-"""A Qwen2, Qwen3 or Llama decoder over tensors named as Hugging Face names them: the inference half of the model.
+"""The forward pass of Qwen2, Qwen3 and Llama for generation, over tensors with Hugging Face's names.
 
-It shares the live model's parameters, so rollouts see the current policy; or it reads a saved folder without importing
-transformers, which is half of a short process's time. It computes in the weights' own dtype on their device.
-`tests/rollout/test_native.py` and `tests/rollout/test_decoder.py` hold it to the logits and greedy tokens of
+A decoder shares a live model's parameters, so rollouts use the current policy; or it reads a saved folder without
+importing transformers, which takes half the time of a short process. It computes in the dtype and on the device of the
+weights. `tests/rollout/test_native.py` and `tests/rollout/test_decoder.py` check its logits and greedy tokens against
 `AutoModelForCausalLM`.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from intro.model.checkpoints import weight_files
+from intro.model.checkpoints import read_json, weight_files
 from intro.model.softmax import logits_of
 from intro.rollout.decoder_config import DecoderConfig
 from intro.rollout.kv_cache import KVCache
@@ -28,8 +27,8 @@ Linear = tuple[Tensor, Tensor | None]  # weight and bias
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """One layer's weights. q, k and v are one matrix, so that q and k are normalised and rotated together; gate and up,
-    most of a layer, stay as they are: one matrix was not faster, and a live model's would have to be copied."""
+    """The weights of one layer. q, k and v are one matrix, so that q and k are normalised and rotated together; gate
+    and up, most of a layer, are separate: one matrix was not faster, and would be another copy of a live model's."""
 
     norm: Tensor
     qkv: Linear
@@ -49,13 +48,12 @@ class Layer:
 
         matrices, biases = zip(*(linear(f"self_attn.{name}") for name in "qkv"), strict=True)
         norms = [weights.get(f"{prefix}self_attn.{name}_norm.weight") for name in "qk"]
-        of_heads = [
-            n.expand(h, -1) for n, h in zip(norms, (config.heads, config.kv_heads), strict=True) if n is not None
-        ]
+        heads = (config.heads, config.kv_heads)
+        head_norms = [norm.expand(n, -1) for norm, n in zip(norms, heads, strict=True) if norm is not None]
         return cls(
             norm=weights[f"{prefix}input_layernorm.weight"],
             qkv=(torch.cat(matrices), None if biases[0] is None else torch.cat(biases)),
-            head_norm=torch.cat(of_heads) if of_heads else None,
+            head_norm=torch.cat(head_norms) if head_norms else None,
             o=linear("self_attn.o"),
             mlp_norm=weights[f"{prefix}post_attention_layernorm.weight"],
             gate=linear("mlp.gate"),
@@ -65,10 +63,10 @@ class Layer:
 
 
 class Decoder:
-    """Prefill and decode; a row's cache index is its absolute position, so no left padding.
+    """Prefill and decode steps over a KV cache, in which a token's index is its position: there is no left padding.
 
-    Weights are shared with a live model, but for q, k and v, which are copied into one matrix (7 % of Qwen2.5-1.5B's
-    layers): call `refresh` after the model has changed.
+    Weights are shared with a live model, except q, k and v, which are copied into one matrix (7 % of the layers of
+    Qwen2.5-1.5B): call `refresh` after the model has changed.
     """
 
     def __init__(self, config: DecoderConfig, weights: Mapping[str, Tensor], live: bool = False) -> None:
@@ -76,8 +74,8 @@ class Decoder:
         self.embedding = weights["model.embed_tokens.weight"]
         self.lm_head = weights.get("lm_head.weight", self.embedding)  # tied when absent
         self.norm = weights["model.norm.weight"]
-        self.weights = weights if live else None  # what the copies are made of, if that changes
-        self.layers = self._layers(weights)
+        self.weights = weights if live else None  # the source of the copies
+        self.layers = list(self._layers(weights))
         self._angles = self.embedding.new_empty(0, 2 * config.head_dim)
 
     @classmethod
@@ -88,42 +86,39 @@ class Decoder:
 
     @classmethod
     def from_folder(cls, folder: str | Path, dtype: str | None = None, device: str | torch.device = "cpu") -> Decoder:
-        """Read a Hugging Face folder, its weights in one file or several; dtype None keeps theirs.
+        """Read a Hugging Face folder, with its weights in one file or several; dtype None keeps their dtype.
 
-        Raises IntroError when it is not such a folder.
+        Raises IntroError when it is not a model folder, or is damaged.
         """
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        folder = Path(folder)
-        files = weight_files(folder)
+        folder, weights = Path(folder), {}
         to = None if dtype is None else getattr(torch, dtype)
+        files, config = weight_files(folder), read_json(folder / "config.json")
         try:
-            config = DecoderConfig.of(json.loads((folder / "config.json").read_text()), str(folder))
-            weights: dict[str, Tensor] = {}
             for file in files:
-                weights |= {name: t.to(device, to or t.dtype) for name, t in load_file(file).items()}
-            return cls(config, weights)
+                weights |= {n: t.to(device, to or t.dtype) for n, t in load_file(file).items()}
+            return cls(DecoderConfig.of(config, str(folder)), weights)
         except (SafetensorError, ValueError, KeyError) as error:
             raise IntroError(f"{folder}: the model folder is damaged ({error}); delete it and make it again") from None
 
-    def _layers(self, weights: Mapping[str, Tensor]) -> list[Layer]:
-        return [Layer.of(self.config, weights, f"model.layers.{i}.") for i in range(self.config.layers)]
+    def _layers(self, weights: Mapping[str, Tensor]) -> Iterator[Layer]:
+        return (Layer.of(self.config, weights, f"model.layers.{i}.") for i in range(self.config.layers))
 
     def refresh(self) -> None:
-        """Follow a live model whose weights have changed. Nothing moves: graphs that were captured follow too."""
+        """Copy the changed weights of a live model. Addresses do not change, so captured CUDA graphs stay valid."""
         if self.weights is not None:
-            for i, layer in enumerate(self.layers):
-                now = Layer.of(self.config, self.weights, f"model.layers.{i}.")
-                for kept, new in zip((*layer.qkv, layer.head_norm), (*now.qkv, now.head_norm), strict=True):
-                    if kept is not None:
-                        kept.copy_(new)
+            for old, new in zip(self.layers, self._layers(self.weights), strict=True):
+                for copy, weight in zip((*old.qkv, old.head_norm), (*new.qkv, new.head_norm), strict=True):
+                    if copy is not None:
+                        copy.copy_(weight)
 
     def prefill(self, tokens: Tensor, last: Tensor, cache: KVCache, rows: slice, source: Tensor) -> Tensor:
         """Hidden states [R, d] at the last tokens of prompts, whose keys and values are stored in R rows of the cache.
 
-        tokens: [P, L], padded on the right. last: [P], the index of each prompt's last token. source: [R], the prompt
-        of each row: rows that share one get copies.
+        tokens: [P, L], padded on the right. last: [P], the index of each prompt's last token. source: [R], the index of
+        each row's prompt; several rows may have the same prompt.
         """
         length = tokens.shape[1]
 
@@ -140,7 +135,7 @@ class Decoder:
     def step(self, tokens: Tensor, at: Tensor, cache: KVCache, length: int) -> Tensor:
         """Hidden states [B, d] of one token [B] at position at [B] of each of the cache's first B rows.
 
-        Its keys and values are stored; positions below `length` may be read, and `at` must lie there.
+        The keys and values of the tokens are stored. Positions below `length` are read, so `at` must be below it.
         """
         places = cache.places(at)
         unread = torch.arange(length, device=at.device) > at[:, None]
@@ -149,18 +144,18 @@ class Decoder:
         def attend(layer: int, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
             cache.put(layer, places, k, v)
             keys, values = (part[layer][: len(q), :, :length] for part in (cache.keys, cache.values))
-            # queries that share a KV head attend as one query's positions: no repeat of k, v
+            # queries that share a KV head are passed as one head's positions, so keys and values are not repeated
             shared = q.view(len(q), self.config.kv_heads, -1, self.config.head_dim)
             return F.scaled_dot_product_attention(shared, keys, values, attn_mask=bias).reshape(len(q), -1)
 
         return self._norm(self._forward(tokens, at, cache.length, attend), self.norm)
 
     def logits(self, hidden: Tensor) -> Tensor:
-        """[B, V] of hidden states [B, d], in the precision that the losses have."""
+        """Logits [B, V] of hidden states [B, d], in the precision of the losses."""
         return logits_of(hidden, self.lm_head)
 
     def _forward(self, tokens: Tensor, positions: Tensor, room: int, attend: Callable[..., Tensor]) -> Tensor:
-        """The layers over tokens [...] at integer positions below `room`, of one shape up to broadcasting.
+        """Hidden states [..., d] of tokens [...] at positions below `room`; their shapes are equal or broadcast.
 
         attend(layer, q, k, v) takes [..., heads, head_dim] and returns [..., heads * head_dim].
         """
@@ -174,7 +169,7 @@ class Decoder:
         return x
 
     def _project(self, layer: Layer, x: Tensor, cos: Tensor, sin: Tensor) -> tuple[Tensor, ...]:
-        """q, k, v as [..., heads, head_dim] of normalised input x [..., d]; q and k rotated together."""
+        """q, k and v [..., heads, head_dim] of the normalised input x [..., d], with q and k rotated."""
         heads, kv, dim = self.config.heads, self.config.kv_heads, self.config.head_dim
         qk, v = F.linear(x, *layer.qkv).unflatten(-1, (-1, dim)).split((heads + kv, kv), dim=-2)
         if layer.head_norm is not None:
@@ -183,7 +178,7 @@ class Decoder:
         return *qk.split((heads, kv), dim=-2), v
 
     def _rope(self, length: int) -> Tensor:
-        """cos and sin, side by side, of positions [length at least, 2 * head_dim]; the table grows as needed.
+        """A table of cos and sin, concatenated, for at least `length` positions [length, 2 * head_dim].
 
         The first half of sin is negative: a rotation is x * cos + (x with its halves swapped) * sin.
         """

@@ -9,12 +9,12 @@ from typing import Any
 from intro.types import IntroError
 
 MODEL_TYPES = ("qwen2", "qwen3", "llama")
-SCALED_ROPES = ("linear", "llama3", "yarn")  # their frequencies do not depend on the length of the text
+SCALED_ROPES = ("linear", "llama3", "yarn")  # frequencies that do not depend on the length
 
 
 @dataclass(frozen=True, slots=True)
 class DecoderConfig:
-    """The sizes that a decoder needs. config.json may be as published or as transformers 5 writes it."""
+    """The sizes of a decoder, read from a config.json as it was published or as transformers 5 writes it."""
 
     layers: int
     heads: int
@@ -28,14 +28,13 @@ class DecoderConfig:
 
     @classmethod
     def of(cls, config: Mapping[str, Any], where: str) -> DecoderConfig:
-        """Raises IntroError when the decoder would not compute what the model computes."""
-        if config.get("model_type") not in MODEL_TYPES:
-            expected = " or ".join(MODEL_TYPES)
-            raise IntroError(f"{where}: expected a model of type {expected}, found {config.get('model_type')!r}")
+        """Raises IntroError when the decoder does not support the model; `where` is named in the error."""
+        if (model_type := config.get("model_type")) not in MODEL_TYPES:
+            raise IntroError(f"{where}: expected a model of type {' or '.join(MODEL_TYPES)}, found {model_type!r}")
         # published files have use_sliding_window; transformers 5 also names the kind of every layer
         kinds = config.get("layer_types") or ["sliding_attention"] * bool(config.get("use_sliding_window"))
         if set(kinds) - {"full_attention"}:
-            raise IntroError(f"{where}: use_sliding_window is on; this decoder attends to the whole context only")
+            raise IntroError(f"{where}: expected full attention, found use_sliding_window; use the transformers engine")
         if (act := config.get("hidden_act", "silu")) != "silu":
             raise IntroError(f"{where}: hidden_act {act!r} is not supported by this decoder, only silu")
         heads = config["num_attention_heads"]
@@ -43,11 +42,10 @@ class DecoderConfig:
         rope = {"rope_theta": config.get("rope_theta", 10_000.0), **(config.get("rope_scaling") or {})}
         rope |= config.get("rope_parameters") or {}
         kind = rope.get("rope_type", rope.get("type", "default"))
-        if kind not in ("default", *SCALED_ROPES):
-            known = ", ".join(("default", *SCALED_ROPES))
-            raise IntroError(f"{where}: rope_type {kind!r} is not supported by this decoder, only {known}")
+        if kind not in (known := ("default", *SCALED_ROPES)):
+            raise IntroError(f"{where}: rope_type {kind!r} is not supported by this decoder, only {', '.join(known)}")
         head_dim = config.get("head_dim") or config["hidden_size"] // heads
-        scaled = (None, 1.0) if kind == "default" else _scaled_rope({**config, "head_dim": head_dim}, kind)
+        frequencies, scale = (None, 1.0) if kind == "default" else _scaled_rope({**config, "head_dim": head_dim}, kind)
         return cls(
             layers=config["num_hidden_layers"],
             heads=heads,
@@ -56,13 +54,13 @@ class DecoderConfig:
             epsilon=config["rms_norm_eps"],
             rope_theta=rope["rope_theta"],
             context=config["max_position_embeddings"],
-            frequencies=scaled[0],
-            rope_scale=scaled[1],
+            frequencies=frequencies,
+            rope_scale=scale,
         )
 
     @property
     def cached_per_token(self) -> int:
-        """Numbers per token in the cache: keys and values of all layers."""
+        """How many numbers the cache holds per token: keys and values of all layers."""
         return 2 * self.layers * self.kv_heads * self.head_dim
 
 

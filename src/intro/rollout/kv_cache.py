@@ -1,4 +1,4 @@
-"""Keys and values of the tokens that were read and generated so far."""
+"""The KV cache of the native engine."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ class KVCache:
 
     @property
     def length(self) -> int:
-        """T: how many positions a row can hold."""
+        """T, the number of positions per row."""
         return self.keys[0].shape[2]
 
     def reserve(self, length: int) -> None:
-        """Grow until positions below `length` fit."""
+        """Grow to at least `length` positions."""
         if length > self.length:
             more = self._whole_blocks(max(length, self.length * 3 // 2)) - self.length
             for parts in (self.keys, self.values):
@@ -48,7 +48,7 @@ class KVCache:
         self.keys[layer][rows, :, :length], self.values[layer][rows, :, :length] = keys, values
 
     def places(self, at: Tensor) -> Tensor:
-        """Flat indices at which `put` stores position at[b] of the first B rows, at [B]; the same for every layer."""
+        """The flat indices, equal for all layers, where `put` stores position at[b] of row b; at [B]."""
         return (self.heads[: len(at)] * self.length + at[:, None]).flatten()
 
     def put(self, layer: int, places: Tensor, keys: Tensor, values: Tensor) -> None:

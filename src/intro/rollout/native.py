@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Generator, Tensor, nn
 
-from intro.rollout.base import Progress, Response, on_device
+from intro.rollout.base import EngineOptions, Progress, Prompts, Response, Source, ignore, on_device
 from intro.rollout.cuda_graphs import CudaGraphs
 from intro.rollout.decoder import Decoder
 from intro.rollout.kv_cache import KVCache
@@ -31,60 +30,36 @@ class NativeEngine:
     logits (beyond rounding, since the batch size selects the kernels) nor its random numbers, which depend on the
     generator and the prompts only.
 
-    batch: rows decoded at once. memory: share of a GPU's free memory for the keys and values of a batch at its longest
-    possible responses; a batch has fewer rows if they would not fit. cuda_graphs: replay the decode step on a GPU
-    (experimental: never run on a GPU).
+    options: batch, memory and cuda_graphs. `memory` must hold the keys and values of a batch at its longest possible
+    responses; a batch has fewer rows if they would not fit.
     """
 
     PREFILL = 65_536  # padded tokens per prefill pass: bounds the activations of long prompts
     REFILL = 8  # refill when 1/8 of the rows are free: a prefill of few rows costs as much as a decode step
 
-    def __init__(
-        self,
-        decoder: Decoder,
-        stop: Sequence[int],
-        pad: int,
-        batch: int = 256,
-        memory: float = 0.5,
-        cuda_graphs: bool = False,
-    ) -> None:
+    def __init__(self, decoder: Decoder, stop: Sequence[int], pad: int, options: EngineOptions | None = None) -> None:
+        options = options or EngineOptions()
         self.decoder = decoder
         self.device = decoder.embedding.device
         vocabulary = len(decoder.lm_head)
         self.stops = torch.zeros(vocabulary, dtype=torch.bool, device=self.device)
         self.stops[[token for token in stop if token < vocabulary]] = True
         self.pad = pad
-        self.batch = batch
-        self.memory = memory
+        self.batch, self.memory = options.batch, options.memory
         self.on_gpu = self.device.type == "cuda"
-        self.cuda_graphs = self.on_gpu and cuda_graphs
+        self.cuda_graphs = self.on_gpu and options.cuda_graphs
         self.steps = 8 if self.on_gpu else 1  # between two checks for ended rows, each of which synchronises with a GPU
 
     @classmethod
-    def open(
-        cls,
-        source: str | Path | nn.Module,
-        tokenizer: ModelTokenizer,
-        *,
-        batch: int = 256,
-        dtype: str = "float32",
-        device: str | torch.device = "cpu",
-        memory: float = 0.5,
-        cuda_graphs: bool = False,
-        **_: Any,
-    ) -> NativeEngine:
-        """Over a live model, or a model folder whose weights are read in `dtype`."""
+    def open(cls, source: Source, tokenizer: ModelTokenizer, options: EngineOptions) -> NativeEngine:
+        """An engine over a live model or a model folder."""
         live = isinstance(source, nn.Module)
-        decoder = Decoder.from_model(source) if live else Decoder.from_folder(source, dtype, device)
-        return cls(decoder, tokenizer.stop, tokenizer.pad, batch, memory, cuda_graphs)
+        decoder = Decoder.from_model(source) if live else Decoder.from_folder(source, options.dtype, options.device)
+        return cls(decoder, tokenizer.stop, tokenizer.pad, options)
 
     @torch.inference_mode()
     def generate(
-        self,
-        prompts: Sequence[Sequence[int]],
-        sampling: Sampling,
-        generator: Generator | None = None,
-        progress: Progress = lambda rows: None,
+        self, prompts: Prompts, sampling: Sampling, generator: Generator | None = None, progress: Progress = ignore
     ) -> list[Response]:
         """One response per prompt, in order; see `RolloutEngine.generate`.
 
@@ -106,7 +81,7 @@ class NativeEngine:
         return [responses[i] for i in range(len(prompts))]
 
     def rows(self, length: int) -> int:
-        """How many rows of `length` tokens fit into a batch."""
+        """The number of rows of `length` tokens that fit into a batch."""
         if (free := self._free_bytes()) is None:
             return self.batch
         row = length * self.decoder.config.cached_per_token * self.decoder.embedding.element_size()
@@ -149,7 +124,7 @@ class NativeEngine:
                 active.advance(self.decoder.logits(step(active.running, length)))
 
     def _admit(self, prompts: Sequence[Prompt], active: ActiveRows, cache: KVCache) -> None:
-        """Read prompts into free rows, equal ones once, and sample their first tokens."""
+        """Prefill prompts into free rows, equal prompts once, and sample their first tokens."""
         distinct = [(prompt, len(list(equal))) for prompt, equal in groupby(prompts)]
         some = max(1, self.PREFILL // len(prompts[-1]))
         for start in range(0, len(distinct), some):

@@ -13,17 +13,17 @@ from intro.rollout.sampling import Sampling, choose
 
 
 class ActiveRows:
-    """Up to R responses in progress. A step reads and writes tensors whose addresses do not change.
+    """Up to R responses in progress, in tensors whose addresses do not change.
 
-    A step may include rows that have ended; they do not change. `retire` synchronises with a GPU, and so does `add`
-    when it cuts a nucleus; nothing else does.
+    A step may include rows that have ended; it does not change them. Only `retire` synchronises with a GPU, and `add`
+    when it selects a nucleus.
     """
 
     def __init__(self, rows: int, sampling: Sampling, stops: Tensor, generator: Generator | None) -> None:
         """stops: [V] bool on the device, True for tokens that end a response."""
         device = stops.device
         self.sampling, self.stops, self.generator = sampling, stops, generator
-        self.names: list[int] = []  # prompt index of each active row, in the order of opening
+        self.prompts: list[int] = []  # prompt index of each active row
         self._ahead: list[int] = []  # per active row: position minus step, until it ends
         self.opened = self.steps = 0
         self.token, self.at, self.count = torch.zeros(3, rows, dtype=torch.long, device=device)
@@ -35,7 +35,7 @@ class ActiveRows:
 
     @property
     def running(self) -> int:
-        return len(self.names)
+        return len(self.prompts)
 
     @property
     def length(self) -> int:
@@ -43,16 +43,16 @@ class ActiveRows:
         return 1 + self.steps + max(self._ahead)
 
     def open(self, lengths: Sequence[int]) -> slice:
-        """Take free rows, after the active ones, for prompts of these lengths."""
+        """Activate the next free rows for prompts of these lengths; returns the rows."""
         rows = slice(self.running, self.running + len(lengths))
-        self.names += range(self.opened, self.opened + len(lengths))
+        self.prompts += range(self.opened, self.opened + len(lengths))
         self.opened += len(lengths)
         self._ahead += [length - self.steps for length in lengths]
         device = self.token.device
         self.at[rows] = torch.tensor(lengths, device=device) - 1
         self.count[rows], self.ended[rows], self.entropy[rows] = 0, False, 0.0
         if self.sampling.temperature:
-            for row in range(rows.start, rows.stop):  # each row has its own numbers, whatever its batch
+            for row in range(rows.start, rows.stop):  # one call per row: its numbers do not depend on the batch
                 self.uniform[row, :-1].uniform_(generator=self.generator)
         return rows
 
@@ -79,11 +79,11 @@ class ActiveRows:
         ended = self.ended[: self.running].nonzero().flatten().tolist()
         if not ended:
             return {}
-        names = [self.names[row] for row in ended]
+        prompts = [self.prompts[row] for row in ended]
         tokens, count, entropy = self.tokens[ended], self.count[ended], self.entropy[ended]
         stopped = self.stops[tokens.gather(1, count[:, None] - 1)].squeeze(1)
-        parts = zip(names, *(t.tolist() for t in (tokens, count, stopped, entropy / count)), strict=True)
-        responses = {name: Response(tuple(t[:n]), not stop, mean) for name, t, n, stop, mean in parts}
+        parts = zip(prompts, *(t.tolist() for t in (tokens, count, stopped, entropy / count)), strict=True)
+        responses = {i: Response(tuple(t[:n]), not stop, mean) for i, t, n, stop, mean in parts}
         kept, gone = self.running - len(ended), set(ended)
         target = [row for row in ended if row < kept]
         source = [row for row in range(kept, self.running) if row not in gone]
@@ -92,7 +92,7 @@ class ActiveRows:
             cache.move(here, there, min(self.length, cache.length))
             for t in (self.token, self.at, self.count, self.ended, self.entropy, self.tokens, self.uniform):
                 t[there] = t[here]
-        for of_rows in (self.names, self._ahead):
+        for of_rows in (self.prompts, self._ahead):
             for hole, row in zip(target, source, strict=True):
                 of_rows[hole] = of_rows[row]
             del of_rows[kept:]

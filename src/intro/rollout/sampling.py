@@ -1,4 +1,4 @@
-"""From logits to tokens: temperature, nucleus and one uniform number per token."""
+"""Sampling of tokens from logits by temperature and top-p, with one uniform number per token."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from intro.model.softmax import draw
 
-SLICE = 256  # the likeliest tokens that are ranked at first; a nucleus that needs more ranks them all
+SLICE = 256  # number of likeliest tokens that are sorted; a larger nucleus needs the whole vocabulary sorted
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,9 +22,9 @@ class Sampling:
 
 
 def choose(logits: Tensor, sampling: Sampling, uniform: Tensor) -> tuple[Tensor, Tensor]:
-    """Tokens [B] and the untempered entropies [B], in nats, of logits [B, V].
+    """Tokens [B], and entropies [B] at temperature 1, in nats, of logits [B, V].
 
-    uniform: [B] in [0, 1), fp64, what a token is drawn with. A row's token depends on its own logits and number alone.
+    uniform: [B] in [0, 1), fp64. A row's token depends only on the row's logits and uniform number.
     """
     logp = logits.log_softmax(-1)
     p = logp.exp()
@@ -40,14 +40,14 @@ def choose(logits: Tensor, sampling: Sampling, uniform: Tensor) -> tuple[Tensor,
 
 
 def nucleus(p: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
-    """The smallest set of likeliest tokens whose mass reaches top_p, of p [B, V]: their p and ids [B, K].
+    """The smallest set of likeliest tokens whose mass reaches top_p: their probabilities and ids [B, K], of p [B, V].
 
-    Likeliest first, equals by id; unnormalised; p is 0 for those of the K that do not belong to a row's set.
+    Sorted by probability, then by id; not normalised. The probability is 0 for entries that are not in a row's set.
     """
     if p.shape[-1] > SLICE:
         ids = p.topk(SLICE, sorted=False).indices.sort().values
         ranked, before, ids = _ranked(p.gather(1, ids), ids)
-        # tokens outside of the slice may be as likely as its last one: exact where none of those is kept
+        # tokens outside of the slice may be as likely as its last one, so the result is exact if none of these is kept
         if bool(((before >= top_p) | (ranked > ranked[:, -1:])).all()):
             return ranked.masked_fill_(before >= top_p, 0.0), ids
     ranked, before, ids = _ranked(p, None)
@@ -55,6 +55,6 @@ def nucleus(p: Tensor, top_p: float) -> tuple[Tensor, Tensor]:
 
 
 def _ranked(p: Tensor, ids: Tensor | None) -> tuple[Tensor, Tensor, Tensor]:
-    """p in descending order, the mass before each, and the ids; `ids` are those of p's columns, None: 0, 1, ..."""
+    """p in descending order, the mass before each entry, and its id; `ids` [B, K] of p's columns, None: 0, 1, ..."""
     ranked, order = p.sort(dim=-1, descending=True, stable=True)
     return ranked, ranked.cumsum(-1) - ranked, order if ids is None else ids.gather(1, order)

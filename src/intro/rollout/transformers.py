@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import contextmanager
 from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Generator, nn
 
-from intro.rollout.base import Progress, Response, cut_at_stop, draw_seed
+from intro.rollout.base import EngineOptions, Progress, Prompts, Response, Source, cut_at_stop, draw_seed, ignore
 from intro.rollout.sampling import Sampling
 from intro.types import IntroError
 
@@ -26,28 +24,15 @@ class TransformersEngine:
     on a GPU.
     """
 
-    def __init__(
-        self,
-        source: str | Path | nn.Module,
-        tokenizer: ModelTokenizer,
-        *,
-        batch: int,
-        dtype: str = "float32",
-        device: str | torch.device = "cpu",
-        memory: float = 0.5,
-        **_: Any,
-    ) -> None:
+    def __init__(self, source: Source, tokenizer: ModelTokenizer, options: EngineOptions) -> None:
         from intro.model.load import load_model
 
-        self.model: Any = source if isinstance(source, nn.Module) else load_model(source, dtype, device)
-        self.tokenizer, self.batch, self.memory = tokenizer, batch, memory
+        live = isinstance(source, nn.Module)
+        self.model: Any = source if live else load_model(source, options.dtype, options.device)
+        self.tokenizer, self.options = tokenizer, options
 
     def generate(
-        self,
-        prompts: Sequence[Sequence[int]],
-        sampling: Sampling,
-        generator: Generator | None = None,
-        progress: Progress = lambda rows: None,
+        self, prompts: Prompts, sampling: Sampling, generator: Generator | None = None, progress: Progress = ignore
     ) -> list[Response]:
         """One response per prompt, in order. Raises IntroError when transformers returns fewer."""
         if not prompts:
@@ -64,37 +49,35 @@ class TransformersEngine:
             eos_token_id=list(self.tokenizer.stop),
             pad_token_id=self.tokenizer.pad,
         )
-        longest = max(len(p) for p in prompts) + sampling.max_tokens
         with _for_continuous_batching(self.model):
             results = self.model.generate_batch(
                 inputs=[list(p) for p in prompts],
                 generation_config=settings,
-                continuous_batching_config=self._layout(longest, min(self.batch, len(prompts)), draw_seed(generator)),
+                continuous_batching_config=self._batching(prompts, sampling.max_tokens, draw_seed(generator)),
             )
         failed = [r.error for r in results.values() if r.error is not None]
         if failed or len(results) != len(prompts):
-            lost = len(failed) + len(prompts) - len(results)
+            missing = len(failed) + len(prompts) - len(results)
             reason = str(failed[0]).splitlines()[0] if failed else "it stopped early"
-            raise IntroError(f"engine transformers: {lost} of {len(prompts)} prompts got no answer ({reason})")
+            raise IntroError(f"engine transformers: {missing} of {len(prompts)} prompts have no response ({reason})")
         progress(len(prompts))
         return [cut_at_stop(r.generated_tokens, self.tokenizer.stop) for r in results.values()]
 
-    def _layout(self, longest: int, rows: int, seed: int) -> Any:
+    def _batching(self, prompts: Prompts, max_tokens: int, seed: int) -> Any:
         from transformers import ContinuousBatchingConfig
 
-        page = 32
-        pages = -(-longest // page) + 1
-        return ContinuousBatchingConfig(
-            page_size=page,
+        rows, longest = min(self.options.batch, len(prompts)), max(map(len, prompts)) + max_tokens
+        config = ContinuousBatchingConfig(
+            page_size=32,
             max_requests_per_batch=rows,
-            max_memory_percent=self.memory,
-            # on a GPU both follow from its free memory; on a CPU transformers would take the whole machine's
-            num_blocks=None if self.model.device.type == "cuda" else rows * pages,
-            max_batch_tokens=None if self.model.device.type == "cuda" else max(rows, 512),
+            max_memory_percent=self.options.memory,
             seed=seed,
-            # where the package is missing, transformers would download its code
+            # without the package, transformers would download its code
             auto_switch_to_flash=find_spec("flash_attn") is not None,
         )
+        if self.model.device.type != "cuda":  # transformers would use all of the machine's memory
+            config.num_blocks, config.max_batch_tokens = rows * (-(-longest // 32) + 1), max(rows, 512)
+        return config
 
 
 @contextmanager

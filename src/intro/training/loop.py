@@ -17,7 +17,7 @@ from torch import nn
 
 from intro.infra.seeds import generator_for, seed_of
 from intro.rollout.api import open_engine
-from intro.rollout.base import RolloutEngine, on_device
+from intro.rollout.base import EngineOptions, RolloutEngine, on_device
 from intro.training.backends.base import AdamW
 from intro.training.backends.build import build_backend
 from intro.training.checkpoint import Scratch
@@ -72,7 +72,8 @@ class Trainer:
 
     def _engine(self, network: nn.Module) -> RolloutEngine:
         hardware, tokenizer = self.spec.hardware, self.prompter.tokenizer
-        return open_engine(hardware.engine, network, tokenizer, self.spec.batch, cuda_graphs=hardware.cuda_graphs)
+        options = EngineOptions(self.spec.batch, cuda_graphs=hardware.cuda_graphs)
+        return open_engine(hardware.engine, network, tokenizer, options)
 
     # ------------------------------------------------------------ the loop
 

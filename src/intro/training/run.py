@@ -18,6 +18,7 @@ from intro.model.kernels import launch as kernels
 from intro.model.load import load_model, save_model
 from intro.model.tokenizer import ModelTokenizer
 from intro.rollout.api import open_engine
+from intro.rollout.base import EngineOptions
 from intro.tasks.jsonl import GRID_KEYS, read_problems, write_jsonl
 from intro.tasks.registry import load_source
 from intro.training.checkpoint import Scratch
@@ -158,15 +159,8 @@ def _validate(config: Config, spec: RunSpec, inputs: RunInputs, method: str, pro
     prompts = [prompter.question(p) for p in problems]
     if spec.method is None:
         device = device_of(hardware)
-        engine = open_engine(
-            hardware.engine,
-            inputs.base,
-            prompter.tokenizer,
-            spec.batch,
-            hardware.dtype,
-            device,
-            cuda_graphs=hardware.cuda_graphs,
-        )
+        options = EngineOptions(spec.batch, hardware.dtype, device, cuda_graphs=hardware.cuda_graphs)
+        engine = open_engine(hardware.engine, inputs.base, prompter.tokenizer, options)
         return measure(problems, prompts, prompter, engine, spec.sampling, spec.seed, ranks).graded
     trainer = train(spec, inputs, Scratch(config.results_dir, spec.key(), ranks), method)
     graded = measure(problems, prompts, prompter, trainer.engine, spec.sampling, spec.seed, ranks).graded
