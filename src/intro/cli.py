@@ -43,6 +43,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # rich takes longer to import than the help to print
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+# read by `_command`: the functions below get the config itself
 ConfigOption = Annotated[Path, typer.Option("--config", "-c", help="Read this config file.")]
 ModelOption = Annotated[str, typer.Option("--model", help="Take this model of the config.")]
 MethodOption = Annotated[str, typer.Option("--method", help="Take this method of the config, or the word base.")]
