@@ -14,6 +14,7 @@ from pydantic_core import PydanticUndefined
 from intro import config, experiments
 from intro.config import Config, Record, load, parse, read
 from intro.objectives import OBJECTIVES, build
+from intro.training.run_spec import settings_of
 from intro.types import IntroError
 from toy import mapping
 
@@ -233,14 +234,17 @@ def test_sampling_and_grading_decide_no_problem_and_no_run() -> None:
         "gpqa": {"stands_for": "gpqa", "problems": 198, "samples": 3, "temperature": 0.2}
     }
     other = parse(whole | {"data": data, "prompts": whole["prompts"] | {"plain": "{question}\n"}})
-    assert other.problem_settings == paper.problem_settings and other.training_prompts == paper.training_prompts
+    assert other.problem_settings == paper.problem_settings
+    model = next(iter(paper.models))
+    for method in paper.all_methods:
+        assert settings_of(other, model, method) == settings_of(paper, model, method)
     for changed in (
         {"train_problems": 9},
         {"benchmarks": whole["data"]["benchmarks"] | {"gpqa": {"stands_for": "gpqa", "problems": 9}}},
     ):
         assert parse(whole | {"data": whole["data"] | changed}).problem_settings != paper.problem_settings
     told = parse(whole | {"prompts": whole["prompts"] | {"posterior": "{answer} {question}"}})
-    assert told.training_prompts != paper.training_prompts
+    assert settings_of(told, model, "intro") != settings_of(paper, model, "intro")
 
 
 @pytest.mark.parametrize("objective", OBJECTIVES)

@@ -339,12 +339,6 @@ class Config(Record):
         return data | {"benchmarks": {name: b.problems for name, b in self.data.benchmarks.items()}}
 
     @property
-    def training_prompts(self) -> dict[str, str]:
-        """The templates that runs see: the question's, and those of posteriors that they learn from or measure."""
-        named = {prompt for method in self.all_methods.values() for prompt in _own(method, "prompt")}
-        return {name: text for name, text in self.prompts.items() if name in {"question", "posterior", *named}}
-
-    @property
     def results_dir(self) -> Path:
         return Path(self.results) / self.scale
 

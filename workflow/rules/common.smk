@@ -11,6 +11,7 @@ from intro import experiments, sources
 from intro.infra.code_digest import code_of, module_of, training_code
 from intro.infra.digests import digest
 from intro.infra.files import write_text
+from intro.training.run_spec import settings_of
 from intro.training.selection import learning_rate
 from intro.types import IntroError
 
@@ -91,10 +92,16 @@ def settings(*names):
     }
 
 
-def method_settings(wildcards):
-    """The options of one method. Its label is only printed and left out; the base model has no options."""
-    entry = CONFIG.all_methods.get(wildcards.method)
-    return entry and entry.settings()
+def run_settings(wildcards):
+    """The settings that every training run of a model and method depends on."""
+    return settings_of(CONFIG, wildcards.model, wildcards.method)
+
+
+def sweep_settings(wildcards):
+    """The settings of a run, with the grid's learning rates and seed."""
+    training = CONFIG.training
+    grid = {"grid": training.learning_rates, "grid_seed": training.train_seeds[0]}
+    return run_settings(wildcards) | grid
 
 
 def run_code(wildcards):
@@ -109,27 +116,17 @@ def cost_code():
     return code_of("cost", *(module_of(CONFIG.methods[name]) for name in names))
 
 
-def run_settings():
-    """The settings that every training run depends on. The list of runs is not one of them."""
-    training = CONFIG.training.model_dump(
-        mode="json",
-        exclude={
-            "learning_rates",
-            "sweep_models",
-            "protocols",
-            "train_seeds",
-            "tensorboard",
-            "keep_states",
-            "checkpoint_every",
-        },
-    )
-    evaluation = CONFIG.evaluation.model_dump(
-        mode="json", exclude={"suites", "resamples"}
-    )
+def cost_settings():
+    """The settings that the cost of an update depends on; of methods, the measured ones."""
+    cost = CONFIG.cost
     return {
-        "training": training,
-        "evaluation": evaluation,
-        "prompts": CONFIG.training_prompts,
+        "cost": cost.model_dump(mode="json"),
+        "methods": {name: CONFIG.methods[name].settings() for name in cost.methods},
+        "hardware": CONFIG.models[cost.model].hardware.model_dump(
+            mode="json", exclude_defaults=True
+        ),
+        "prompts": [CONFIG.prompts["question"], CONFIG.prompts["posterior"]],
+        "resamples": CONFIG.evaluation.resamples,
     }
 
 
@@ -231,13 +228,6 @@ def judge_command():
     """The command of the judge, whose engine may be installed in another environment."""
     python = CONFIG.verifier and CONFIG.verifier.python
     return f"{python} -m intro.cli" if python else "intro"
-
-
-def hardware_settings(wildcards):
-    """Processes and precision, which change rounding and random numbers. Default values are left out."""
-    return CONFIG.models[wildcards.model].hardware.model_dump(
-        mode="json", exclude_defaults=True
-    )
 
 
 def table_files(name):

@@ -178,7 +178,7 @@ rule measure_cost:
         gpu=min(1, CONFIG.models[CONFIG.cost.model].hardware.gpus),
     params:
         code=cost_code(),
-        settings=settings("cost", "methods", "prompts"),
+        settings=cost_settings(),
         config=settings_file,
     shell:
         "intro cost --config {params.config} --threads {threads} > {log} 2>&1"

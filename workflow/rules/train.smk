@@ -19,13 +19,7 @@ rule sweep_learning_rates:
         gpu=gpus,
     params:
         code=run_code,
-        method=method_settings,
-        hardware=hardware_settings,
-        settings=run_settings()
-        | {
-            "grid": CONFIG.training.learning_rates,
-            "seed": CONFIG.training.train_seeds[0],
-        },
+        settings=sweep_settings,
         config=settings_file,
     shell:
         "intro sweep --config {params.config} --model {wildcards.model} --method {wildcards.method}"
@@ -81,9 +75,7 @@ rule train_policy:
         gpu=gpus,
     params:
         code=run_code,
-        method=method_settings,
-        hardware=hardware_settings,
-        settings=run_settings(),
+        settings=run_settings,
         learning_rate=chosen_rate,
         config=settings_file,
     shell:

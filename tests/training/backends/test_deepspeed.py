@@ -28,7 +28,8 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("ranks")
     toy.write_world(folder)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(worker.SIZE)]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(Path(worker.__file__).parent)}
+    folders = [str(Path(worker.__file__).parent), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(folders)}
     done = subprocess.run(
         [*command, worker.__file__, str(folder)], capture_output=True, text=True, timeout=600, env=environment
     )
