@@ -12,10 +12,12 @@ import os
 import pickle
 import shutil
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 from intro.config import Checkpoint, Config, HubData, Pretraining
 from intro.infra.files import atomic_folder
@@ -54,9 +56,8 @@ def write_fixtures(config: Config) -> list[Path]:
     tokenizer = train_tokenizer(config)
     for seed, (checkpoint, model) in enumerate(checkpoints.items()):
         with atomic_folder(Path(checkpoint)) as folder:
-            write_checkpoint(
-                folder, "qwen3" if "qwen3" in model.stands_for.lower() else "qwen2", tokenizer, config, seed
-            )
+            family = "qwen3" if "qwen3" in model.stands_for.lower() else "qwen2"
+            write_checkpoint(folder, family, tokenizer, config, seed)
     return [mirror, *map(Path, checkpoints)]
 
 
@@ -69,44 +70,36 @@ def sums(rng: Random) -> Iterator[tuple[str, str, str]]:
     rng.shuffle(facts)
     for a, b, sign in facts:
         value = a + b if sign == "+" else a - b
-        yield (
-            f"What is ${a} {sign} {b}$?",
-            f"We get ${a} {sign} {b} = {value}$. The answer is $\\boxed{{{value}}}$.",
-            str(value),
-        )
+        solution = f"We get ${a} {sign} {b} = {value}$. The answer is $\\boxed{{{value}}}$."
+        yield f"What is ${a} {sign} {b}$?", solution, str(value)
 
 
 def mirror_rows(seed: int) -> dict[str, list[Row]]:
     """Every set's few rows, with the published columns."""
-    rng = Random(f"rehearsal/{seed}")
-    facts = sums(rng)
+    facts = sums(Random(f"rehearsal/{seed}"))
 
-    def some(count: int) -> list[tuple[str, str, str]]:
-        return [next(facts) for _ in range(count)]
+    def some(count: int, row: Callable[[int, str, str, str], Row]) -> list[Row]:
+        return [row(i, *next(facts)) for i in range(count)]
 
-    math500 = [
-        {"problem": q, "solution": s, "answer": a, "subject": "Prealgebra", "level": 3, "unique_id": f"test/{i}.json"}
-        for i, (q, s, a) in enumerate(some(6))
-    ]
-    train = [math_row(q, s, 1 + i % 5) for i, (q, s, _) in enumerate(some(50))]  # 30 of levels 3 to 5
-    test = [math_row(q, s, 4) for q, s, _ in some(10)]
-    # two of MATH500's are in the test split, as in the published sets, and must not be trained on
-    test += [math_row(row["problem"], row["solution"], row["level"]) for row in math500[:2]]
-    return {
-        "math500": math500,
-        "math_train": train,
-        "math_test": test,
-        "minerva_math": [{"question": q, "answer": a} for q, _, a in some(4)],
-        "olympiadbench": [olympiad_row(i, q, s, a) for i, (q, s, a) in enumerate(some(4))],
-        "college_math": [{"question": q, "answer": f"${a}$"} for q, _, a in some(6)],
-        "amc23": [{"id": i, "problem": q, "answer": float(a)} for i, (q, _, a) in enumerate(some(3))],
-        "aime25": [{"id": str(i), "problem": q, "answer": f"{int(a):03d}"} for i, (q, _, a) in enumerate(some(3))],
-        "livecodebench": [livecodebench_row(i, sign) for i, sign in enumerate("+-")],
-        "bigcodebench": [bigcodebench_row(i, name) for i, name in enumerate(("max", "min"))],
-        "gpqa": [gpqa_row(q, int(a)) for q, _, a in some(4)],
-        "humaneval": [humaneval_row(i, name) for i, name in enumerate(("sum", "len"))],
-        "ifeval": list(ifeval_rows()),
+    rows = {
+        "math500": some(6, math500_row),
+        "math_train": some(50, lambda i, q, s, a: math_row(q, s, 1 + i % 5)),  # 30 of levels 3 to 5
+        "math_test": some(10, lambda i, q, s, a: math_row(q, s, 4)),
+        "minerva_math": some(4, lambda i, q, s, a: {"question": q, "answer": a}),
+        "olympiadbench": some(4, olympiad_row),
+        "college_math": some(6, lambda i, q, s, a: {"question": q, "answer": f"${a}$"}),
+        "amc23": some(3, lambda i, q, s, a: {"id": i, "problem": q, "answer": float(a)}),
+        "aime25": some(3, lambda i, q, s, a: {"id": str(i), "problem": q, "answer": f"{int(a):03d}"}),
+        "gpqa": some(4, gpqa_row),
     }
+    # two of MATH500's are in the test split, as in the published sets, and must not be trained on
+    rows["math_test"] += [math_row(row["problem"], row["solution"], row["level"]) for row in rows["math500"][:2]]
+    return rows | program_rows()
+
+
+def math500_row(index: int, question: str, solution: str, answer: str) -> Row:
+    more = {"answer": answer, "subject": "Prealgebra", "level": 3, "unique_id": f"test/{index}.json"}
+    return {"problem": question, "solution": solution, **more}
 
 
 def math_row(question: str, solution: str, level: int) -> Row:
@@ -121,78 +114,19 @@ def olympiad_row(index: int, question: str, solution: str, answer: str) -> Row:
     }  # fmt: skip
 
 
-def livecodebench_row(index: int, sign: str) -> Row:
-    """One problem that reads from standard input, one that completes a method; hidden tests packed as published."""
-    pairs = [(7, 2), (30, 12)]
-    values = [a + b if sign == "+" else a - b for a, b in pairs]
-    functional = sign == "-"
-    joint = "\n"
-    tests = [
-        {"input": f"{a}{joint}{b}", "output": str(v), "testtype": "functional" if functional else "stdin"}
-        for (a, b), v in zip(pairs, values, strict=True)
-    ]
-    packed = base64.b64encode(zlib.compress(pickle.dumps(json.dumps(tests[1:])))).decode()
-    starter = "class Solution:\n    def combine(self, a: int, b: int) -> int:\n        " if functional else ""
-    return {
-        "question_title": f"Two numbers {index}", "question_content": f"Given two integers a and b, find a {sign} b.",
-        "platform": "leetcode" if functional else "atcoder", "question_id": f"rehearsal_{index}", "contest_id": "0",
-        "contest_date": "2026-11-24T00:00:00", "starter_code": starter, "difficulty": "easy",
-        "public_test_cases": json.dumps(tests[:1]), "private_test_cases": packed,
-        "metadata": json.dumps({"func_name": "combine"} if functional else {}),
-    }  # fmt: skip
+def gpqa_row(index: int, question: str, solution: str, answer: str) -> Row:
+    wrong = {f"Incorrect Answer {i}": str(int(answer) + i) for i in (1, 2, 3)}
+    return {"Question": question, "Correct Answer": answer, **wrong}
 
 
-def bigcodebench_row(index: int, name: str) -> Row:
-    head = f'def task_func(values):\n    """Return the {name} of a list of numbers, 0 for an empty one."""\n'
-    value = {"max": 3, "min": 1}[name]
-    tests = (
-        "import unittest\nclass TestCases(unittest.TestCase):\n"
-        f"    def test_some(self):\n        self.assertEqual(task_func([2, 3, 1]), {value})\n"
-        "    def test_none(self):\n        self.assertEqual(task_func([]), 0)\n"
-    )
-    return {
-        "task_id": f"BigCodeBench/rehearsal-{index}", "complete_prompt": head, "instruct_prompt": f"Return the {name}.",
-        "canonical_solution": f"    return {name}(values, default=0)\n", "code_prompt": "def task_func(values):\n",
-        "test": tests, "entry_point": "task_func", "doc_struct": "{}", "libs": "[]",
-    }  # fmt: skip
-
-
-def gpqa_row(question: str, answer: int) -> Row:
-    wrong = {f"Incorrect Answer {i}": str(answer + i) for i in (1, 2, 3)}
-    return {"Question": question, "Correct Answer": str(answer), **wrong}
-
-
-def humaneval_row(index: int, name: str) -> Row:
-    prompt = f'def f(values):\n    """The {name} of a list of numbers.\n    >>> f([3])\n    """\n'
-    test = (
-        f"def check(candidate):\n    assert candidate([1, 2, 4]) == {name}([1, 2, 4])\n    assert candidate([]) == 0\n"
-    )
-    solution = f"    return {name}(values)\n"
-    return {
-        "task_id": f"rehearsal/{index}",
-        "prompt": prompt,
-        "canonical_solution": solution,
-        "test": test,
-        "entry_point": "f",
-    }
-
-
-def ifeval_rows() -> Iterator[Row]:
-    """Instructions that some random text follows and some does not; as a table, each has every argument."""
-    arguments = ("forbidden_words", "num_words", "relation", "num_sentences", "keywords")
-    for key, (instruction, given) in enumerate([
-        ("punctuation:no_comma", {}),
-        ("keywords:forbidden_words", {"forbidden_words": ["elephant"]}),
-        ("length_constraints:number_words", {"num_words": 300, "relation": "at least"}),
-        ("length_constraints:number_sentences", {"num_sentences": 9, "relation": "less than"}),
-    ]):  # fmt: skip
-        kwargs = [dict.fromkeys(arguments) | given]
-        yield {
-            "key": key,
-            "prompt": f"Write a line, heeding {instruction}.",
-            "instruction_id_list": [instruction],
-            "kwargs": kwargs,
-        }
+def program_rows() -> dict[str, list[Row]]:
+    """The rows of programs and instructions, with LiveCodeBench's tests packed as they are published."""
+    rows = yaml.safe_load(Path(__file__).with_name("rehearsal_rows.yaml").read_text())
+    for row in rows["livecodebench"]:
+        for name in ("public_test_cases", "private_test_cases", "metadata"):
+            row[name] = json.dumps(row[name])
+        row["private_test_cases"] = base64.b64encode(zlib.compress(pickle.dumps(row["private_test_cases"]))).decode()
+    return rows
 
 
 # ---------------------------------------------------------------- checkpoints
@@ -201,11 +135,8 @@ def ifeval_rows() -> Iterator[Row]:
 def documents(config: Config) -> list[tuple[str, str]]:
     """(prompt, response) pairs over all sums, with and without the answer in the prompt."""
     rng = Random("rehearsal/corpus")
-    pairs = [
-        (config.prompts[layout].format(question=q, answer=a), s)
-        for layout in ("question", "posterior")
-        for q, s, a in sums(rng)
-    ]
+    templates = (config.prompts["question"], config.prompts["posterior"])
+    pairs = [(template.format(question=q, answer=a), s) for template in templates for q, s, a in sums(rng)]
     rng.shuffle(pairs)
     return pairs
 
@@ -233,8 +164,10 @@ def train_tokenizer(config: Config) -> Tokenizer:
 def write_checkpoint(folder: Path, architecture: str, tokenizer: Tokenizer, config: Config, seed: int) -> None:
     """An ordinary Hugging Face folder with a briefly pretrained model."""
     import torch
-    from transformers import AutoConfig, AutoModelForCausalLM, PreTrainedTokenizerFast
+    from transformers import AutoConfig, AutoModelForCausalLM
 
+    from intro.pretraining.base_model import save_base
+    from intro.pretraining.corpus import encode_corpus
     from intro.pretraining.loop import pretrain
 
     torch.manual_seed(seed)
@@ -248,11 +181,5 @@ def write_checkpoint(folder: Path, architecture: str, tokenizer: Tokenizer, conf
         eos_token_id=end,
     )
     model = AutoModelForCausalLM.from_config(shape, dtype=torch.float32)
-    rows = []
-    for prompt, response in documents(config):
-        asked, said = (tokenizer.encode(text, add_special_tokens=False).ids for text in (prompt, response))
-        rows.append(([*asked, *said, end], len(asked)))
-    pretrain(model, rows, PRETRAINING)
-    model.save_pretrained(folder)
-    saved = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=TURN, pad_token=END)
-    saved.save_pretrained(folder)
+    pretrain(model, encode_corpus(documents(config), tokenizer, END), PRETRAINING)
+    save_base(model, tokenizer, {"eos_token": TURN, "pad_token": END}, folder)

@@ -18,7 +18,7 @@ from intro.rollout.decoder import Decoder
 from intro.rollout.native import NativeEngine
 from intro.tasks.registry import load_source
 from intro.tasks.tiny_world.language import UNKNOWN, VOCABULARY, build_tokenizer
-from intro.training.samples import Prompter, end_in_answer, gold_sample, own_sample
+from intro.training.samples import Prompter, Sample, end_in_answer, gold_sample, own_sample
 from intro.types import Problem
 
 PROBLEM = Problem("p", "chain-2", "3 + 4 - 2", "5", "3 + 4 = 7 ; 7 - 2 = 5 ; answer 5")
@@ -65,7 +65,12 @@ def test_own_sample_is_graded_in_order(world: Config, prompter: Prompter) -> Non
     engine = NativeEngine(
         Decoder.from_model(load_model(base_folder(world, "qwen2-s"))), judged.tokenizer.stop, judged.tokenizer.pad
     )
-    sample = own_sample(problems, 4, build("intro"), judged, engine, 20, torch.Generator().manual_seed(0))
+
+    def drawn(method: str, group_size: int) -> Sample:
+        settings = world.training.model_copy(update={"group_size": group_size, "max_response_tokens": 20})
+        return own_sample(problems, build(method), judged, engine, settings, torch.Generator().manual_seed(0))
+
+    sample = drawn("intro", 4)
     assert sample.rewards.shape == (3, 4) and 0 < sample.rewards.mean() < 1
     for i, rationale in enumerate(sample.rationales):
         problem, text = problems[i // 4], judged.tokenizer.decode(rationale.tokens)
@@ -75,9 +80,9 @@ def test_own_sample_is_graded_in_order(world: Config, prompter: Prompter) -> Non
         assert bool(sample.truncated[i // 4, i % 4]) == (rationale.tokens[-1] not in judged.tokenizer.stop)
     lengths = [len(r.tokens) for r in sample.rationales]
     assert sample.tokens == sum(lengths)
-    plain = own_sample(problems, 2, build("grpo"), judged, engine, 20, torch.Generator().manual_seed(0))
+    plain = drawn("grpo", 2)
     assert all(r.posterior_prompt is None and r.answer_start is None for r in plain.rationales)
-    forced = own_sample(problems, 2, build("latro"), judged, engine, 20, torch.Generator().manual_seed(0))
+    forced = drawn("latro", 2)
     for rationale in forced.rationales:
         gold = words(prompter, rationale.tokens[rationale.answer_start :])
         assert gold == f"{problems[rationale.group].answer} <eos>"

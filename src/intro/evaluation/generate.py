@@ -11,7 +11,6 @@ from intro.config import Config
 from intro.evaluation.serve import serve
 from intro.experiments import Cell, check_evaluation, problems_file, suite_file
 from intro.infra.digests import weights_digest
-from intro.infra.files import write_json
 from intro.infra.provenance import Provenance
 from intro.infra.seeds import generator_for
 from intro.model.tokenizer import ModelTokenizer, render
@@ -37,16 +36,9 @@ def generate(config: Config, cell: Cell, suites: Sequence[str]) -> None:
     for suite in suites:
         out = suite_file(config, cell, suite, "generations.jsonl")
         write_jsonl(out, answers(config, cell, suite, tokenizer, engine))
-        record = watch.record(
-            settings={
-                "evaluation": settings.model_dump(exclude={"suites"}),
-                "suite": settings.suites[suite].model_dump(),
-            },
-            seed=cell.seed,
-            inputs={"weights": folder},
-            weights_hash=weights_hash,
-        )
-        write_json(out.with_name("generations.record.json"), record)
+        used = {"evaluation": settings.model_dump(exclude={"suites"}), "suite": settings.suites[suite].model_dump()}
+        record = {"settings": used, "seed": cell.seed, "weights_hash": weights_hash}
+        watch.write(out.with_suffix(".record.json"), inputs={"weights": folder}, **record)
         watch = Provenance()  # the time of loading is recorded with the first suite
 
 
@@ -73,8 +65,8 @@ def answers(
 def sampling_of(config: Config, benchmark: str) -> Sampling:
     """The sampling of a benchmark: its own values where the config has them, else those of `evaluation`."""
     own, shared = config.data.benchmarks[benchmark], config.evaluation
-    return Sampling(
-        max_tokens=shared.max_response_tokens if own.max_response_tokens is None else own.max_response_tokens,
-        temperature=shared.temperature if own.temperature is None else own.temperature,
-        top_p=shared.top_p if own.top_p is None else own.top_p,
-    )
+
+    def value(name: str) -> Any:
+        return getattr(shared, name) if getattr(own, name) is None else getattr(own, name)
+
+    return Sampling(value("max_response_tokens"), value("temperature"), value("top_p"))

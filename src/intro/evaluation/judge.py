@@ -10,7 +10,6 @@ from tqdm import tqdm
 from intro.config import Config, Verifier
 from intro.evaluation.serve import serve
 from intro.experiments import Cell, check_evaluation, judge_folder, problems_file, suite_file
-from intro.infra.files import write_json
 from intro.infra.provenance import Provenance
 from intro.model.tokenizer import ModelTokenizer
 from intro.rollout.sampling import Sampling
@@ -36,8 +35,8 @@ def judge(config: Config, cell: Cell, suite: str) -> None:
     out = suite_file(config, cell, suite, "judged.jsonl")
     write_jsonl(out, lines)
     inputs = {"grades": suite_file(config, cell, suite, "grades.jsonl"), "judge": folder}
-    record = watch.record(settings=verifier.model_dump(), seed=None, inputs=inputs, judged=len(lines))
-    write_json(out.with_name("judged.record.json"), record)
+    record = {"settings": verifier.model_dump(), "seed": None, "judged": len(lines)}
+    watch.write(out.with_suffix(".record.json"), inputs=inputs, **record)
 
 
 def questions(config: Config, verifier: Verifier, cell: Cell, suite: str) -> tuple[list[dict[str, Any]], list[str]]:

@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from intro.config import Config
 from intro.experiments import base_folder, problems_file
-from intro.infra.files import to_csv, write_json, write_text
+from intro.infra.files import to_csv, write_text
 from intro.infra.provenance import Provenance
 from intro.infra.seeds import generator_for
 from intro.model.load import load_model
@@ -32,7 +32,7 @@ from intro.tasks.jsonl import read_problems
 from intro.tasks.registry import TaskSource, load_source
 from intro.types import Problem
 
-COLUMNS = ["model", "estimate", "problem", "rationales", "kl", "effective_sample_size", "covered"]
+COLUMNS = "model estimate problem rationales kl effective_sample_size covered".split()
 BUDGET = 16_384  # tokens per scoring pass
 
 
@@ -77,10 +77,17 @@ def by_sampling(subject: Subject, problem: Problem, rationales: int, max_tokens:
     counts = torch.tensor([kept.count(z) for z in distinct], dtype=torch.float64)
     log_policy = subject.logprobs("question", problem, distinct)
     log_true = log_policy - math.log(len(kept) / rationales)  # Bayes: pi(z|x) / pi(y|x)
-    weights = counts / counts.sum()
-    kl = sequence_kl(log_true, subject.logprobs("posterior", problem, distinct), weights)
-    effective = float(1 / (weights**2).sum())  # the number of equally frequent rationales with this sum of squares
-    return {"estimate": "bayes", "rationales": len(kept), "kl": kl, "effective_sample_size": effective, "covered": None}
+    divergence = divergence_from(log_true, counts / counts.sum(), subject, problem, distinct)
+    return {"estimate": "bayes", "rationales": len(kept), **divergence, "covered": None}
+
+
+def divergence_from(
+    log_true: Tensor, weights: Tensor, subject: Subject, problem: Problem, rationales: Sequence[tuple[int, ...]]
+) -> dict[str, float]:
+    """The KL from the true posterior [R] of these rationales, weighted by `weights` [R], and their effective number."""
+    kl = sequence_kl(log_true, subject.logprobs("posterior", problem, rationales), weights)
+    # the number of equally frequent rationales with this sum of squares
+    return {"kl": kl, "effective_sample_size": float(1 / (weights**2).sum())}
 
 
 @torch.no_grad()
@@ -116,14 +123,9 @@ def by_enumeration(subject: Subject, problem: Problem, floor: float, max_tokens:
     if not right:
         return None
     log_true = logs[right] - logs[right].logsumexp(0)
-    weights = log_true.exp()
-    kl = sequence_kl(log_true, subject.logprobs("posterior", problem, [found[i] for i in right]), weights)
-    effective = float(1 / (weights**2).sum())
+    divergence = divergence_from(log_true, log_true.exp(), subject, problem, [found[i] for i in right])
     covered = float(logs.exp().sum())
-    return {
-        "estimate": "enumeration", "rationales": len(right), "kl": kl, "effective_sample_size": effective,
-        "covered": covered,
-    }  # fmt: skip
+    return {"estimate": "enumeration", "rationales": len(right), **divergence, "covered": covered}
 
 
 def posterior_check(config: Config) -> None:
@@ -142,7 +144,7 @@ def posterior_check(config: Config) -> None:
             if problem in small:
                 found.append(by_enumeration(subject, problem, settings.floor, limit))
             rows += [{"model": name, "problem": problem.id, **row} for row in found if row]
-    write_text(config.results_dir / "posterior.csv", to_csv(COLUMNS, rows))
+    out = config.results_dir / "posterior.csv"
+    write_text(out, to_csv(COLUMNS, rows))
     inputs = {name: base_folder(config, name) for name in settings.models}
-    record = watch.record(settings=settings.model_dump(), seed=config.seed, inputs=inputs)
-    write_json(config.results_dir / "posterior.record.json", record)
+    watch.write(out.with_suffix(".record.json"), settings=settings.model_dump(), seed=config.seed, inputs=inputs)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from intro.infra.digests import digest
+from intro.infra.files import write_json
 
 PACKAGES = (
     *("torch", "transformers", "tokenizers", "numpy", "scipy", "pandas", "sympy", "matplotlib", "snakemake"),
@@ -52,7 +53,7 @@ def processor() -> str:
 
 
 class Provenance:
-    """Started with a command; `record` is what the command writes beside its result."""
+    """Started with a command, which writes a record beside its result."""
 
     def __init__(self) -> None:
         self.started, self._clock = time.strftime("%Y-%m-%dT%H:%M:%S%z"), time.perf_counter()
@@ -71,3 +72,7 @@ class Provenance:
             "wall_seconds": round(time.perf_counter() - self._clock, 3),
             **more,
         }
+
+    def write(self, path: Path, **record: Any) -> None:
+        """Write the record with these arguments as JSON."""
+        write_json(path, self.record(**record))

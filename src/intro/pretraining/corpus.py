@@ -11,9 +11,11 @@ from intro.types import IntroError
 IGNORE = -100  # label of a position that the loss leaves out
 
 
-def encode_corpus(documents: list[tuple[str, str]], tokenizer: Tokenizer) -> list[tuple[list[int], int]]:
-    """Token ids with the end token, and the prompt's length, of each (prompt, response)."""
-    eos = tokenizer.token_to_id("<eos>")
+def encode_corpus(
+    documents: list[tuple[str, str]], tokenizer: Tokenizer, end: str = "<eos>"
+) -> list[tuple[list[int], int]]:
+    """Token ids with the token `end`, and the prompt's length, of each (prompt, response)."""
+    eos = tokenizer.token_to_id(end)
     prompts = tokenizer.encode_batch([p for p, _ in documents], add_special_tokens=False)
     responses = tokenizer.encode_batch([r for _, r in documents], add_special_tokens=False)
     return [(p.ids + r.ids + [eos], len(p.ids)) for p, r in zip(prompts, responses, strict=True)]

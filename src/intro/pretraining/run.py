@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from intro.config import Config
 from intro.experiments import base_folder, check_model, problems_file
-from intro.infra.files import atomic_folder, to_csv, write_json, write_text
+from intro.infra.files import atomic_folder, to_csv, write_text
 from intro.infra.provenance import Provenance
 from intro.pretraining.base_model import CONTEXT, build_model, save_base
 from intro.pretraining.corpus import encode_corpus
@@ -32,13 +32,6 @@ def pretrain_base(config: Config, name: str, seed: int) -> None:
         save_base(model, tokenizer, source.tokenizer_settings(), folder)
         curve = [{"step": i + 1, "loss": loss} for i, loss in enumerate(losses)]
         write_text(folder / "pretraining.csv", to_csv(["step", "loss"], curve))
-        record = watch.record(
-            settings={
-                "model": config.models[name].model_dump(),
-                "pretraining": settings.model_dump(exclude={"seeds"}),
-            },
-            seed=seed,
-            inputs={"corpus": file},
-            parameters=sum(p.numel() for p in model.parameters()),
-        )
-        write_json(folder / "record.json", record)
+        used = {"model": config.models[name].model_dump(), "pretraining": settings.model_dump(exclude={"seeds"})}
+        record = {"settings": used, "seed": seed, "parameters": sum(p.numel() for p in model.parameters())}
+        watch.write(folder / "record.json", inputs={"corpus": file}, **record)

@@ -21,7 +21,7 @@ from intro.rollout.base import EngineOptions, RolloutEngine, on_device
 from intro.training.backends.base import AdamW
 from intro.training.backends.build import build_backend
 from intro.training.checkpoint import Scratch
-from intro.training.measure import kl_to_base, measure, posterior_accuracy
+from intro.training.measure import kl_to_base, measure
 from intro.training.metrics import MetricAccumulator
 from intro.training.minibatches import Networks, minibatches_of, precompute_logprobs
 from intro.training.policy_loss import PolicyLoss
@@ -141,25 +141,14 @@ class Trainer:
         if Signal.GOLD_RATIONALE in self.spec.method.needs:
             return gold_sample(problems, self.prompter)
         with self._timed("rollout"):
-            return own_sample(
-                problems,
-                settings.group_size,
-                self.spec.method,
-                self.prompter,
-                self.engine,
-                settings.max_response_tokens,
-                generator,
-            )
+            return own_sample(problems, self.spec.method, self.prompter, self.engine, settings, generator)
 
     def _update_ema(self) -> None:
         """Move the moving average of the posterior towards the policy, once per step."""
-        posterior = self.networks.posterior
-        if posterior is None or posterior is self.networks.policy or posterior is self.networks.base:
-            return
-        decay = self.spec.posterior.decay
-        with torch.no_grad():
-            for mean, now in zip(posterior.parameters(), self.networks.policy.parameters(), strict=True):
-                mean.lerp_(now, 1 - decay)
+        if average := self.networks.average:
+            with torch.no_grad():
+                for mean, now in zip(average.parameters(), self.networks.policy.parameters(), strict=True):
+                    mean.lerp_(now, 1 - self.spec.posterior.decay)
 
     # ------------------------------------------------------------ measuring
 
@@ -171,13 +160,13 @@ class Trainer:
                 prompts = [self.prompter.question(p) for p in problems]
                 seed = seed_of(name, spec.seed)
                 got = measure(problems, prompts, self.prompter, self.engine, spec.sampling, seed, self.ranks)
-                row = {"step": self.done, "subset": name, "value": got.value, "mean_tokens": got.mean_tokens}
-                self.curves.append(row)
+                point = {"step": self.done, "subset": name, "value": got.value, "mean_tokens": got.mean_tokens}
+                self.curves.append(point)
             network = self.networks.posterior or self.networks.policy
             engine = self.engine if network is self.networks.policy else self._engine(network)
-            answered = posterior_accuracy(
-                problems, self.prompter, engine, spec.posterior, spec.sampling, seed, self.ranks
-            )
+            # with the answer in the prompt; this accuracy falls when the posterior collapses
+            prompts = [self.prompter.posterior(p, spec.posterior) for p in problems]
+            answered = measure(problems, prompts, self.prompter, engine, spec.sampling, seed, self.ranks)
             kl = kl_to_base(self.networks, got.rationales, budget, self.ranks)
         # sampled rationales have an entropy per step; a method without them reports that of the last subset
         entropy = {"entropy": got.entropy} if Signal.GOLD_RATIONALE in spec.method.needs else {}
@@ -196,11 +185,10 @@ class Trainer:
 
         Random numbers are a function of (seed, step), so no generator is stored.
         """
-        networks = self.networks
-        averaged = networks.posterior not in (None, networks.policy, networks.base)
+        average = self.networks.average
         return {
             **self.backend.save(folder, self.done),
-            "posterior": networks.posterior.state_dict() if averaged else None,
+            "posterior": average and average.state_dict(),
             "done": self.done,
             "updates": self.updates,
             "rows": self.rows,

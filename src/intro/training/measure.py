@@ -1,4 +1,4 @@
-"""Measurements during training: accuracy on fixed subsets, accuracy of the posterior, KL to the base model.
+"""Measurements during training: accuracy on fixed subsets, with and without the answer, and KL to the base model.
 
 Nothing is selected by them.
 """
@@ -15,7 +15,6 @@ from intro.infra.seeds import generator_for
 from intro.model.chunked_loss import map_rows
 from intro.model.logprobs import log_distribution
 from intro.model.scoring import Rationale, head_of, microbatches, response_hidden
-from intro.objectives import Posterior
 from intro.rollout.base import RolloutEngine
 from intro.rollout.sampling import Sampling
 from intro.training.distributed import ALONE, Ranks
@@ -78,17 +77,3 @@ def kl_to_base(networks: Networks, rationales: Sequence[Rationale], budget: int,
         count += len(policy)
     totals, counts = zip(*ranks.gather((total, count)), strict=True)
     return sum(totals) / sum(counts)
-
-
-def posterior_accuracy(
-    problems: Sequence[Problem],
-    prompter: Prompter,
-    engine: RolloutEngine,
-    posterior: Posterior,
-    sampling: Sampling,
-    seed: int,
-    ranks: Ranks = ALONE,
-) -> Measured:
-    """Accuracy of the posterior's network when its prompt holds the answer; it falls when the posterior collapses."""
-    prompts = [prompter.posterior(p, posterior) for p in problems]
-    return measure(problems, prompts, prompter, engine, sampling, seed, ranks)

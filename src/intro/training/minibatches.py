@@ -27,6 +27,11 @@ class Networks:
     base: nn.Module
     posterior: nn.Module | None
 
+    @property
+    def average(self) -> nn.Module | None:
+        """The posterior's network where it is a moving average, a network of its own."""
+        return None if self.posterior in (None, self.policy, self.base) else self.posterior
+
 
 @dataclass(frozen=True, slots=True)
 class PrecomputedLogprobs:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 from intro.config import Config, Hardware
 from intro.experiments import Cell, grid_file, method_of, problems_file, sweep_base_folder
 from intro.infra.digests import weights_digest
-from intro.infra.files import atomic_folder, to_csv, write_json, write_text
+from intro.infra.files import atomic_folder, to_csv, write_text
 from intro.infra.provenance import Provenance
 from intro.model.kernels import launch as kernels
 from intro.model.load import load_model, save_model
@@ -62,29 +62,23 @@ class RunInputs:
         return cls(base, prompter, problems, subsets | {"train": problems[:size]})
 
 
-def train(spec: RunSpec, inputs: RunInputs, scratch: Scratch, name: str, report: Report | None = None) -> Trainer:
+def train(spec: RunSpec, inputs: RunInputs, scratch: Scratch, name: str, report: Report = lambda row: None) -> Trainer:
     """A finished run. It starts from the state in `scratch` if there is one, complete or not.
 
     `name` labels the progress bar; `report` receives every new row of metrics.csv.
     """
     policy, base = (load_model(inputs.base, spec.hardware.dtype, device_of(spec.hardware)) for _ in range(2))
     trainer = Trainer(spec, policy, base, inputs.prompter, inputs.problems, inputs.subsets)
-    label = f"{spec.model} {name} lr={spec.learning_rate:g}"
-    hidden = not scratch.ranks.first
-    with (
-        scratch.lock(),
-        tqdm(total=spec.steps, desc=label, unit="step", mininterval=1.0, dynamic_ncols=True, disable=hidden) as bar,
-    ):
+    label, hidden = f"{spec.model} {name} lr={spec.learning_rate:g}", not scratch.ranks.first
+    with scratch.lock(), tqdm(total=spec.steps, desc=label, unit="step", mininterval=1.0, disable=hidden) as bar:
         if state := scratch.load():
             trainer.restore(state, scratch.folder)
             bar.update(trainer.done)
 
         def show(row: dict[str, Any]) -> None:
-            numbers = {"accuracy": f"{row['accuracy']:.3g}", "tokens": f"{row['mean_tokens']:.3g}"}
-            bar.set_postfix(numbers, refresh=False)
+            bar.set_postfix({name: f"{row[name]:.3g}" for name in ("accuracy", "mean_tokens")}, refresh=False)
             bar.update()
-            if report:
-                report(row)
+            report(row)
 
         trainer.train(scratch, show)
     return trainer
@@ -98,8 +92,8 @@ def train_cell(config: Config, cell: Cell) -> None:
     spec = RunSpec.of(config, cell, learning_rate(config, cell.method, cell.protocol), weights_digest(base))
     inputs = RunInputs.read(config, base, spec)
     folder, scratch = cell.folder(config), Scratch(config.results_dir, spec.key(), ranks)
-    report = _tensorboard(folder) if spec.training.tensorboard and ranks.first else None
-    trainer = train(spec, inputs, scratch, cell.method, report)
+    reports = [_tensorboard(folder)] if spec.training.tensorboard and ranks.first else []
+    trainer = train(spec, inputs, scratch, cell.method, *reports)
     if not ranks.first:
         return
     names = {"model": cell.model, "method": cell.method, "protocol": cell.protocol, "train_seed": cell.seed}
@@ -108,14 +102,10 @@ def train_cell(config: Config, cell: Cell) -> None:
     write_text(folder / "metrics.csv", to_csv(METRICS, (names | row for row in trainer.rows)))
     curves = (names | {"lr": spec.learning_rate} | row for row in trainer.curves)
     write_text(folder / "curves.csv", to_csv(CURVES, curves))
-    record = watch.record(
-        settings=spec.settings(),
-        seed=cell.seed,
-        inputs={"base": inputs.base, "problems": problems_file(config, "train")},
-        steps=spec.steps,
-        training_seconds=sum(v for row in trainer.rows for k, v in row.items() if k.startswith("seconds_")),
-    )
-    write_json(folder / "record.json", record)
+    files = {"base": inputs.base, "problems": problems_file(config, "train")}
+    seconds = sum(v for row in trainer.rows for k, v in row.items() if k.startswith("seconds_"))
+    record = {"settings": spec.settings(), "seed": cell.seed, "steps": spec.steps, "training_seconds": seconds}
+    watch.write(folder / "record.json", inputs=files, **record)
     if not config.training.keep_states:
         scratch.clear()
 
@@ -143,8 +133,7 @@ def sweep(config: Config, model: str, method: str) -> None:
     file = grid_file(config, model, method)
     write_jsonl(file, lines)
     settings = spec.settings() | {"learning_rate": config.training.learning_rates}
-    record = watch.record(settings=settings, seed=spec.seed, inputs={"base": inputs.base})
-    write_json(file.with_suffix(".record.json"), record)
+    watch.write(file.with_suffix(".record.json"), settings=settings, seed=spec.seed, inputs={"base": inputs.base})
 
 
 def _prepare(hardware: Hardware) -> Ranks:
@@ -173,15 +162,13 @@ def _tensorboard(folder: Path) -> Report:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
-        raise IntroError(
-            "training.tensorboard: expected the package tensorboard, found none; pip install tensorboard"
-        ) from None
+        raise IntroError("training.tensorboard: tensorboard is not installed; pip install tensorboard") from None
     writer = SummaryWriter(folder / "tensorboard")
 
     def report(row: dict[str, Any]) -> None:
-        for name, value in row.items():
-            if isinstance(value, int | float) and name != "step":
-                writer.add_scalar(name, value, row["step"])
+        for name in row.keys() - {"step"}:
+            if row[name] is not None:
+                writer.add_scalar(name, row[name], row["step"])
         writer.flush()
 
     return report

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Generator, Tensor
 
+from intro.config import Training
 from intro.model.scoring import Rationale
 from intro.model.tokenizer import ModelTokenizer, render
 from intro.objectives import Objective, Posterior
@@ -83,17 +84,18 @@ def gold_sample(problems: Sequence[Problem], prompter: Prompter) -> Sample:
 
 def own_sample(
     problems: Sequence[Problem],
-    group_size: int,
     objective: Objective,
     prompter: Prompter,
     engine: RolloutEngine,
-    max_tokens: int,
+    settings: Training,
     generator: Generator,
 ) -> Sample:
-    """G rationales per prompt from the current policy (temperature 1, untruncated), graded."""
+    """G = `settings.group_size` rationales per prompt from the current policy (temperature 1, untruncated), graded."""
+    group_size = settings.group_size
     repeated = [p for p in problems for _ in range(group_size)]
     prompts = {p.id: prompter.question(p) for p in problems}
-    responses = engine.generate([prompts[p.id] for p in repeated], Sampling(max_tokens), generator)
+    asked = [prompts[p.id] for p in repeated]
+    responses = engine.generate(asked, Sampling(settings.max_response_tokens), generator)
     graded = grade_responses(responses, repeated, prompter.tokenizer, prompter.source)
     posterior = objective.posterior_source
     given = {p.id: prompter.posterior(p, posterior) for p in problems} if posterior else {}
