@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from intro.config import Checkpoint, Config, HubData, Pretraining
+from intro.config import Checkpoint, Config, HubData, Pretraining, TinyModel
 from intro.infra.files import atomic_folder
 from intro.tasks.jsonl import write_jsonl
 from intro.types import IntroError
@@ -31,8 +31,8 @@ Row = dict[str, Any]
 END, TURN = "<|endoftext|>", "<|im_end|>"  # as Qwen's: config.json names one, the tokenizer of a base model the other
 VOCABULARY = 384
 PRETRAINING = Pretraining(steps=130, batch=32, muon_lr=0.02, adamw_lr=0.003)
-SIZES = {"hidden_size": 64, "intermediate_size": 192, "num_hidden_layers": 2, "num_attention_heads": 4,
-         "num_key_value_heads": 2, "head_dim": 16, "max_position_embeddings": 1024}  # fmt: skip
+CONTEXT = 1024  # positions
+SIZES = {"hidden": 64, "intermediate": 192, "layers": 2, "heads": 4, "kv_heads": 2}
 REAL = ("humaneval", "ifeval")  # sets whose real rows may stand in for the written ones
 
 
@@ -163,23 +163,15 @@ def train_tokenizer(config: Config) -> Tokenizer:
 
 def write_checkpoint(folder: Path, architecture: str, tokenizer: Tokenizer, config: Config, seed: int) -> None:
     """An ordinary Hugging Face folder with a briefly pretrained model."""
-    import torch
-    from transformers import AutoConfig, AutoModelForCausalLM
-
-    from intro.pretraining.base_model import save_base
+    from intro.pretraining.base_model import build_model, save_base
     from intro.pretraining.corpus import encode_corpus
     from intro.pretraining.loop import pretrain
 
-    torch.manual_seed(seed)
     end = tokenizer.token_to_id(END)
-    shape = AutoConfig.for_model(
-        architecture,
-        **SIZES,
-        vocab_size=tokenizer.get_vocab_size() + 8,  # published embeddings are padded beyond the tokenizer
-        tie_word_embeddings=architecture == "qwen2",
-        bos_token_id=end,
-        eos_token_id=end,
-    )
-    model = AutoModelForCausalLM.from_config(shape, dtype=torch.float32)
+    size = tokenizer.get_vocab_size() + 8  # published embeddings are padded beyond the tokenizer
+    ends = {"bos_token_id": end, "eos_token_id": end, "pad_token_id": None}
+    shape = TinyModel(architecture=architecture, stands_for="", **SIZES)
+    tied = architecture == "qwen2"
+    model = build_model(shape, tokenizer, CONTEXT, seed, vocab_size=size, tie_word_embeddings=tied, **ends)
     pretrain(model, encode_corpus(documents(config), tokenizer, END), PRETRAINING)
     save_base(model, tokenizer, {"eos_token": TURN, "pad_token": END}, folder)

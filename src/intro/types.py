@@ -60,26 +60,6 @@ class Grade:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Rollout:
-    """One sampled response: token ids up to and including the end token when there is one."""
-
-    problem: str  # Problem.id
-    sample: int
-    tokens: tuple[int, ...]
-    text: str
-    truncated: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Graded:
-    """A rollout with its grade; `verified` says whether every step of the rationale follows."""
-
-    rollout: Rollout
-    grade: Grade
-    verified: bool | None = None
-
-
 class Signal(Enum):
     """What an objective may ask the trainer to compute before its loss."""
 

@@ -246,7 +246,7 @@ def test_scratch_below_a_file_is_one_sentence(tmp_path: Path) -> None:
     from intro.types import IntroError
 
     (tmp_path / "results").write_text("a file")
-    with pytest.raises(IntroError, match="cannot write checkpoints here"), Scratch(tmp_path / "results", "k").lock():
+    with pytest.raises(IntroError, match="cannot make this results folder"), Scratch(tmp_path / "results", "k").lock():
         pass
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tqdm import tqdm
 
@@ -14,11 +14,9 @@ from intro.infra.digests import weights_digest
 from intro.infra.provenance import Provenance
 from intro.infra.seeds import generator_for
 from intro.model.tokenizer import ModelTokenizer, render
+from intro.rollout.base import RolloutEngine
 from intro.rollout.sampling import Sampling
 from intro.tasks.jsonl import GENERATION_KEYS, read_problems, write_jsonl
-
-if TYPE_CHECKING:
-    from intro.rollout.base import RolloutEngine
 
 
 def generate(config: Config, cell: Cell, suites: Sequence[str]) -> None:

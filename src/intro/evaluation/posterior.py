@@ -97,8 +97,7 @@ def enumerate_rationales(
     """Every rationale all of whose prefixes have probability >= floor, and their log pi(z | x) [R]."""
     prompt, stop = subject.prompt("question", problem), set(subject.tokenizer.stop)
     alive: list[tuple[tuple[int, ...], float]] = [((), 0.0)]
-    done: list[tuple[int, ...]] = []
-    logs: list[float] = []
+    done: list[tuple[tuple[int, ...], float]] = []
     for _ in range(max_tokens):
         # the hidden state before a dummy token predicts the next one
         prefixes = [(*z, 0) for z, _ in alive]
@@ -108,12 +107,11 @@ def enumerate_rationales(
         total = logp + torch.tensor([before for _, before in alive], dtype=torch.float64)[:, None]
         rows, tokens = (total >= math.log(floor)).nonzero(as_tuple=True)
         grown = [((*alive[i][0], t), float(total[i, t])) for i, t in zip(rows.tolist(), tokens.tolist(), strict=True)]
-        done += [z for z, _ in grown if z[-1] in stop]
-        logs += [p for z, p in grown if z[-1] in stop]
+        done += [(z, p) for z, p in grown if z[-1] in stop]
         alive = [(z, p) for z, p in grown if z[-1] not in stop]
         if not alive:
             break
-    return done, torch.tensor(logs, dtype=torch.float64)
+    return [z for z, _ in done], torch.tensor([p for _, p in done], dtype=torch.float64)
 
 
 def by_enumeration(subject: Subject, problem: Problem, floor: float, max_tokens: int) -> dict[str, object] | None:

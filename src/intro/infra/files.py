@@ -22,7 +22,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 
     An error leaves `path` as it was. Raises IntroError when the folder cannot be made or written.
     """
-    _ensure_folder(path.parent)
+    ensure_folder(path.parent)
     temporary = path.with_name(f".{os.getpid()}.{path.name}")  # keeps the ending: writers choose a format by it
     try:
         yield temporary
@@ -34,7 +34,7 @@ def atomic_file(path: Path) -> Iterator[Path]:
 @contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Like `atomic_file`, for a folder. A folder that exists is replaced."""
-    _ensure_folder(path.parent)
+    ensure_folder(path.parent)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
     try:
         yield temporary
@@ -45,7 +45,8 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _ensure_folder(folder: Path) -> None:
+def ensure_folder(folder: Path) -> None:
+    """Raises IntroError when the folder cannot be made or written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

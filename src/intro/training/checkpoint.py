@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from intro.infra.files import atomic_file
+from intro.infra.files import atomic_file, ensure_folder
 from intro.training.distributed import ALONE, Ranks
 from intro.types import IntroError
 
@@ -37,10 +37,7 @@ class Scratch:
     def lock(self) -> Iterator[None]:
         from filelock import FileLock
 
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise IntroError(f"{self.folder}: cannot write checkpoints here ({error.strerror})") from None
+        ensure_folder(self.folder)
         # the operating system releases the lock of a process that dies
         with FileLock(self.folder / "lock") if self.ranks.first else nullcontext():
             self.ranks.barrier()  # other ranks wait until the first holds the lock

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from intro.config import Config
@@ -83,14 +84,9 @@ def run_launcher(command: list[str]) -> None:
 
 def report_error(message: str) -> None:
     """Write the message for the process that started this rank, unless another rank has written one."""
-    if not (path := os.environ.get(ERROR_FILE)):
-        return
-    try:
-        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY)
-    except OSError:  # another rank was first, or this rank is on another node
-        return
-    with os.fdopen(descriptor, "w") as file:
-        file.write(message)
+    if path := os.environ.get(ERROR_FILE):
+        with suppress(OSError), open(path, "x") as file:  # another rank was first, or this rank is on another node
+            file.write(message)
 
 
 def exit_rank() -> None:

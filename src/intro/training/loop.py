@@ -16,11 +16,13 @@ import torch
 from torch import nn
 
 from intro.infra.seeds import generator_for, seed_of
+from intro.model.tokenizer import ModelTokenizer
 from intro.rollout.api import open_engine
 from intro.rollout.base import EngineOptions, RolloutEngine, on_device
 from intro.training.backends.base import AdamW
 from intro.training.backends.build import build_backend
 from intro.training.checkpoint import Scratch
+from intro.training.distributed import device_of
 from intro.training.measure import kl_to_base, measure
 from intro.training.metrics import MetricAccumulator
 from intro.training.minibatches import Networks, minibatches_of, precompute_logprobs
@@ -30,6 +32,13 @@ from intro.training.samples import Prompter, Sample, gold_sample, own_sample
 from intro.training.schedule import prompts_of
 from intro.training.update import accumulate_gradient
 from intro.types import IntroError, Problem, Signal
+
+
+def engine_of(spec: RunSpec, source: Path | nn.Module, tokenizer: ModelTokenizer) -> RolloutEngine:
+    """The run's engine over a model folder or a live model."""
+    hardware, device = spec.hardware, device_of(spec.hardware)
+    options = EngineOptions(spec.batch, hardware.dtype, device, cuda_graphs=hardware.cuda_graphs)
+    return open_engine(hardware.engine, source, tokenizer, options)
 
 
 class Trainer:
@@ -58,7 +67,7 @@ class Trainer:
         self.backend = build_backend(PolicyLoss(policy, objective), self.adamw, hardware)
         self.ranks, policy = self.backend.ranks, self.backend.replica
         self.networks = Networks(policy, base, self._posterior_network(policy, base))
-        self.engine = self._engine(policy)
+        self.engine = engine_of(spec, policy, prompter.tokenizer)
         self.done = self.updates = 0
         self.rows: list[dict[str, Any]] = []
         self.curves: list[dict[str, Any]] = []
@@ -69,11 +78,6 @@ class Trainer:
             return None
         network = self.spec.posterior.network
         return {"live": policy, "frozen": base}.get(network) or copy.deepcopy(base)
-
-    def _engine(self, network: nn.Module) -> RolloutEngine:
-        hardware, tokenizer = self.spec.hardware, self.prompter.tokenizer
-        options = EngineOptions(self.spec.batch, cuda_graphs=hardware.cuda_graphs)
-        return open_engine(hardware.engine, network, tokenizer, options)
 
     # ------------------------------------------------------------ the loop
 
@@ -157,16 +161,14 @@ class Trainer:
         spec, budget = self.spec, self.spec.training.micro_batch_tokens
         with self._timed("eval"):
             for name, problems in self.subsets.items():
-                prompts = [self.prompter.question(p) for p in problems]
                 seed = seed_of(name, spec.seed)
-                got = measure(problems, prompts, self.prompter, self.engine, spec.sampling, seed, self.ranks)
+                got = measure(problems, self.prompter, self.engine, spec.sampling, seed, self.ranks)
                 point = {"step": self.done, "subset": name, "value": got.value, "mean_tokens": got.mean_tokens}
                 self.curves.append(point)
             network = self.networks.posterior or self.networks.policy
-            engine = self.engine if network is self.networks.policy else self._engine(network)
-            # with the answer in the prompt; this accuracy falls when the posterior collapses
-            prompts = [self.prompter.posterior(p, spec.posterior) for p in problems]
-            answered = measure(problems, prompts, self.prompter, engine, spec.sampling, seed, self.ranks)
+            live = network is self.networks.policy
+            engine = self.engine if live else engine_of(spec, network, self.prompter.tokenizer)
+            answered = measure(problems, self.prompter, engine, spec.sampling, seed, self.ranks, spec.posterior)
             kl = kl_to_base(self.networks, got.rationales, budget, self.ranks)
         # sampled rationales have an entropy per step; a method without them reports that of the last subset
         entropy = {"entropy": got.entropy} if Signal.GOLD_RATIONALE in spec.method.needs else {}

@@ -15,44 +15,49 @@ from intro.infra.seeds import generator_for
 from intro.model.chunked_loss import map_rows
 from intro.model.logprobs import log_distribution
 from intro.model.scoring import Rationale, head_of, microbatches, response_hidden
+from intro.objectives import Posterior
 from intro.rollout.base import RolloutEngine
 from intro.rollout.sampling import Sampling
 from intro.training.distributed import ALONE, Ranks
 from intro.training.minibatches import Networks
-from intro.training.samples import Prompter, grade_responses
-from intro.types import Graded, Problem
+from intro.training.samples import Prompter, are_correct
+from intro.types import Problem
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Accuracy in percent, mean response length in tokens, entropy in nats per token, and the rationales."""
+    """Accuracy in percent, mean response length in tokens, entropy in nats per token, and each response."""
 
     value: float
     mean_tokens: float
     entropy: float
-    graded: list[Graded]
+    correct: list[bool]
     rationales: list[Rationale]
 
 
 def measure(
     problems: Sequence[Problem],
-    prompts: Sequence[tuple[int, ...]],
     prompter: Prompter,
     engine: RolloutEngine,
     sampling: Sampling,
     seed: int,
     ranks: Ranks = ALONE,
+    posterior: Posterior | None = None,
 ) -> Measured:
-    """Generate one response per prompt and grade it. Ranks share the prompts; all return the same result."""
+    """Generate one response per problem and grade it. Ranks share the problems; all return the same result.
+
+    posterior: the prompts are those of this estimated posterior; its accuracy falls when it collapses.
+    """
+    prompts = [prompter.posterior(p, posterior) if posterior else prompter.question(p) for p in problems]
     mine = engine.generate(ranks.shard(prompts), sampling, generator_for("measure", seed, *ranks.name))
-    graded = ranks.gather_in_order(grade_responses(mine, ranks.shard(problems), prompter.tokenizer, prompter.source))
+    correct = ranks.gather_in_order(are_correct(mine, ranks.shard(problems), prompter))
     responses = ranks.gather_in_order(mine)
     count = sum(len(r.tokens) for r in responses)
     return Measured(
-        value=100 * sum(g.grade.correct for g in graded) / len(graded),
-        mean_tokens=count / len(graded),
+        value=100 * sum(correct) / len(correct),
+        mean_tokens=count / len(correct),
         entropy=sum(r.entropy * len(r.tokens) for r in responses) / count,
-        graded=graded,
+        correct=correct,
         rationales=[Rationale(p, r.tokens, i) for i, (p, r) in enumerate(zip(prompts, responses, strict=True))],
     )
 

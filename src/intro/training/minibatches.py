@@ -14,6 +14,9 @@ from intro.training.distributed import ALONE, Ranks
 from intro.training.samples import Sample
 from intro.types import Outcomes, Signal
 
+# Log-probs that some objectives need before their loss, per rationale [|z|], by the signal that asks for them
+Precomputed = dict[Signal, list[Tensor]]
+
 
 @dataclass(frozen=True, slots=True)
 class Networks:
@@ -31,14 +34,6 @@ class Networks:
     def average(self) -> nn.Module | None:
         """The posterior's network where it is a moving average, a network of its own."""
         return None if self.posterior in (None, self.policy, self.base) else self.posterior
-
-
-@dataclass(frozen=True, slots=True)
-class PrecomputedLogprobs:
-    """Log-probs that some objectives need before their loss, per rationale [|z|]; None where they are not needed."""
-
-    logprobs: list[Tensor] | None
-    reference: list[Tensor] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,31 +68,28 @@ class MicroBatch:
 IDLE = MicroBatch([Rationale((0,), (0,), 0)], torch.zeros(1), torch.zeros(1), idle=True)
 
 
-def precompute_logprobs(sample: Sample, objective: Objective, networks: Networks, budget: int) -> PrecomputedLogprobs:
+def precompute_logprobs(sample: Sample, objective: Objective, networks: Networks, budget: int) -> Precomputed:
     """Run the passes without gradient that `objective.needs` names, on all rationales of the step.
 
     budget: tokens of a micro-batch.
     """
-    logprobs = reference = None
-    if Signal.LOGPROBS in objective.needs:
-        logprobs = logprob_pass(networks.policy, sample.rationales, budget)
-    if Signal.REFERENCE in objective.needs:
-        reference = logprob_pass(networks.base, sample.rationales, budget)
-    return PrecomputedLogprobs(logprobs, reference)
+    passes = {Signal.LOGPROBS: networks.policy, Signal.REFERENCE: networks.base}
+    needed = {signal: network for signal, network in passes.items() if signal in objective.needs}
+    return {signal: logprob_pass(network, sample.rationales, budget) for signal, network in needed.items()}
 
 
-def outcomes_of(sample: Sample, precomputed: PrecomputedLogprobs, ranks: Ranks = ALONE) -> Outcomes:
+def outcomes_of(sample: Sample, precomputed: Precomputed, ranks: Ranks = ALONE) -> Outcomes:
     """Rewards and summed log-probs [P, G] of all ranks, in the step's order of prompts.
 
     A forced answer is summed apart from the rationale before it.
     """
     shape = sample.rewards.shape
 
-    def sums(logprobs: list[Tensor] | None, answer: bool) -> Tensor | None:
-        if logprobs is None:
+    def sums(signal: Signal, answer: bool) -> Tensor | None:
+        if signal not in precomputed:
             return None
         totals = []
-        for values, rationale in zip(logprobs, sample.rationales, strict=True):
+        for values, rationale in zip(precomputed[signal], sample.rationales, strict=True):
             cut = len(rationale.tokens) if rationale.answer_start is None else rationale.answer_start
             totals.append(values[cut:].sum() if answer else values[:cut].sum())
         return of_all_ranks(torch.stack(totals).view(shape).cpu() if totals else torch.empty(shape))
@@ -109,15 +101,15 @@ def outcomes_of(sample: Sample, precomputed: PrecomputedLogprobs, ranks: Ranks =
     return Outcomes(
         rewards=of_all_ranks(sample.rewards),
         truncated=of_all_ranks(sample.truncated),
-        logprobs=sums(precomputed.logprobs, answer=False),
-        reference_logprobs=sums(precomputed.reference, answer=False),
-        answer_logprobs=sums(precomputed.logprobs, answer=True) if forced else None,
+        logprobs=sums(Signal.LOGPROBS, answer=False),
+        reference_logprobs=sums(Signal.REFERENCE, answer=False),
+        answer_logprobs=sums(Signal.LOGPROBS, answer=True) if forced else None,
     )
 
 
 def minibatches_of(
     sample: Sample,
-    precomputed: PrecomputedLogprobs,
+    precomputed: Precomputed,
     objective: Objective,
     networks: Networks,
     budget: int,
@@ -132,7 +124,7 @@ def minibatches_of(
     prompts, group = credit.keep.shape
     mine = [len(r.tokens) for r in sample.rationales]
     lengths = torch.tensor(ranks.gather_in_order([mine[i : i + group] for i in range(0, len(mine), group)]))  # [P, G]
-    minibatches = []
+    reference, minibatches = precomputed.get(Signal.REFERENCE), []
     for number, rows in enumerate(torch.arange(prompts).chunk(objective.updates_per_rollout)):
         kept = torch.zeros_like(credit.keep)
         kept[rows] = credit.keep[rows]
@@ -148,7 +140,7 @@ def minibatches_of(
                 advantage=credit.advantage[kept][here],
                 weights=weights[here],
                 old=logprob_pass(networks.policy, rationales, budget) if moved else None,
-                reference=None if precomputed.reference is None else [precomputed.reference[i] for i in chosen],
+                reference=None if reference is None else [reference[i] for i in chosen],
                 kept=len(owners),
                 tokens=int(lengths[kept].sum()),
             )

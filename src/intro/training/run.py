@@ -17,19 +17,17 @@ from intro.infra.provenance import Provenance
 from intro.model.kernels import launch as kernels
 from intro.model.load import load_model, save_model
 from intro.model.tokenizer import ModelTokenizer
-from intro.rollout.api import open_engine
-from intro.rollout.base import EngineOptions
 from intro.tasks.jsonl import GRID_KEYS, read_problems, write_jsonl
 from intro.tasks.registry import load_source
 from intro.training.checkpoint import Scratch
 from intro.training.distributed import Ranks, device_of, join
-from intro.training.loop import Trainer
-from intro.training.measure import measure
+from intro.training.loop import Trainer, engine_of
+from intro.training.measure import Measured, measure
 from intro.training.metrics import CURVES, METRICS
 from intro.training.run_spec import RunSpec
 from intro.training.samples import Prompter
 from intro.training.selection import learning_rate
-from intro.types import Graded, IntroError, Problem
+from intro.types import IntroError, Problem
 
 Report = Callable[[dict[str, Any]], None]
 
@@ -123,10 +121,10 @@ def sweep(config: Config, model: str, method: str) -> None:
     problems = read_problems(problems_file(config, "validation"))
     lines = []
     for lr in [None] if method == "base" else config.training.learning_rates:
-        graded = _validate(config, replace(spec, learning_rate=lr), inputs, method, problems)
-        for problem, g in zip(problems, graded, strict=True):
-            correct, tokens = int(g.grade.correct), len(g.rollout.tokens)
-            values = (model, method, lr, spec.seed, problem.benchmark, problem.id, correct, tokens)
+        got = _validate(config, replace(spec, learning_rate=lr), inputs, method, problems)
+        for problem, correct, response in zip(problems, got.correct, got.rationales, strict=True):
+            identity = (model, method, lr, spec.seed, problem.benchmark, problem.id)
+            values = (*identity, int(correct), len(response.tokens))
             lines.append(dict(zip(GRID_KEYS, values, strict=True)))
     if not ranks.first:
         return
@@ -142,19 +140,16 @@ def _prepare(hardware: Hardware) -> Ranks:
     return join(hardware)
 
 
-def _validate(config: Config, spec: RunSpec, inputs: RunInputs, method: str, problems: list[Problem]) -> list[Graded]:
+def _validate(config: Config, spec: RunSpec, inputs: RunInputs, method: str, problems: list[Problem]) -> Measured:
     """Responses to the validation problems of the run's final policy, or of the base model where nothing is trained."""
-    hardware, prompter, ranks = spec.hardware, inputs.prompter, join(spec.hardware)
-    prompts = [prompter.question(p) for p in problems]
+    prompter, ranks = inputs.prompter, join(spec.hardware)
     if spec.method is None:
-        device = device_of(hardware)
-        options = EngineOptions(spec.batch, hardware.dtype, device, cuda_graphs=hardware.cuda_graphs)
-        engine = open_engine(hardware.engine, inputs.base, prompter.tokenizer, options)
-        return measure(problems, prompts, prompter, engine, spec.sampling, spec.seed, ranks).graded
+        engine = engine_of(spec, inputs.base, prompter.tokenizer)
+        return measure(problems, prompter, engine, spec.sampling, spec.seed, ranks)
     trainer = train(spec, inputs, Scratch(config.results_dir, spec.key(), ranks), method)
-    graded = measure(problems, prompts, prompter, trainer.engine, spec.sampling, spec.seed, ranks).graded
+    measured = measure(problems, prompter, trainer.engine, spec.sampling, spec.seed, ranks)
     trainer.backend.close()
-    return graded
+    return measured
 
 
 def _tensorboard(folder: Path) -> Report:

@@ -128,8 +128,6 @@ def curve_benchmarks(config: Config) -> dict[str, list[str]]:
 def _as_json(value: Any) -> Any:
     if isinstance(value, Objective):
         return value.settings()
-    if isinstance(value, Training):
-        return value.model_dump(mode="json", exclude=NO_OUTCOME)
     if isinstance(value, BaseModel):
-        return value.model_dump(mode="json")
+        return value.model_dump(mode="json", exclude=NO_OUTCOME)
     return asdict(value) if is_dataclass(value) else value

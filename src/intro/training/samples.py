@@ -5,7 +5,6 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Generator, Tensor
@@ -16,10 +15,8 @@ from intro.model.tokenizer import ModelTokenizer, render
 from intro.objectives import Objective, Posterior
 from intro.rollout.base import Response, RolloutEngine
 from intro.rollout.sampling import Sampling
-from intro.types import Graded, Problem, Rollout, Signal
-
-if TYPE_CHECKING:
-    from intro.tasks.registry import TaskSource
+from intro.tasks.registry import TaskSource
+from intro.types import Problem, Signal
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,24 +47,17 @@ class Prompter:
 
     def posterior(self, problem: Problem, posterior: Posterior) -> tuple[int, ...]:
         """The prompt x (+) y. Controls have a wrong answer, or the word for an unknown one, in place of y."""
-        answer = {
-            "gold": lambda: problem.answer,
-            "wrong": lambda: self.source.wrong_answer(problem),
-            "none": self.source.unknown_answer,
-        }[posterior.answer]()
+        answer = problem.answer
+        if posterior.answer != "gold":
+            wrong = posterior.answer == "wrong"
+            answer = self.source.wrong_answer(problem) if wrong else self.source.unknown_answer()
         return self.named(posterior.prompt, problem, answer)
 
 
-def grade_responses(
-    responses: Sequence[Response], problems: Sequence[Problem], tokenizer: ModelTokenizer, source: TaskSource
-) -> list[Graded]:
-    """Grade each response to its problem, in order. A truncated response can be correct."""
-    words = [tokenizer.decode(response.tokens) for response in responses]
-    grades = source.grade_all(list(zip(words, problems, strict=True)))
-    return [
-        Graded(Rollout(problem.id, sample, response.tokens, words[sample], response.truncated), grades[sample])
-        for sample, (response, problem) in enumerate(zip(responses, problems, strict=True))
-    ]
+def are_correct(responses: Sequence[Response], problems: Sequence[Problem], prompter: Prompter) -> list[bool]:
+    """Whether each response answers its problem, in order. A truncated response can be correct."""
+    texts = [prompter.tokenizer.decode(response.tokens) for response in responses]
+    return [grade.correct for grade in prompter.source.grade_all(list(zip(texts, problems, strict=True)))]
 
 
 def gold_sample(problems: Sequence[Problem], prompter: Prompter) -> Sample:
@@ -96,7 +86,6 @@ def own_sample(
     prompts = {p.id: prompter.question(p) for p in problems}
     asked = [prompts[p.id] for p in repeated]
     responses = engine.generate(asked, Sampling(settings.max_response_tokens), generator)
-    graded = grade_responses(responses, repeated, prompter.tokenizer, prompter.source)
     posterior = objective.posterior_source
     given = {p.id: prompter.posterior(p, posterior) for p in problems} if posterior else {}
     rationales = []
@@ -107,7 +96,7 @@ def own_sample(
         group = i // group_size
         rationales.append(Rationale(prompts[problem.id], tokens, group, given.get(problem.id), start))
     shape = (len(problems), group_size)
-    rewards = torch.tensor([float(g.grade.correct) for g in graded]).view(shape)
+    rewards = torch.tensor(are_correct(responses, repeated, prompter), dtype=torch.float32).view(shape)
     truncated = torch.tensor([r.truncated for r in responses], dtype=torch.bool).view(shape)
     entropy = sum(r.entropy * len(r.tokens) for r in responses)
     return Sample(rationales, rewards, truncated, sum(len(r.tokens) for r in responses), entropy)

@@ -53,20 +53,15 @@ class Backend(Protocol):
 
         All ranks must call it equally often; `last` marks the update's last micro-batch.
         """
-        ...
 
     def step(self, lr: float) -> float:
         """Apply and clear the gradient of all ranks; return its norm before clipping."""
-        ...
 
     def save(self, folder: Path | None, step: int) -> dict[str, Any]:
         """The backend's entries of state.pt. Files of its own, if any, go below `folder`."""
-        ...
 
     def restore(self, state: dict[str, Any], folder: Path | None) -> None:
         """The inverse of `save`. Raises IntroError when the backend's own files are damaged."""
-        ...
 
     def close(self) -> None:
         """Free what would disturb a second run in this process."""
-        ...
