@@ -35,7 +35,7 @@ def config(tmp_path_factory: pytest.TempPathFactory) -> Config:
 
 
 def test_every_benchmark_has_rows_in_its_published_format(config: Config) -> None:
-    """The source reads them all, in the numbers that the config asks for; none has another's id."""
+    """The source reads all rows, as many as the config names; ids are unique."""
     source = PublishedSource(config.data, config.seed)
     for name, benchmark in config.data.benchmarks.items():
         problems = source.problems(name)
@@ -53,7 +53,7 @@ def test_training_problems_leave_out_those_of_math500(config: Config) -> None:
 
 
 def test_reference_solutions_pass_their_graders(config: Config) -> None:
-    """A right mathematics answer, and a wrong one, get the grades that they should."""
+    """A correct mathematics answer is graded correct, and a wrong one is not."""
     source = PublishedSource(config.data, config.seed)
     for name in ("math500", "minerva_math", "olympiadbench", "college_math", "amc23", "aime25"):
         problem = source.problems(name)[0]

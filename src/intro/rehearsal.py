@@ -1,7 +1,7 @@
-"""Fixtures of the rehearsal: toy checkpoints and a few rows of every benchmark, in the formats that are published.
+"""Fixtures of the rehearsal: toy checkpoints and a few rows of every benchmark, in the published formats.
 
-The checkpoints are Qwen2.5 and Qwen3 architectures of two layers with a byte-level BPE tokenizer trained on the spot,
-pretrained for seconds: enough that some rollouts end and some are right, so that every method has something to keep.
+The checkpoints are Qwen2.5 and Qwen3 architectures of two layers with a byte-level BPE tokenizer that is trained here.
+They are pretrained for seconds, after which some rollouts end and some are correct: every method keeps rationales.
 """
 
 from __future__ import annotations
@@ -28,16 +28,19 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 Row = dict[str, Any]
-END, TURN = "<|endoftext|>", "<|im_end|>"  # as Qwen's: config.json names one, the tokenizer of a base model the other
+END, TURN = "<|endoftext|>", "<|im_end|>"  # as for Qwen: config.json names one, the tokenizer of a base model the other
 VOCABULARY = 384
 PRETRAINING = Pretraining(steps=130, batch=32, muon_lr=0.02, adamw_lr=0.003)
 CONTEXT = 1024  # positions
 SIZES = {"hidden": 64, "intermediate": 192, "layers": 2, "heads": 4, "kv_heads": 2}
-REAL = ("humaneval", "ifeval")  # sets whose real rows may stand in for the written ones
+REAL = ("humaneval", "ifeval")  # sets whose published rows replace the written ones where they are available
 
 
 def write_fixtures(config: Config) -> list[Path]:
-    """Make the mirror and the checkpoints that a rehearsal's config names; return their folders."""
+    """Write the mirror and the checkpoints that a rehearsal's config names; return their folders.
+
+    Raises IntroError for a config of another kind.
+    """
     checkpoints = {m.checkpoint: m for m in config.models.values() if isinstance(m, Checkpoint)}
     local = all(name.startswith((".", "/")) for name in checkpoints)
     if not (isinstance(config.data, HubData) and config.data.mirror and config.data.sample and checkpoints and local):
@@ -75,7 +78,7 @@ def sums(rng: Random) -> Iterator[tuple[str, str, str]]:
 
 
 def mirror_rows(seed: int) -> dict[str, list[Row]]:
-    """Every set's few rows, with the published columns."""
+    """A few rows of every set, with the published columns."""
     facts = sums(Random(f"rehearsal/{seed}"))
 
     def some(count: int, row: Callable[[int, str, str, str], Row]) -> list[Row]:
@@ -142,7 +145,7 @@ def documents(config: Config) -> list[tuple[str, str]]:
 
 
 def train_tokenizer(config: Config) -> Tokenizer:
-    """Byte-level BPE, digits apart, with Qwen's two end tokens."""
+    """Byte-level BPE with single digits and Qwen's two end tokens."""
     from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
     tokenizer = Tokenizer(models.BPE())

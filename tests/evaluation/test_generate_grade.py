@@ -1,4 +1,4 @@
-"""From a checkpoint to scores on disk: complete, repeatable, and a damaged file is one sentence that names it."""
+"""From a checkpoint to scores on disk: complete and repeatable; errors name the damaged file."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def generated(toy_config: Config) -> Config:
 
 
 def solve(config: Config) -> None:
-    """Replace the random model's texts by right ones, except sample 1 of every avg@k problem."""
+    """Replace the random model's texts by correct ones, except sample 1 of every avg@k problem."""
     problems = {p.id: p for b in config.data.benchmarks for p in read_problems(problems_file(config, b))}
     file = file_of(config, "generations.jsonl")
     lines = [json.loads(line) for line in file.read_text().splitlines()]
@@ -43,7 +43,7 @@ def solve(config: Config) -> None:
 
 
 def test_every_problem_is_answered_k_times_and_graded(generated: Config) -> None:
-    """4 problems once and 3 twice; the grades are what the grader says of the stored text."""
+    """4 problems once and 3 twice; the grades are those of the stored text."""
     lines = read_jsonl(file_of(generated, "generations.jsonl"), GENERATION_KEYS, "")
     assert len(lines) == len({(x["problem"], x["sample"]) for x in lines}) == 4 + 3 * 2
     assert all(0 < x["tokens"] <= 30 and (not x["truncated"] or x["tokens"] == 30) for x in lines)
@@ -57,7 +57,7 @@ def test_every_problem_is_answered_k_times_and_graded(generated: Config) -> None
 
 
 def test_scores_are_percentages_of_what_was_solved(generated: Config) -> None:
-    """All right at avg@1, half right at avg@2; an answer without its steps is correct and not verified."""
+    """All correct at avg@1, half at avg@2; an answer without its steps is correct and not verified."""
     solve(generated)
     grade(generated, BASE, ["main"])
     scores = json.loads(file_of(generated, "score.json").read_text())["scores"]
@@ -67,7 +67,7 @@ def test_scores_are_percentages_of_what_was_solved(generated: Config) -> None:
 
 
 def test_generation_repeats_and_says_where_it_came_from(generated: Config) -> None:
-    """The same config gives the same file; another seed of the same weights another; the record has the hash."""
+    """The same config gives the same file, another seed another file; the record has the weights' hash."""
     before = file_of(generated, "generations.jsonl").read_bytes()
     generate(generated, BASE, ["main"])
     assert file_of(generated, "generations.jsonl").read_bytes() == before
@@ -79,8 +79,8 @@ def test_generation_repeats_and_says_where_it_came_from(generated: Config) -> No
     assert len(record["weights_hash"]) == 16 and record["settings"]["evaluation"]["temperature"] == 0.6
 
 
-def test_no_cell_has_random_numbers_of_its_own(generated: Config) -> None:
-    """A checkpoint equal to the base answers word for word like it: paired differences are of the weights alone."""
+def test_all_cells_share_random_numbers(generated: Config) -> None:
+    """A checkpoint with the base model's weights gives its responses: paired differences come from weights only."""
     trained = Cell("qwen2-s", "intro", "paper", 0)
     shutil.copytree(BASE.weights_folder(generated), trained.weights_folder(generated))
     generate(generated, trained, ["main"])
@@ -134,8 +134,8 @@ DAMAGE: dict[str, tuple[Callable[[Path], None], str]] = {
 
 
 @pytest.mark.parametrize("kind", DAMAGE)
-def test_damaged_generations_are_one_sentence(generated: Config, kind: str) -> None:
-    """It names the file, the line where there is one, and what to do; no grades are left behind."""
+def test_damaged_generations_raise_a_clear_error(generated: Config, kind: str) -> None:
+    """The error names the file, the line where there is one, and a remedy; no grades are written."""
     damage, message = DAMAGE[kind]
     file = file_of(generated, "generations.jsonl")
     damage(file)
@@ -154,13 +154,13 @@ def test_damaged_generations_are_one_sentence(generated: Config, kind: str) -> N
         (BASE, "ood", "suite: unknown 'ood'; this config has main"),
     ],
 )
-def test_unknown_names_are_one_sentence(toy_config: Config, cell: Cell, suite: str, message: str) -> None:
+def test_unknown_names_raise_a_clear_error(toy_config: Config, cell: Cell, suite: str, message: str) -> None:
     for command in (generate, grade):
         with pytest.raises(IntroError, match=message):
             command(toy_config, cell, [suite])
 
 
-def test_generation_without_a_checkpoint_is_one_sentence(toy_config: Config) -> None:
+def test_generation_without_a_checkpoint_raises_a_clear_error(toy_config: Config) -> None:
     with pytest.raises(IntroError, match="expected a Hugging Face model folder"):
         generate(toy_config, Cell("qwen2-s", "intro", "paper", 0), ["main"])
 
@@ -178,7 +178,7 @@ def lines_of(benchmark: str, grades: list[list[int]], tokens: int = 7) -> list[d
 
 @given(st.lists(st.integers(0, 1), min_size=1, max_size=20), st.integers(1, 9))
 def test_constant_grades_have_the_same_mean_at_any_k(solved: list[int], k: int) -> None:
-    """avg@k of a model that always answers alike is its accuracy, whatever k."""
+    """avg@k of a model that always gives the same answer is its accuracy, for any k."""
     got = score(lines_of("b", [[c] * k for c in solved]))["b"]
     assert got["value"] == pytest.approx(100 * sum(solved) / len(solved))
     assert (got["problems"], got["samples"], got["mean_tokens"]) == (len(solved), k, 7)
@@ -193,6 +193,6 @@ def test_scores_do_not_depend_on_the_order_of_lines(grades: list[list[int]], ran
     assert second["c"] == {"value": 100, "problems": 1, "samples": 3, "mean_tokens": 3}
 
 
-def test_problems_weigh_alike() -> None:
+def test_every_problem_has_the_same_weight() -> None:
     """The mean is over problems of the share of their samples: (1 + 0 + 1/2) / 3."""
     assert score(lines_of("b", [[1, 1], [0, 0], [0, 1]]))["b"]["value"] == pytest.approx(50)

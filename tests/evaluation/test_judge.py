@@ -1,4 +1,4 @@
-"""The judge model of Fig. 6: it reads correct responses only, and its word reaches the collected grades."""
+"""The judge model of Fig. 6: it judges correct responses only, and its judgements are collected."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ def config(toy_root: Path, toy_config: Config, tmp_path: Path) -> Config:
     return config
 
 
-def test_it_reads_correct_responses_and_its_word_is_collected(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two correct responses, one accepted; wrong ones stay unread and unverified."""
+def test_correct_responses_are_judged_and_collected(config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two correct responses, one accepted; wrong responses are not judged and not verified."""
     asked: list[str] = []
 
     def replies(verifier: Verifier, folder: Path, prompts: list[str], batch: int) -> list[str]:
@@ -57,7 +57,7 @@ def test_it_reads_correct_responses_and_its_word_is_collected(config: Config, mo
 
 
 def test_a_real_model_answers_every_prompt(config: Config) -> None:
-    """Fetched like any checkpoint, asked without a template where it has none, greedy."""
+    """Fetched like any checkpoint, prompted without a template where it has none, greedy."""
     fetch_judge(config)
     judge(config, CELL, "given")
     file = suite_file(config, CELL, "given", "judged.jsonl")
@@ -89,12 +89,12 @@ def test_the_first_word_decides(reply: str, accept: bool) -> None:
 
 
 def test_braces_in_responses_are_left_alone() -> None:
-    """LaTeX is full of braces; only the template's own fields are filled."""
+    """LaTeX has many braces; only the template's own fields are filled."""
     problem = Problem("p", "math500", r"What is $\frac{1}{2}$?", r"\frac{1}{2}")
     assert question(Verifier(**VERIFIER), problem, "{x}") == r"What is $\frac{1}{2}$? \frac{1}{2} {x}"
 
 
-def test_without_a_judge_it_says_so(toy_config: Config) -> None:
+def test_a_config_without_a_judge_raises_a_clear_error(toy_config: Config) -> None:
     with pytest.raises(IntroError, match="names no judge model"):
         judge(toy_config, CELL, "main")
     assert experiments.judged_evaluations(toy_config) == []

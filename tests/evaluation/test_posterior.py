@@ -27,7 +27,7 @@ PROBLEM = Problem("p", "chain-2", "1 2", "3")
 
 
 class Digits:
-    """A tokenizer whose words are the ids themselves."""
+    """A tokenizer whose words are the token ids."""
 
     stop, pad = (END,), 0
 
@@ -40,7 +40,7 @@ class Digits:
 
 @dataclass
 class OddSum:
-    """Rationales whose words add up to an odd number answer right."""
+    """Rationales whose words have an odd sum are correct."""
 
     def grade_all(self, pairs: list[tuple[str, Problem]]) -> list[Grade]:
         return [Grade(sum(map(int, text.split())) % 2 == 1, text, "") for text, _ in pairs]
@@ -87,7 +87,7 @@ def test_sequence_kl_by_hand() -> None:
 
 
 def test_enumeration_finds_every_rationale(subject: Subject) -> None:
-    """With no floor it is all of them, at their probability; what is left is the mass of longer ones."""
+    """Without a floor it finds all, with their probabilities; the remaining mass belongs to longer ones."""
     found, logs = enumerate_rationales(subject, PROBLEM, 1e-30, LENGTH)
     wanted = brute_force(subject, "question")
     assert sorted(found) == sorted(wanted) and len(found) == 1 + 4 + 16
@@ -100,7 +100,7 @@ def test_enumeration_finds_every_rationale(subject: Subject) -> None:
 
 
 def test_floor_leaves_out_unlikely_prefixes_alone(subject: Subject) -> None:
-    """A rationale stays exactly when its probability, the smallest of its prefixes', is above the floor."""
+    """A rationale is found exactly when its probability, the smallest of its prefixes', is above the floor."""
     wanted = brute_force(subject, "question")
     floor = math.exp(sorted(wanted.values())[len(wanted) // 2] - 1e-6)
     found, logs = enumerate_rationales(subject, PROBLEM, floor, LENGTH)
@@ -120,7 +120,7 @@ def test_enumerated_kl_equals_the_sum_by_hand(subject: Subject) -> None:
 
 
 def test_sampled_kl_agrees_with_the_enumerated_one(subject: Subject) -> None:
-    """20,000 rationales by Bayes' rule: exact samples of the true posterior, as far as rationales of this length go."""
+    """20,000 rationales by Bayes' rule: exact samples of the true posterior over rationales of this length."""
     row = by_sampling(subject, PROBLEM, 20_000, LENGTH)
     assert row["kl"] == pytest.approx(kl_by_hand(subject, odd(brute_force(subject, "question"))), abs=0.05)
     assert row["estimate"] == "bayes" and row["covered"] is None and row["effective_sample_size"] > 1
@@ -137,7 +137,7 @@ def test_problem_that_is_never_solved_has_no_row(subject: Subject) -> None:
 
 
 def test_command_writes_a_row_per_problem_that_was_solved(toy_config: Config, tmp_path) -> None:
-    """The random toy model solves nothing: an empty table with its columns and record, not a crash."""
+    """The random toy model solves nothing: the table is empty and has its columns and record."""
     mapping = toy.mapping(tmp_path) | {
         "posterior": {"models": ["qwen2-s"], "problems": 2, "rationales": 5, "enumerated": 1, "floor": 0.05}
     }

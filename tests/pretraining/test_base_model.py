@@ -12,7 +12,7 @@ from toy import rows_and_tokenizer
 
 
 def test_saved_base_reads_back(tmp_path: Path) -> None:
-    """Weights, end token and tokenizer survive the folder."""
+    """Weights, end token and tokenizer are read back."""
     config, source, tokenizer, _ = rows_and_tokenizer(tmp_path)
     model = build_model(config.models["qwen3-m"], tokenizer, 128, seed=1)
     save_base(model, tokenizer, source.tokenizer_settings(), tmp_path / "m")

@@ -45,7 +45,7 @@ def test_batches_hold_similar_lengths() -> None:
     assert max(spread) < 30
 
 
-def test_corpus_smaller_than_a_batch_is_one_sentence() -> None:
-    """It would otherwise look for a first batch forever."""
+def test_corpus_smaller_than_a_batch_raises_a_clear_error() -> None:
+    """Without the error, the search for a first batch would not end."""
     with pytest.raises(IntroError, match=r"pretraining\.batch: 8 documents make a batch, the corpus has 3"):
         bucketed_batches([5, 5, 5], 8, 1, torch.Generator())

@@ -1,4 +1,4 @@
-"""The pretraining loop: the loss goes down, repeats, and weighs all tokens alike."""
+"""The pretraining loop: the loss decreases and repeats, and all tokens have the same weight."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from toy import rows_and_tokenizer
 
 
 def test_training_reduces_the_loss_and_repeats(tmp_path: Path) -> None:
-    """From about ln(vocabulary) down by a third in 40 steps; the same seed gives the same model."""
+    """The loss falls from about ln(vocabulary) by a third in 40 steps; the same seed gives the same model."""
     config, _, tokenizer, rows = rows_and_tokenizer(tmp_path)
     settings = config.pretraining.model_copy(update={"adamw_lr": 0.03, "muon_lr": 0.1})
     runs = []
@@ -30,7 +30,7 @@ def test_training_reduces_the_loss_and_repeats(tmp_path: Path) -> None:
         assert torch.equal(a, b)
 
 
-def test_every_token_weighs_alike_in_every_batch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_every_token_has_the_same_weight_in_every_batch(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The loss is divided by one constant, the usual number of response tokens, whatever the length of a batch."""
     config, _, tokenizer, rows = rows_and_tokenizer(tmp_path)
     divisors = []

@@ -1,4 +1,4 @@
-"""Muon beside PyTorch's, and its Newton-Schulz iteration beside the polynomial of singular values."""
+"""Muon against PyTorch's, and its Newton-Schulz iteration against the polynomial of singular values."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from intro.pretraining.optimizers import Muon, orthogonalised
     {"weight_decay": 0.0},
     {"weight_decay": 0.1, "nesterov": False, "momentum": 0.8, "adjust_lr_fn": "match_rms_adamw"},
 ])  # fmt: skip
-def test_muon_is_torchs_but_for_rounding(options: dict) -> None:
+def test_muon_equals_torchs_up_to_rounding(options: dict) -> None:
     """Five steps on fresh gradients, matrices that share a shape and one without gradient: torch's rounds to bf16."""
     generator = torch.Generator().manual_seed(0)
     shapes = [(24, 24), (12, 24), (24, 12), (24, 24), (40, 8)]
@@ -33,7 +33,7 @@ def test_muon_is_torchs_but_for_rounding(options: dict) -> None:
 
 @pytest.mark.parametrize("rows, columns", [(24, 24), (10, 30), (30, 10)])
 def test_newton_schulz_flattens_singular_values(rows: int, columns: int) -> None:
-    """Each matrix of a stack by itself, in fp64 beside the same polynomial of its singular values."""
+    """Each matrix of a stack, in fp64, against the same polynomial of its singular values."""
     stack = torch.randn(3, rows, columns, generator=torch.Generator().manual_seed(rows), dtype=torch.float64)
     a, b, c = 3.4445, -4.7750, 2.0315
     got = orthogonalised(stack, (a, b, c), 5, 1e-7)

@@ -1,4 +1,4 @@
-"""What `intro pretrain` leaves on disk for the toy world."""
+"""The files that `intro pretrain` writes for the toy world."""
 
 from __future__ import annotations
 

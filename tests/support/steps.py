@@ -1,4 +1,4 @@
-"""The same few updates of a random model under any backend and number of ranks, for tests and the ranks they start."""
+"""The same few updates of a random model under any backend and number of ranks, for tests and their ranks."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from intro.training.update import accumulate_gradient
 PROMPTS, GROUP, VOCABULARY = 4, 3, 20
 METHODS = {"intro": {"n": "infinite", "clip": 1.5}, "grpo": {}}  # they draw nothing in the loss
 ADAMW = AdamW(lr=0.003, updates=10, betas=(0.9, 0.95), weight_decay=0.01, gradient_clip=0.5, warmup=0.0)
-# which rationales are right, step by step. Of two ranks the first has rows 0 and 2: unequal numbers, then the second
+# which rationales are correct, step by step. The first of two ranks has rows 0 and 2: unequal numbers, then the second
 # rank has none, then the first
 RIGHT = (
     ((1, 0, 1), (1, 1, 1), (1, 0, 1), (0, 1, 1)),
@@ -34,7 +34,7 @@ RIGHT = (
 
 
 def sample(step: int, ranks: Ranks = ALONE) -> Sample:
-    """A rank's share of ragged rationales, graded by RIGHT."""
+    """A rank's shard of ragged rationales, graded by RIGHT."""
     g = torch.Generator().manual_seed(step)
     rows = []
     for p in range(PROMPTS):
@@ -50,7 +50,7 @@ def sample(step: int, ranks: Ranks = ALONE) -> Sample:
 
 @dataclass
 class Run:
-    """Losses and norms grow by one per update."""
+    """A run of updates; losses and norms get one element per update."""
 
     backend: Backend
     networks: Networks

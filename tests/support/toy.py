@@ -1,4 +1,4 @@
-"""Random models of a few thousand weights, a world of a few problems on disk, and other small stand-ins for tests."""
+"""Random models of a few thousand weights, a world of a few problems on disk, and other small substitutes for tests."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def random_model(family: str = "qwen2", tied: bool = True, vocabulary: int = 20,
 
 
 def disturb(model: nn.Module, seed: int) -> None:
-    """Move biases and norm weights away from 0 and 1, where a forgotten one would go unnoticed."""
+    """Move biases and norm weights away from 0 and 1, where leaving one out would change nothing."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():

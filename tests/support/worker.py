@@ -1,4 +1,4 @@
-"""What each of two ranks does in test_deepspeed.py: everything in one launch, since starting takes longest."""
+"""The work of each of two ranks in test_deepspeed.py, in one launch, since starting takes longest."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def hardware(stage: int, dtype: str = "float32", offload: bool = False) -> Hardw
 
 
 def as_if_large() -> None:
-    """A toy model's parameters would be kept whole and fit into one bucket, as none of a large one's do."""
+    """Shard a toy model's parameters and split its buckets, as happens to a large model's."""
     whole = engine.engine_config
 
     def settings(*args):
@@ -64,7 +64,7 @@ def updates() -> dict:
 
 
 def resumes(root: Path) -> dict:
-    """Weights of runs that went on, and what a damaged checkpoint raises."""
+    """Weights of resumed runs, and the messages for damaged checkpoints."""
     found = {
         (stage, dtype): steps.resumed("grpo", True, hardware(stage, dtype), root / f"{stage}-{dtype}")
         for stage in STAGES
@@ -92,7 +92,7 @@ def masters(optimizer) -> list:
 
 
 def replicas(root: Path) -> dict:
-    """What passes without gradient see: where it lies, its types, and what it says beside the engine's own policy."""
+    """The replica that passes without gradient use: its storage, its dtypes and its weights."""
     out = {}
     for stage, dtype in [*((stage, "bfloat16") for stage in STAGES), (1, "float32"), (2, "float32")]:
         run = steps.start("intro", False, hardware(stage, dtype))
@@ -128,10 +128,10 @@ def trainer(root: Path, name: str, hardware: Hardware, temperature: float, **set
 
 
 def trained(root: Path) -> dict:
-    """Whole runs: gold rationales and greedy curves, where any number of ranks does the same; and one in two halves."""
+    """Whole runs: gold rationales and greedy curves, equal for any number of ranks; and an interrupted run."""
     gold = trainer(root, "sft", hardware(3).model_copy(update={"recompute": True}), 0.0)
     gold.train()
-    # prompts_per_step 1: the second rank never has a prompt of its own
+    # prompts_per_step 1: the second rank never has a prompt
     lonely = trainer(root, "grpo", hardware(3), 0.6, prompts_per_step=1)
     lonely.train()
     whole = trainer(root, "intro", hardware(2), 0.6)

@@ -1,4 +1,4 @@
-"""Several ranks are one: shares, and gradients whose weights come from the counts of all of them."""
+"""Several ranks compute what one computes: shards, and gradients with weights from the counts of all ranks."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def test_one_process_needs_no_process_group() -> None:
 
 @given(st.lists(st.integers(), max_size=20), st.integers(1, 9))
 def test_shares_are_a_fair_partition(whole: list[int], size: int) -> None:
-    """Every item has one rank, and no rank has two more than another in any stretch."""
+    """Every item belongs to one rank, and the ranks' numbers of items differ by at most one in any slice."""
     numbered = list(enumerate(whole))
     shares = [Ranks(r, size).shard(numbered) for r in range(size)]
     assert sorted(i for share in shares for i in share) == numbered
@@ -99,7 +99,7 @@ def test_gather_in_order_is_the_inverse_of_shard(whole: list[int], size: int) ->
 
 
 def drawn(right: list[int], seed: int, ranks: Ranks, forced: bool) -> Sample:
-    """A rank's share of PROMPTS x GROUP ragged rationales."""
+    """A rank's shard of PROMPTS x GROUP ragged rationales."""
     g = torch.Generator().manual_seed(seed)
     rows = []
     for p in range(PROMPTS):
@@ -125,7 +125,7 @@ def drawn(right: list[int], seed: int, ranks: Ranks, forced: bool) -> Sample:
 def test_any_number_of_ranks_and_micro_batches_gives_the_same_gradient(
     name: str, normalisation: str, right: list[int], split: tuple[int, int], seed: int
 ) -> None:
-    """Sums over ranks of losses and gradients in fp64, whoever kept what; also with more ranks than prompts."""
+    """Sums over ranks of losses and gradients in fp64, for any kept rationales; also with more ranks than prompts."""
     policy = random_model("qwen3").double()
     base = copy.deepcopy(policy)
     disturb(base, seed=8)

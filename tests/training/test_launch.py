@@ -1,4 +1,4 @@
-"""A command that starts itself again in every rank: results, exit codes, and one sentence for all ranks' errors."""
+"""A command that starts itself again in every rank: results, exit codes, and one message for all ranks' errors."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def assert_trained(path: Path, model: str, method: str) -> None:
 
 @needs_deepspeed
 def test_train_starts_its_ranks_and_leaves_one_set_of_files(config_file: Path) -> None:
-    """Two ranks by torch's launcher; the first alone writes and shows a bar."""
+    """Two ranks started by torchrun; only the first writes files and shows a progress bar."""
     done = intro("train", "--model", "qwen2-s", "--method", "grpo", "-c", config_file)
     assert done.returncode == 0, done.stderr[-3000:]
     assert_trained(config_file, "qwen2-s", "grpo")
@@ -81,21 +81,21 @@ def test_train_starts_its_ranks_and_leaves_one_set_of_files(config_file: Path) -
 
 @needs_deepspeed
 def test_one_process_under_zero_needs_no_launcher(config_file: Path) -> None:
-    """It is a rank by itself, in bfloat16."""
+    """The process is the only rank, in bfloat16."""
     done = intro("train", "--model", "qwen3-m", "--method", "sft", "-c", config_file)
     assert done.returncode == 0, done.stderr[-3000:]
     assert_trained(config_file, "qwen3-m", "sft")
 
 
-def test_an_error_of_the_ranks_is_one_sentence(config_file: Path) -> None:
-    """Copies from other ranks and the launcher's report are not shown."""
+def test_an_error_of_the_ranks_is_shown_once(config_file: Path) -> None:
+    """Messages of other ranks and the launcher's report are not shown."""
     done = intro("train", "--model", "qwen2-s", "--method", "ppo", "-c", config_file)
     assert done.returncode == 1
     assert done.stderr.strip() == "intro: method: unknown 'ppo'; this config has grpo, intro, sft, intro-n1"
 
 
 def test_another_launcher_can_be_named(config_file: Path) -> None:
-    """INTRO_LAUNCH starts the same command; a wrong number of processes is the only message."""
+    """INTRO_LAUNCH starts the same command; for a wrong number of processes there is one message."""
     launcher = shlex.join([sys.executable, "-c", RANKS % 3])
     done = intro("train", "--model", "qwen2-s", "--method", "grpo", "-c", config_file, INTRO_LAUNCH=launcher)
     assert done.returncode == 1
@@ -111,8 +111,8 @@ def test_debug_shows_every_traceback(config_file: Path) -> None:
     assert done.returncode == 1 and "Traceback" in done.stderr and "expected 2 processes, found 3" in done.stderr
 
 
-def test_exit_code_of_a_launcher_is_the_command_s(capfd: pytest.CaptureFixture) -> None:
-    """Its stderr is shown when no rank has reported an error; the code of a signal is the shell's."""
+def test_exit_code_of_a_launcher_becomes_the_commands(capfd: pytest.CaptureFixture) -> None:
+    """Its stderr is shown when no rank has reported an error; a signal gives the exit code that a shell gives."""
     with pytest.raises(SystemExit, match="7"):
         launch.run_launcher([sys.executable, "-c", "import sys; print('killed', file=sys.stderr); sys.exit(7)"])
     assert "killed" in capfd.readouterr().err
@@ -121,7 +121,7 @@ def test_exit_code_of_a_launcher_is_the_command_s(capfd: pytest.CaptureFixture) 
     launch.run_launcher([sys.executable, "-c", ""])
 
 
-def test_the_message_of_a_rank_becomes_the_command_s() -> None:
+def test_the_message_of_a_rank_becomes_the_commands() -> None:
     """An IntroError of a rank is an IntroError of the command."""
     code = "import os, sys; open(os.environ['INTRO_ERROR_FILE'], 'w').write('no room'); sys.exit(1)"
     with pytest.raises(IntroError, match=r"^no room$"):
@@ -129,7 +129,7 @@ def test_the_message_of_a_rank_becomes_the_command_s() -> None:
 
 
 def test_the_first_error_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Ranks that fail because another one did change nothing."""
+    """Later errors, of ranks that fail because another one failed, are ignored."""
     monkeypatch.setenv(launch.ERROR_FILE, str(tmp_path / "error"))
     launch.report_error("first")
     launch.report_error("second")
@@ -139,7 +139,7 @@ def test_the_first_error_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_ending_the_command_ends_its_ranks(tmp_path: Path) -> None:
-    """A workflow that is cancelled sends SIGTERM to the command, which knows of its launcher."""
+    """A workflow that is cancelled sends SIGTERM to the command, which passes it to its launcher."""
     file = tmp_path / "alive"
     child = f"import time; open({str(file)!r}, 'w').close(); time.sleep(60)"
     code = (

@@ -1,4 +1,4 @@
-"""The trainer on the toy world: a resumed run is the uninterrupted one bit for bit, and who moves and who does not."""
+"""The trainer on the toy world: a resumed run equals an uninterrupted one bit for bit; which networks change."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def assert_same(a, b, path: str = "state") -> None:
 
 
 def test_recomputed_activations_change_nothing(world: Config) -> None:
-    """Layers run twice in a backward pass, and the run is the same: weights, metrics, curves."""
+    """Running layers again in the backward pass gives the same weights, metrics and curves."""
     runs = [trainer(world, *RUNS["intro"], hardware=Hardware(recompute=again)) for again in (False, True)]
     passes: list[list[bool]] = [[], []]
     for run, seen in zip(runs, passes, strict=True):
@@ -88,7 +88,7 @@ def test_recomputed_activations_change_nothing(world: Config) -> None:
 
 @pytest.mark.parametrize("label", RUNS)
 def test_interrupted_and_resumed_is_bit_for_bit_the_same(label: str, world: Config, tmp_path: Path) -> None:
-    """2 + 2 steps in two trainers are 4 in one: weights, averaged posterior, optimizer, metrics, curves."""
+    """2 + 2 steps in two trainers equal 4 in one: weights, averaged posterior, optimizer, metrics, curves."""
     name, options = RUNS[label]
     whole = trainer(world, name, options)
     whole.train()
@@ -130,8 +130,8 @@ def equal(a: list[torch.Tensor], b: list[torch.Tensor]) -> bool:
 
 
 @pytest.mark.parametrize("label", ["live", "frozen", "average"])
-def test_which_network_moves(label: str, world: Config) -> None:
-    """The base never; the posterior with the policy, not at all, or a fifth of the way."""
+def test_which_networks_change(label: str, world: Config) -> None:
+    """The base model never changes; the posterior follows the policy, stays, or moves a fifth of the way."""
     made = trainer(world, "intro", {"posterior": label, "decay": 0.8})
     base, before = parameters(made.networks.base), parameters(made.networks.policy)
     made.step()
@@ -157,7 +157,7 @@ def test_methods_without_a_posterior_have_no_such_network(world: Config) -> None
 
 
 def test_sft_needs_no_rollout_and_learns_gold_rationales(world: Config) -> None:
-    """Every prompt's gold rationale is trained on, and its likelihood goes up."""
+    """Every prompt's gold rationale is trained on, and its likelihood increases."""
     made = trainer(world, "sft", {}, judge=False)
     made.train()
     rows = made.rows
@@ -189,7 +189,7 @@ def test_methods_share_prompts_and_random_numbers(world: Config, monkeypatch: py
 
 
 def test_step_without_a_correct_rationale_changes_nothing(world: Config) -> None:
-    """Prompts that kept nothing contribute nothing, and the schedule goes on."""
+    """Prompts without kept rationales contribute nothing, and the schedule advances."""
     made = trainer(world, "intro", {}, judge=False, max_response_tokens=1)  # one word is never an answer
     before = parameters(made.networks.policy)
     row = made.step()
@@ -206,7 +206,7 @@ def test_budget_changes_no_more_than_rounding(world: Config) -> None:
 
 
 def test_measuring_does_not_change_training(world: Config) -> None:
-    """The curves may be denser or thinner; the policy is the same."""
+    """Any interval between measurements gives the same policy."""
     dense, thin = (trainer(world, "intro", {}, eval_every=k) for k in (1, 100))
     dense.train()
     thin.train()
@@ -215,7 +215,7 @@ def test_measuring_does_not_change_training(world: Config) -> None:
 
 
 def test_length_of_a_run_is_passes_over_the_prompts(world: Config) -> None:
-    """12 problems by 4 twice."""
+    """Two epochs over 12 problems, 4 a step."""
     config = world.model_copy(update={"training": world.training.model_copy(update={"epochs": 2})})
     assert RunSpec.of(config, Cell("qwen2-s", "intro", "paper", 0), 0.1, "").steps == 6
 
@@ -228,8 +228,8 @@ def test_scratch_without_a_state_is_a_new_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [b"", b"not a checkpoint", None], ids=["empty", "text", "cut"])
-def test_damaged_checkpoint_is_one_sentence(tmp_path: Path, damage: bytes | None) -> None:
-    """It names the file and says what to do."""
+def test_damaged_checkpoint_raises_a_clear_error(tmp_path: Path, damage: bytes | None) -> None:
+    """The error names the file and a remedy."""
     scratch = Scratch(tmp_path, "key")
     with scratch.lock():
         scratch.save({"policy": torch.zeros(1000)})
@@ -242,7 +242,7 @@ def test_damaged_checkpoint_is_one_sentence(tmp_path: Path, damage: bytes | None
     assert str(scratch.file) in str(error.value) and "\n" not in str(error.value)
 
 
-def test_scratch_below_a_file_is_one_sentence(tmp_path: Path) -> None:
+def test_scratch_below_a_file_raises_a_clear_error(tmp_path: Path) -> None:
     from intro.types import IntroError
 
     (tmp_path / "results").write_text("a file")
@@ -251,6 +251,6 @@ def test_scratch_below_a_file_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_an_average_that_could_never_move_is_refused(world: Config) -> None:
-    """In bfloat16 a step of 5 % towards a near neighbour rounds to no step: it would be a frozen posterior."""
+    """In bfloat16 a step of 5 % towards a nearby value rounds to none, so the posterior would stay frozen."""
     with pytest.raises(IntroError, match="average in bfloat16 rounds back"):
         trainer(world, "intro", {"posterior": "average"}, hardware=Hardware(zero=1, dtype="bfloat16"))

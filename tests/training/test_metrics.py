@@ -14,7 +14,7 @@ numbers = st.floats(-100, 100)
 
 @given(st.lists(st.lists(numbers, max_size=6), min_size=1, max_size=6), st.integers(0, 6))
 def test_any_split_gives_the_mean_and_the_maximum_of_the_whole(parts: list[list[float]], cut: int) -> None:
-    """Added up or merged from two tallies, empty parts included."""
+    """Added at once or merged from two accumulators, with empty parts."""
     tallies = [MetricAccumulator(), MetricAccumulator()]
     for i, part in enumerate(parts):
         values = torch.tensor(part, dtype=torch.float64)

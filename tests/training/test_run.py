@@ -1,4 +1,4 @@
-"""The commands on disk: what `intro train` and `intro sweep` leave behind for the toy world."""
+"""The files that `intro train` and `intro sweep` write for the toy world."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from intro.training.selection import GRID_KEYS, select
 from intro.types import IntroError
 
 
-def test_sweep_select_train_is_one_chain(toy_config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs of equal settings are trained once: after the grid, the paper protocol's run is only read."""
+def test_train_reads_the_run_of_the_sweep(toy_config: Config, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of equal settings are trained once: after the sweep, the run of the paper protocol is only read."""
     for method in toy_config.methods:
         run.sweep(toy_config, "qwen2-s", method)
     lines = read_jsonl(grid_file(toy_config, "qwen2-s", "intro"), GRID_KEYS, "")
@@ -50,7 +50,7 @@ def test_sweep_select_train_is_one_chain(toy_config: Config, monkeypatch: pytest
 
 
 def test_fewer_problems_than_the_config_says_are_refused(toy_config: Config) -> None:
-    """The number of steps comes from the config: a file that was cut would train on some problems twice."""
+    """The number of steps comes from the config, so a truncated file would train on some problems twice."""
     file = problems_file(toy_config, "train")
     file.write_text("".join(file.read_text().splitlines(keepends=True)[:-1]))
     with pytest.raises(IntroError, match=r"train\.jsonl: expected 12 problems, found 11; run `intro data` again"):

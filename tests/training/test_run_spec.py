@@ -1,4 +1,4 @@
-"""The resolved run: its settings name everything that decides it and nothing else, and the workflow can read them."""
+"""The resolved run: its settings hold everything that decides it and nothing else; the workflow can read them."""
 
 from __future__ import annotations
 
@@ -45,13 +45,13 @@ def test_scratch_is_named_by_everything_that_decides_a_run(config: Config) -> No
 
 
 def test_changing_the_number_of_ranks_starts_a_new_run(config: Config) -> None:
-    """Each rank draws its own random numbers, so a state of one rank must not continue as two."""
+    """Each rank draws its own random numbers, so two ranks must not continue the state of one."""
     same = spec_of(config)
     assert replace(same, hardware=Hardware(processes=2, zero=2)).key() != same.key()
 
 
 def test_curves_and_decoded_rows_decide_a_run(config: Config) -> None:
-    """Both change which random numbers a response is drawn with, so a state must not continue under others."""
+    """Both change the random numbers of a response, so a state must not continue under other values."""
     same = spec_of(config)
     smaller = config.evaluation.model_copy(update={"batch": 2})
     suites = {"main": config.evaluation.suites["main"].model_copy(update={"benchmarks": ["chain-3"]})}
@@ -60,7 +60,7 @@ def test_curves_and_decoded_rows_decide_a_run(config: Config) -> None:
 
 
 def test_settings_are_all_fields(config: Config) -> None:
-    """A field that is added later is recorded without another line of code."""
+    """A field that is added later is recorded without further code."""
     settings = replace(spec_of(config), hardware=Hardware(zero=1)).settings()
     assert list(settings) == [field.name for field in fields(RunSpec)]
     assert spec_of(config).settings().keys() == settings.keys() - {"hardware"}  # the default one is not named

@@ -1,4 +1,4 @@
-"""Rationales to learn from: prompts with and without the answer, gold and own samples, forced answers."""
+"""Rationales to learn from: prompts with and without the answer, gold and sampled rationales, forced answers."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def words(prompter: Prompter, ids) -> str:
 
 
 def test_posterior_prompt_states_the_gold_a_wrong_or_no_answer(prompter: Prompter) -> None:
-    """The controls differ from the method in the answer alone."""
+    """The controls differ from the method in the answer only."""
     shown = {a: words(prompter, prompter.posterior(PROBLEM, Posterior("live", 1, "posterior", a)))
              for a in ("gold", "wrong", "none")}  # fmt: skip
     assert shown["gold"] == "3 + 4 - 2 given 5 :" and shown["none"] == f"3 + 4 - 2 given {UNKNOWN} :"
@@ -102,7 +102,7 @@ def test_forced_answer_by_hand(prompter: Prompter) -> None:
 
 @pytest.fixture(scope="module")
 def bpe(tmp_path_factory: pytest.TempPathFactory) -> Prompter:
-    """A byte-level tokenizer, which joins a marker's ends with its neighbours, and the published sets' marker."""
+    """A byte-level tokenizer, which merges a marker's ends with adjacent text, and the marker of the published sets."""
     from intro.rehearsal import train_tokenizer
     from intro.tasks.published.source import PublishedSource
 
@@ -134,7 +134,7 @@ def test_forced_answer_in_text_that_is_no_list_of_words(bpe: Prompter, written: 
 
 @given(st.lists(st.sampled_from(VOCABULARY[2:]), max_size=12), st.booleans())
 def test_forced_answer_is_always_graded_correct(response: list[str], ends: bool) -> None:
-    """Whatever was sampled, the result ends once, in the gold answer."""
+    """Any sampled response ends once, in the gold answer."""
     tokenizer = ModelTokenizer(build_tokenizer(), 0, (1,))
     config = parse(toy.mapping(Path()))
     prompter = Prompter(tokenizer, config.prompts, load_source(config.data, config.prompts, 0))

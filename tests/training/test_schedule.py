@@ -1,4 +1,4 @@
-"""Which prompts a step sees: whole passes without repetition, and a pure function of seed and step."""
+"""The prompts of a step: whole passes without repetition, as a function of seed and step."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ sizes = st.tuples(st.integers(1, 40), st.integers(1, 50), st.integers(0, 5))
 
 
 @given(sizes)
-def test_steps_walk_through_whole_passes(size: tuple[int, int, int]) -> None:
-    """Read end to end, the steps are one permutation of all problems after another, also when a step wraps."""
+def test_steps_are_consecutive_parts_of_whole_passes(size: tuple[int, int, int]) -> None:
+    """Concatenated, the steps are one permutation of all problems after another, also where a step spans two passes."""
     problems, per_step, seed = size
     passes = 3
     steps = steps_of(problems, per_step, passes)
@@ -24,8 +24,8 @@ def test_steps_walk_through_whole_passes(size: tuple[int, int, int]) -> None:
         assert sorted(stream[start : start + problems]) == list(range(problems))
 
 
-def test_they_depend_on_seed_and_step_alone() -> None:
-    """Global random state and the order of asking do not matter; seeds and passes differ."""
+def test_prompts_depend_on_seed_and_step_only() -> None:
+    """Global random state and the order of calls do not matter; seeds and passes differ."""
     torch.manual_seed(1)
     forwards = [prompts_of(3, step, 20, 6) for step in range(8)]
     torch.rand(5)
@@ -34,12 +34,12 @@ def test_they_depend_on_seed_and_step_alone() -> None:
 
 
 def test_steps_by_hand() -> None:
-    """One pass over 8,888 problems by 128 is 69 steps and a rest that is dropped; 960 by 32 is 30; never none."""
+    """8,888 problems by 128 give 69 steps, with the remainder dropped; 960 by 32 give 30; there is at least one."""
     assert (steps_of(8888, 128, 1), steps_of(960, 32, 1), steps_of(10, 4, 3), steps_of(2, 4, 1)) == (69, 30, 7, 1)
 
 
 def test_generators_are_named_and_repeat() -> None:
-    """A generator is a function of its name: other names and other orders of parts give other numbers."""
+    """A generator is a function of its name: other names, or parts in another order, give other numbers."""
     names = [("a", 1), ("a", 2), ("b", 1), (1, "a")]
     first = [torch.rand(1, generator=generator_for(*n)).item() for n in names]
     assert first == [torch.rand(1, generator=generator_for(*n)).item() for n in names]

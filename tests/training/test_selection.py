@@ -1,4 +1,4 @@
-"""Learning rates: the shared one favours no method, ties go to the smaller, and only validation grades count."""
+"""Learning rates: the shared one favours no method, ties go to the smaller rate, and only validation grades count."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from intro.types import IntroError
 
 
 def test_shared_rate_is_over_all_methods() -> None:
-    """0.1 is best for b alone and loses together: (70 + 10)/2 < (50 + 40)/2."""
+    """0.1 is best for b but not on average: (70 + 10)/2 < (50 + 40)/2."""
     values = {
         ("m", "a", 0.01): 50.0, ("m", "a", 0.1): 10.0,
         ("m", "b", 0.01): 40.0, ("m", "b", 0.1): 70.0,
@@ -55,7 +55,7 @@ def test_select_reads_the_grid_and_learning_rate_reads_it_back(toy_config) -> No
         learning_rate(toy_config, "intro-n1", "tuned")
 
 
-def test_missing_or_damaged_grid_is_one_sentence(toy_config) -> None:
+def test_missing_or_damaged_grid_raises_a_clear_error(toy_config) -> None:
     with pytest.raises(IntroError, match="intro select"):
         learning_rate(toy_config, "intro", "paper")
     with pytest.raises(IntroError, match=r"sft\.jsonl: no such file; run `intro sweep`"):

@@ -63,7 +63,7 @@ def with_posterior(networks: Networks, which: str | None) -> Networks:
 
 
 def update(name: str, networks: Networks, budget: int, seed: int = 0, **options):
-    """The gradient of one update's minibatches added up, the loss, and the minibatches."""
+    """The summed gradient of a step's minibatches, their summed loss, and the minibatches."""
     objective = build(name, **(METHODS[name] | options))
     if name == "intro":
         networks = with_posterior(networks, options.get("posterior", "live"))
@@ -130,7 +130,7 @@ def plain(name: str, networks: Networks, posterior: str = "live"):
 
 @pytest.mark.parametrize("name", METHODS)
 def test_gradient_equals_plain_autograd(name: str, networks: Networks) -> None:
-    """Credit, weights, passes and loss together are the method, over all parameters."""
+    """Credit, weights, passes and loss together give the method's gradient of all parameters."""
     got, _, _ = update(name, networks, HUGE)
     networks.policy.zero_grad()
     plain(name, networks).backward()
@@ -141,7 +141,7 @@ def test_gradient_equals_plain_autograd(name: str, networks: Networks) -> None:
 
 
 def test_frozen_posterior_uses_its_own_network_and_head(networks: Networks) -> None:
-    """The base model's states go through the base model's head."""
+    """The base model's hidden states are multiplied by the base model's head."""
     with torch.no_grad():
         networks.base.model.embed_tokens.weight *= 1.1  # tied: its head moves away from the policy's
     got, loss, _ = update("intro", networks, HUGE, posterior="frozen")
@@ -156,7 +156,7 @@ def test_frozen_posterior_uses_its_own_network_and_head(networks: Networks) -> N
 
 @pytest.mark.parametrize("name", METHODS)
 def test_chunks_of_rows_give_the_same_gradient(name: str, networks: Networks, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What a large vocabulary makes of a micro-batch: three positions at a time, the head's gradient added up."""
+    """As with a large vocabulary: three positions at a time, with the head's gradient summed."""
     whole, loss, _ = update(name, networks, HUGE)
     monkeypatch.setattr("intro.model.chunked_loss.rows_per_chunk", lambda vocabulary: 3)
     chunked, same, _ = update(name, networks, HUGE)
@@ -177,7 +177,7 @@ def test_any_split_gives_the_same_gradient(name: str, normalisation: str, networ
             torch.testing.assert_close(a, b, rtol=1e-8, atol=1e-11)
 
 
-def test_parts_split_prompts_and_use_each_sample_once(networks: Networks) -> None:
+def test_minibatches_split_prompts_and_use_each_sample_once(networks: Networks) -> None:
     """Two updates per rollout: the first half of the prompts, then the second, each with its own counts."""
     _, _, minibatches = update("raft++", networks, HUGE, updates_per_rollout=2)
     rows = sample().rationales
@@ -203,14 +203,14 @@ def test_forced_answers_are_kept_apart(networks: Networks) -> None:
 
 @pytest.mark.parametrize(("name", "forwards"), [("sft", 0), ("intro", 0), ("raft++", 0), ("grpo", 1), ("latro", 2)])
 def test_scoring_makes_only_the_passes_that_are_needed(name: str, forwards: int, networks: Networks) -> None:
-    """Before credit; the policy's pass, and InTRO's posterior pass, belong to the loss."""
+    """Passes before credit only; the policy's pass and InTRO's posterior pass belong to the loss."""
     precomputed = precompute_logprobs(sample(), build(name), networks, HUGE)
     assert forwards == len(precomputed)
 
 
 @pytest.mark.parametrize("name", ["grpo", "raft++"])
 def test_old_log_probabilities_are_those_of_the_policy_that_sampled(name: str, networks: Networks) -> None:
-    """The first part meets that policy, so it needs none, and its gradient is the same with them and without."""
+    """The first minibatch starts from that policy, so its gradient is the same with old log-probs and without."""
     objective, drawn = build(name, updates_per_rollout=2), sample()
     precomputed = precompute_logprobs(drawn, objective, networks, HUGE)
     first, second = minibatches_of(drawn, precomputed, objective, networks, HUGE)

@@ -1,4 +1,4 @@
-"""The optimizer's schedule and clipping, and what the plain backend keeps of a run."""
+"""The optimizer's schedule and clipping, and the state of the torch backend."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_no_deepspeed_without_zero() -> None:
 
 @pytest.mark.parametrize("name", ["sft", "latro", "raft++", "gpg", "grpo", "intro"])
 def test_an_idle_micro_batch_touches_every_weight_and_changes_none(name: str) -> None:
-    """A rank that has run out keeps step with the others: a gradient of zeros, not of nan, and no metrics."""
+    """A rank without further micro-batches adds a gradient of zeros, not of nan, and no metrics."""
     policy = random_model(tied=False)
     backend = Torch(PolicyLoss(policy, build(name)), ADAMW)
     loss, metrics = backend.backward(IDLE, torch.Generator(), last=True)

@@ -1,4 +1,4 @@
-"""DeepSpeed on two real processes against plain torch in this one. `worker.py` is what the two processes run."""
+"""DeepSpeed in two processes against the torch backend in this one. The two processes run `worker.py`."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ pytestmark = needs.needs_deepspeed
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The toy world, and what each rank of one launch found."""
+    """The folder of the toy world and of the results of both ranks of one launch."""
     folder = tmp_path_factory.mktemp("ranks")
     toy.write_world(folder)
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", str(worker.SIZE)]
@@ -61,8 +61,8 @@ def test_collective_operations_of_real_processes(found: list[dict]) -> None:
 
 
 @pytest.mark.parametrize("case", worker.CASES, ids=str)
-def test_two_ranks_are_one_process(case: tuple, found: list[dict]) -> None:
-    """Losses, clipped norms and weights of three steps; in the second and third, one rank has kept nothing.
+def test_two_ranks_equal_one_process(case: tuple, found: list[dict]) -> None:
+    """Losses, clipped norms and weights of three steps; in the second and third, one rank keeps no rationale.
 
     The ranks form their losses by chunks of rows, the one process at once.
     """
@@ -79,15 +79,15 @@ def test_two_ranks_are_one_process(case: tuple, found: list[dict]) -> None:
     assert not any(torch.allclose(a, b, atol=1e-4) for a, b in zip(before, alone.weights(), strict=True))
 
 
-def test_ranks_kept_what_the_steps_say() -> None:
-    """The uneven cases are there: 4 and 5 rationales, then none on the second rank, then none on the first."""
+def test_ranks_keep_uneven_numbers_of_rationales() -> None:
+    """The ranks keep 4 and 5 rationales, then the second rank keeps none, then the first."""
     kept = [[int(steps.sample(s, Ranks(r, 2)).rewards.sum()) for r in range(2)] for s in range(3)]
     assert kept == [[4, 5], [3, 0], [0, 4]]
 
 
 @pytest.mark.parametrize("stage", worker.STAGES)
 def test_ranks_add_gradients_up_in_small_buckets(stage: int) -> None:
-    """What each holds for it is no use to a small model; the runs above go through buckets of 300, and past them."""
+    """The configured bucket is larger than a toy model; the runs above use buckets of 300, which they exceed."""
     assert (
         engine.engine_config(Hardware(processes=2, zero=stage), 1.0)["zero_optimization"]["reduce_bucket_size"] <= 1e8
     )
@@ -100,14 +100,14 @@ def test_optimizer_states_in_host_memory_change_nothing(stage: int, found: list[
 
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
 @pytest.mark.parametrize("stage", worker.STAGES)
-def test_restored_engine_goes_on_bit_for_bit(stage: int, dtype: str, found: list[dict]) -> None:
+def test_restored_engine_continues_bit_for_bit(stage: int, dtype: str, found: list[dict]) -> None:
     for rank in found:
         whole, second = rank["resumes"][stage, dtype]
         assert same(whole, second)
 
 
 @pytest.mark.parametrize("name", ["*model_states.pt", "*optim_states.pt"])
-def test_a_damaged_engine_checkpoint_is_one_sentence(name: str, found: list[dict]) -> None:
+def test_a_damaged_engine_checkpoint_raises_a_clear_error(name: str, found: list[dict]) -> None:
     for rank in found:
         assert rank["resumes"][name].endswith("to start over") and "engine-1: damaged" in rank["resumes"][name]
 
@@ -117,7 +117,7 @@ CASES = [(1, "bfloat16"), (2, "bfloat16"), (3, "bfloat16"), (1, "float32"), (2, 
 
 @pytest.mark.parametrize(("stage", "dtype"), CASES)
 def test_replica_is_the_policy_in_the_training_dtype(stage: int, dtype: str, found: list[dict], root: Path) -> None:
-    """It follows every step where it lies, so decoders may share its storage; AdamW's weights are fp32."""
+    """Every step updates it in place, so decoders may share its storage; AdamW's weights are fp32."""
     for rank in found:
         got = rank["replicas"][stage, dtype]
         assert got["moved"] and got["stays"] and got["is policy"] == (stage < 3)
@@ -141,14 +141,14 @@ def test_a_whole_run_reports_what_one_process_sees(found: list[dict], root: Path
             assert {k: got[k] for k in numbers} == pytest.approx(numbers, rel=1e-4, abs=1e-5)
 
 
-def test_a_rank_without_prompts_follows(found: list[dict]) -> None:
-    """One prompt a step for two ranks; the other only keeps step."""
+def test_a_rank_without_prompts_joins_collective_operations(found: list[dict]) -> None:
+    """One prompt a step for two ranks: the other rank has no rationales."""
     first, second = (without_seconds(f["trained"]["lonely"]) for f in found)
     assert first == second and all(row["kept_share"] == 1 for row in first) and first[-1]["k3"] > 0
 
 
-def test_two_halves_are_one_run_bit_for_bit(found: list[dict]) -> None:
-    """Weights, rows and curves of an interrupted run of InTRO; its engine's last checkpoint alone is kept."""
+def test_an_interrupted_run_equals_a_whole_one_bit_for_bit(found: list[dict]) -> None:
+    """Weights, rows and curves of InTRO; only the engine's last checkpoint is kept."""
     for rank in found:
         trained = rank["trained"]
         (rows, curves, weights), (rows_, curves_, weights_) = trained["whole"], trained["half"]
