@@ -101,13 +101,12 @@ def _command(panel: str, name: str | None = None) -> Callable[[Callable[..., Non
 
 def _recorded(config, make: Callable[[], list[Path]], record: Path | None = None) -> None:
     """Make files of a derived result and write their provenance: to `record`, or beside the first of them."""
-    from intro.infra.files import write_json
     from intro.infra.provenance import Provenance
 
     watch = Provenance()
     files = make()
-    settings = watch.record(settings=config.model_dump(mode="json"), seed=config.seed)
-    write_json(record or files[0].with_suffix(".record.json"), settings | {"files": [str(file) for file in files]})
+    path, names = record or files[0].with_suffix(".record.json"), [str(file) for file in files]
+    watch.write(path, settings=config.model_dump(mode="json"), seed=config.seed, files=names)
 
 
 def _hardware(config, model: str):

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from intro.config import Checkpoint, Config, Verifier
 from intro.experiments import base_folder, check_model, judge_folder
-from intro.infra.files import write_json
 from intro.infra.provenance import Provenance
 from intro.types import IntroError
 
@@ -33,4 +32,4 @@ def _fetch(model: Checkpoint | Verifier, folder: Path) -> None:
     provenance = Provenance()
     facts = fetch(model.checkpoint, model.revision, folder)
     settings = model.model_dump(include={"checkpoint", "revision"})
-    write_json(folder / "record.json", provenance.record(settings=settings, seed=None, **facts))
+    provenance.write(folder / "record.json", settings=settings, seed=None, **facts)
