@@ -34,7 +34,7 @@ def hardware(stage: int, dtype: str = "float32", offload: bool = False) -> Hardw
     return Hardware(processes=SIZE, zero=stage, dtype=dtype, offload=offload)
 
 
-def as_if_large() -> None:
+def shard_small_parameters() -> None:
     """Shard a toy model's parameters and split its buckets, as happens to a large model's."""
     whole = engine.engine_config
 
@@ -46,7 +46,7 @@ def as_if_large() -> None:
     engine.engine_config = settings
 
 
-def go_in_chunks() -> None:
+def use_small_chunks() -> None:
     """As with a large vocabulary: the head's gradient is formed in the forward pass, a few rows at a time."""
     chunks.rows_per_chunk = lambda vocabulary: 5
 
@@ -132,8 +132,8 @@ def trained(root: Path) -> dict:
     gold = trainer(root, "sft", hardware(3).model_copy(update={"recompute": True}), 0.0)
     gold.train()
     # prompts_per_step 1: the second rank never has a prompt
-    lonely = trainer(root, "grpo", hardware(3), 0.6, prompts_per_step=1)
-    lonely.train()
+    one_prompt = trainer(root, "grpo", hardware(3), 0.6, prompts_per_step=1)
+    one_prompt.train()
     whole = trainer(root, "intro", hardware(2), 0.6)
     whole.train()
     halves = []
@@ -147,7 +147,7 @@ def trained(root: Path) -> dict:
         halves.append(sorted(p.name for p in scratch.folder.glob("engine-*")))
     return {
         "gold": (gold.rows, gold.curves),
-        "lonely": lonely.rows,
+        "one_prompt": one_prompt.rows,
         "whole": (whole.rows, whole.curves, [p.detach() for p in whole.networks.policy.parameters()]),
         "half": (half.rows, half.curves, [p.detach() for p in half.networks.policy.parameters()]),
         "folders": halves,
@@ -159,8 +159,8 @@ def main(root: Path) -> None:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore")
     ranks = join(hardware(3))
-    as_if_large()
-    go_in_chunks()
+    shard_small_parameters()
+    use_small_chunks()
     out = {"updates": updates(), "resumes": resumes(root), "replicas": replicas(root), "trained": trained(root)}
     out["gathered"] = ranks.gather_in_order(ranks.shard("abcde")), ranks.gather(ranks.name), ranks.max(ranks.rank)
     torch.save(out, root / f"rank{ranks.rank}.pt")

@@ -41,10 +41,10 @@ def test_train_reads_the_run_of_the_sweep(toy_config: Config, monkeypatch: pytes
     assert record["steps"] == record["settings"]["steps"] == 3
     assert record["settings"]["base"] == weights_digest(base_folder(toy_config, "qwen2-s"))
     assert "hardware" not in record["settings"]  # the default one is not named
-    forgetful = toy_config.model_copy(
+    without_states = toy_config.model_copy(
         update={"training": toy_config.training.model_copy(update={"keep_states": False})}
     )
-    run.train_cell(forgetful, cell)  # finished, so nothing is trained; its state goes
+    run.train_cell(without_states, cell)  # finished, so nothing is trained; its state goes
     with pytest.raises(TypeError):  # and without it the run would have to be trained
         run.train_cell(toy_config, cell)
 

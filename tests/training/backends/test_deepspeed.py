@@ -143,7 +143,7 @@ def test_a_whole_run_reports_what_one_process_sees(found: list[dict], root: Path
 
 def test_a_rank_without_prompts_joins_collective_operations(found: list[dict]) -> None:
     """One prompt a step for two ranks: the other rank has no rationales."""
-    first, second = (without_seconds(f["trained"]["lonely"]) for f in found)
+    first, second = (without_seconds(f["trained"]["one_prompt"]) for f in found)
     assert first == second and all(row["kept_share"] == 1 for row in first) and first[-1]["k3"] > 0
 
 
