@@ -220,7 +220,9 @@ def processes(wildcards):
 def serving_settings(wildcards):
     """The hardware settings that generation depends on."""
     return CONFIG.models[wildcards.model].hardware.model_dump(
-        mode="json", exclude_defaults=True, include={"dtype", "engine"}
+        mode="json",
+        exclude_defaults=True,
+        include={"dtype", "engine", "cuda_graphs"},
     )
 
 

@@ -124,13 +124,3 @@ def _home(module: str, name: str) -> str:
             if isinstance(node, ast.ImportFrom) and name in {alias.asname or alias.name for alias in node.names}:
                 return _home(node.module, name)
     return module
-
-
-def _at_run_time(tree: ast.AST) -> Iterator[ast.AST]:
-    """All nodes but those below `if TYPE_CHECKING:`."""
-    pending = [tree]
-    while pending:
-        node = pending.pop()
-        yield node
-        if not (isinstance(node, ast.If) and ast.unparse(node.test).endswith("TYPE_CHECKING")):
-            pending += ast.iter_child_nodes(node)
