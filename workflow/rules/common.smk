@@ -219,10 +219,9 @@ def processes(wildcards):
 
 def serving_settings(wildcards):
     """The hardware settings that generation depends on."""
+    names = {"dtype", "engine", "cuda_graphs"}
     return CONFIG.models[wildcards.model].hardware.model_dump(
-        mode="json",
-        exclude_defaults=True,
-        include={"dtype", "engine", "cuda_graphs"},
+        mode="json", exclude_defaults=True, include=names
     )
 
 
