@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from intro.analysis.compare import agreement
-from intro.analysis.compare.agreement import Agreement, Reference, Reported, read_reference, read_reported, table_frame
+from intro.analysis.compare.agreement import Agreement, Key, read_reference, read_reported, table_frame
 from intro.analysis.data.results import Results, cells_of, load_results
 from intro.analysis.stats.intervals import Interval
 from synthetic import BENCHMARKS, EASY, HARD, MODELS, config, responses, write
@@ -20,7 +20,7 @@ RATES = {"base": 0.4, "sft": 0.2, "grpo": 0.42, "intro": 0.6, "intro-n1": 0.2}
 
 
 @pytest.fixture(scope="module")
-def reported() -> Reported:
+def reported() -> dict[Key, float]:
     return read_reported(REPORTED)
 
 
@@ -32,8 +32,8 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> Results:
 
 
 @pytest.fixture(scope="module")
-def main(results: Results, reported: Reported) -> pd.DataFrame:
-    return table_frame(results, reported, Reference({}), "main")
+def main(results: Results, reported: dict[Key, float]) -> pd.DataFrame:
+    return table_frame(results, reported, {}, "main")
 
 
 def pick(frame: pd.DataFrame, model: str, method: str, benchmark: str) -> pd.Series:
@@ -54,16 +54,16 @@ def test_directions_of_a_scale_model(main: pd.DataFrame) -> None:
     assert frame.reference.isna().all()
 
 
-def test_opposite_and_inconclusive_directions(results: Results, reported: Reported) -> None:
+def test_opposite_and_inconclusive_directions(results: Results, reported: dict[Key, float]) -> None:
     flipped = responses({**RATES, "intro": 0.2, "grpo": 0.4})
-    frame = table_frame(replace(results, cells=cells_of(flipped)), reported, Reference({}), "main")
+    frame = table_frame(replace(results, cells=cells_of(flipped)), reported, {}, "main")
     assert pick(frame, "qwen2-s", "intro", "average").agreement == "opposite direction"
     assert pick(frame, "qwen2-m", "grpo", "average").agreement == "inconclusive"
 
 
-def test_a_method_that_was_not_run_is_not_compared(results: Results, reported: Reported) -> None:
+def test_a_method_that_was_not_run_is_not_compared(results: Results, reported: dict[Key, float]) -> None:
     only_base = replace(results, cells=cells_of(responses({"base": 0.4})))
-    row = pick(table_frame(only_base, reported, Reference({}), "main"), "qwen2-s", "intro", EASY)
+    row = pick(table_frame(only_base, reported, {}, "main"), "qwen2-s", "intro", EASY)
     assert row.agreement == "not run"
     assert math.isnan(row.ours)
 
@@ -75,7 +75,7 @@ def test_the_improvement_is_relative_to_base(main: pd.DataFrame) -> None:
     assert row.ci_low < row.ours < row.ci_high
 
 
-def test_values_are_compared_on_the_papers_own_models(tmp_path: Path, reported: Reported) -> None:
+def test_values_are_compared_on_the_papers_own_models(tmp_path: Path, reported: dict[Key, float]) -> None:
     shape = {"architecture": "qwen2", "hidden": 32, "layers": 1, "heads": 2, "kv_heads": 2}
     own = {paper: {"stands_for": paper, **shape} for paper in MODELS.values()}
     names = dict.fromkeys(own, 0.0)
@@ -84,13 +84,15 @@ def test_values_are_compared_on_the_papers_own_models(tmp_path: Path, reported: 
     elsewhere = {"controls": {"model": "Qwen2.5-3B"}, "cost": {"model": "Qwen2.5-3B"}, "posterior": {}}
     paper = config(tmp_path, **changes, **few, **elsewhere)
     write(paper, graded_responses=responses({"base": 0.504, "intro": 0.95}, models=names))
-    frame = table_frame(load_results(paper).under("paper"), reported, Reference({}), "main")
+    frame = table_frame(load_results(paper).under("paper"), reported, {}, "main")
     assert pick(frame, "Qwen2.5-1.5B", "base", EASY).agreement == "within interval"  # MATH500 50.4
     assert pick(frame, "Qwen2.5-1.5B", "intro", HARD).agreement == "outside interval"  # 19.6
 
 
-def test_the_ablation_goes_by_n_and_borrows_the_base_of_the_main_table(results: Results, reported: Reported) -> None:
-    frame = table_frame(results, reported, Reference({}), "ablation_n")
+def test_the_ablation_goes_by_n_and_borrows_the_base_of_the_main_table(
+    results: Results, reported: dict[Key, float]
+) -> None:
+    frame = table_frame(results, reported, {}, "ablation_n")
     assert list(frame.method) == ["intro-n1", "intro-n2", "intro", "intro-n40"]
     assert list(frame.reported) == [20.1, 24.4, 24.9, 23.8]
     assert list(frame.agreement) == ["same direction", "not run", "same direction", "not run"]
@@ -116,7 +118,7 @@ def test_a_printed_number_counts_with_its_rounding() -> None:
     assert agreement.same_value(11.1, ours) == Agreement.OUTSIDE
 
 
-def test_our_published_run_fills_the_reference_column(results: Results, reported: Reported) -> None:
+def test_our_published_run_fills_the_reference_column(results: Results, reported: dict[Key, float]) -> None:
     tables = Path(results.config.results) / "reference" / "tiny" / "tables"
     tables.mkdir(parents=True)
     wide = pd.DataFrame(

@@ -7,10 +7,10 @@ direction of a method against its base model is, since only that can carry over.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,9 @@ from intro.experiments import methods_by_n
 AVERAGE, IMPROVEMENT = "average", "improvement_pct"
 HALF = 0.05  # the paper prints one decimal: half a unit of it, in percent
 TABLES = ("main", "ood", "ablation_n")
+KEY = ["table", "model", "method", "benchmark"]
+COLUMNS = [*KEY, "reported", "reference", "ours", "ci_low", "ci_high", "agreement"]  # in percent; nan: no such number
+Key = tuple[str, str, str, str]
 
 
 class Agreement(StrEnum):
@@ -36,24 +39,7 @@ class Agreement(StrEnum):
     NOT_RUN = "not run"
 
 
-@dataclass(frozen=True, slots=True)
-class ComparedCell:
-    """A row of compare/{main,ood,ablation_n}.csv, in percent; nan where a number does not exist."""
-
-    table: str
-    model: str
-    method: str
-    benchmark: str
-    reported: float
-    reference: float
-    ours: float
-    ci_low: float
-    ci_high: float
-    agreement: str
-
-
-@dataclass(frozen=True, slots=True)
-class TableCell:
+class TableCell(NamedTuple):
     """A table cell by the names of this run and by those of the paper."""
 
     table: str
@@ -66,95 +52,72 @@ class TableCell:
     paper_benchmark: str
 
     @property
-    def own_model(self) -> bool:
-        """Whether the model is the paper's own."""
-        return self.model == self.paper_model
+    def key(self) -> Key:
+        return self.table, self.model, self.method, self.benchmark
+
+    @property
+    def paper_key(self) -> Key:
+        return self.table, self.paper_model, self.paper_method, self.paper_benchmark
+
+    @property
+    def benchmarks(self) -> list[str] | None:
+        """The benchmarks that the cell averages; None for all of its suite."""
+        return None if self.benchmark in (AVERAGE, IMPROVEMENT) else [self.benchmark]
 
 
-@dataclass(frozen=True, slots=True)
-class Reported:
-    """The paper's numbers by (table, model, method, benchmark), in percent."""
-
-    values: dict[tuple[str, str, str, str], float]
-
-    def at(self, cell: TableCell) -> float:
-        key = (cell.table, cell.paper_model, cell.paper_method, cell.paper_benchmark)
-        return self.values.get(key, math.nan)
-
-    def gain(self, cell: TableCell) -> float:
-        """Reported value minus the reported base value; for an improvement, the improvement itself."""
-        if cell.benchmark == IMPROVEMENT:
-            return self.at(cell)
-        # the ablation's table has no base row: its base model is in the main table
-        base = self.values.get((cell.suite, cell.paper_model, BASE, cell.paper_benchmark), math.nan)
-        return self.at(cell) - base
+# ---------------------------------------------------------------- the paper, our published run, this run
 
 
-def read_reported(path: Path) -> Reported:
-    """workflow/reported/reported.csv."""
+def read_reported(path: Path) -> dict[Key, float]:
+    """The paper's numbers in percent, by the paper's names, from workflow/reported/reported.csv."""
     frame = pd.read_csv(path)
-    keys = frame[["table", "model", "method", "benchmark"]].itertuples(index=False, name=None)
-    return Reported(dict(zip(keys, frame["value"].astype(float), strict=True)))
+    keys = frame[KEY].itertuples(index=False, name=None)
+    return dict(zip(keys, frame["value"].astype(float), strict=True))
 
 
-# ---------------------------------------------------------------- our published run
+def reported_gain(reported: Mapping[Key, float], cell: TableCell) -> float:
+    """Reported value minus the reported base value; for an improvement, the improvement itself."""
+    value = reported.get(cell.paper_key, math.nan)
+    if cell.benchmark == IMPROVEMENT:
+        return value
+    # the ablation's table has no base row: its base model is in the main table
+    return value - reported.get((cell.suite, cell.paper_model, BASE, cell.paper_benchmark), math.nan)
 
 
-@dataclass(frozen=True, slots=True)
-class Reference:
-    """Tables of results/reference/{reference}; nan for what it does not hold."""
-
-    tables: dict[str, pd.DataFrame]
-
-    def at(self, cell: TableCell) -> float:
-        frame = self.tables.get(cell.table)
-        if frame is None or cell.benchmark not in frame:
-            return math.nan
-        if "method" in frame:
-            rows = frame[(frame["method"] == cell.method) & (frame["model"] == cell.model)]
-        else:  # the ablation's table names n instead of a method
-            rows = frame[("intro:n=" + frame["n"].astype(str).str.removesuffix(".0")) == cell.paper_method]
-        return float(rows[cell.benchmark].iloc[0]) if len(rows) else math.nan
-
-
-def read_reference(config: Config) -> Reference:
-    """The tables that our published run left; none where the config names no reference."""
-    if config.reference is None:
-        return Reference({})
-    folder = Path(config.results) / "reference" / config.reference
-    found = {}
-    for table in TABLES:
-        paths = [path for path in (folder / "tables" / f"{table}.csv", folder / f"{table}.csv") if path.exists()]
-        if paths:
-            found[table] = pd.read_csv(paths[0])
-    return Reference(found)
+def read_reference(config: Config) -> dict[Key, float]:
+    """The cells of the tables that our published run left; none where the config names no reference."""
+    folder, values = Path(config.results) / "reference" / str(config.reference), {}
+    for table in TABLES if config.reference else ():
+        path = next((p for p in (folder / "tables" / f"{table}.csv", folder / f"{table}.csv") if p.exists()), None)
+        if path is None:
+            continue
+        frame = pd.read_csv(path)
+        if table == "ablation_n":  # it names n instead of a method
+            methods = {str(n): method for n, method in methods_by_n(config).items()}
+            names = frame["n"].astype(str).str.removesuffix(".0").map(methods)
+            frame = frame[["average"]].assign(model=config.ablation_n.model, method=names)
+        long = frame.melt(["model", "method"]).itertuples(index=False, name=None)
+        values |= {(table, *names): value for *names, value in long}
+    return values
 
 
-# ---------------------------------------------------------------- this run
-
-
-def _picked(cell: TableCell) -> list[str] | None:
-    return None if cell.benchmark in (AVERAGE, IMPROVEMENT) else [cell.benchmark]
-
-
-def _ours(results: Results, cell: TableCell) -> Interval | None:
+def _ours(results: Results, cell: TableCell) -> Interval:
     """This run's value with its interval."""
     if cell.benchmark == IMPROVEMENT:
         return _improvement(results, cell)
-    found = cells.accuracy(results, cell.model, cell.method, cell.suite, _picked(cell))
-    return None if found is cells.NOTHING else found
+    return cells.accuracy(results, cell.model, cell.method, cell.suite, cell.benchmarks)
 
 
-def _improvement(results: Results, cell: TableCell) -> Interval | None:
+def _improvement(results: Results, cell: TableCell) -> Interval:
     """100 x paired gain / base average, both on the same resampled problems."""
     gain = results.paired(cell.suite, cell.model, cell.method, BASE)
     base = results.values(cell.suite, cell.model, BASE)
     if gain is None or base is None:
-        return None
+        return cells.NOTHING
     base_strata = strata(base.loc[gain.index])
     base_average = average(base_strata)
     if base_average == 0:
-        return None
+        return cells.NOTHING
     gained = within_model(strata(gain), results.resampling)
     with np.errstate(divide="ignore", invalid="ignore"):  # a resample may hold no problem that the base model solves
         draws = 100 * gained.draws / bootstrap(base_strata, results.resampling).mean(axis=1)
@@ -179,19 +142,19 @@ def same_direction(reported_gain: float, our_gain: Interval) -> Agreement:
     return Agreement.SAME if (reported_gain > 0) == (our_gain.low > 0) else Agreement.OPPOSITE
 
 
-def agree(results: Results, reported: Reported, cell: TableCell, ours: Interval | None) -> Agreement:
+def agree(results: Results, reported: Mapping[Key, float], cell: TableCell, ours: Interval) -> Agreement:
     """Values on the paper's own models, directions on all others."""
-    if ours is None:
+    if ours is cells.NOTHING:
         return Agreement.NOT_RUN
-    if math.isnan(reported.at(cell)):
+    if math.isnan(value := reported.get(cell.paper_key, math.nan)):
         return Agreement.NOT_COMPARED
-    if cell.own_model:
-        return same_value(reported.at(cell), ours)
-    gain = cells.gain(results, cell.model, cell.method, cell.suite, _picked(cell))
-    reported_gain = reported.gain(cell)
-    if cell.method == BASE or gain is cells.NOTHING or math.isnan(reported_gain):
+    if cell.model == cell.paper_model:
+        return same_value(value, ours)
+    gain = cells.gain(results, cell.model, cell.method, cell.suite, cell.benchmarks)
+    paper_gain = reported_gain(reported, cell)
+    if cell.method == BASE or gain is cells.NOTHING or math.isnan(paper_gain):
         return Agreement.NOT_COMPARED
-    return same_direction(reported_gain, gain)
+    return same_direction(paper_gain, gain)
 
 
 # ---------------------------------------------------------------- the tables
@@ -205,12 +168,11 @@ def _suite_cells(config: Config, table: str) -> Iterator[TableCell]:
         for method in suite.methods or [BASE, *config.methods]:
             # a column per benchmark, then what follows from them
             columns = {name: config.data.benchmarks[name].stands_for for name in suite.benchmarks}
-            columns |= {AVERAGE: AVERAGE}
-            if table == "main" and method != BASE:
-                columns |= {IMPROVEMENT: IMPROVEMENT}
-            for own, paper in columns.items():
-                stands_for = config.models[model].stands_for
-                yield TableCell(table, table, model, method, own, stands_for, method, paper)
+            columns |= {name: name for name in (AVERAGE, IMPROVEMENT)}
+            if table != "main" or method == BASE:
+                del columns[IMPROVEMENT]
+            for benchmark, paper in columns.items():
+                yield TableCell(table, table, model, method, benchmark, config.models[model].stands_for, method, paper)
 
 
 def _ablation_cells(config: Config) -> Iterator[TableCell]:
@@ -220,15 +182,13 @@ def _ablation_cells(config: Config) -> Iterator[TableCell]:
         yield TableCell("ablation_n", "main", model, method, AVERAGE, stands_for, f"intro:n={n}", AVERAGE)
 
 
-def table_frame(results: Results, reported: Reported, reference: Reference, table: str) -> pd.DataFrame:
+def table_frame(
+    results: Results, reported: Mapping[Key, float], reference: Mapping[Key, float], table: str
+) -> pd.DataFrame:
     """compare/{table}.csv under the results' protocol."""
-    config = results.config
-    shown = _ablation_cells(config) if table == "ablation_n" else _suite_cells(config, table)
-    rows = []
-    for cell in shown:
+    config, rows = results.config, []
+    for cell in _ablation_cells(config) if table == "ablation_n" else _suite_cells(config, table):
         ours = _ours(results, cell)
-        ends = (math.nan,) * 3 if ours is None else (ours.value, ours.low, ours.high)
-        agreement = agree(results, reported, cell, ours)
-        key = (cell.table, cell.model, cell.method, cell.benchmark)
-        rows.append(ComparedCell(*key, reported.at(cell), reference.at(cell), *ends, agreement))
-    return pd.DataFrame([astuple(row) for row in rows], columns=[field.name for field in fields(ComparedCell)])
+        known = reported.get(cell.paper_key, math.nan), reference.get(cell.key, math.nan)
+        rows.append((*cell.key, *known, ours.value, ours.low, ours.high, agree(results, reported, cell, ours)))
+    return pd.DataFrame(rows, columns=COLUMNS)

@@ -7,11 +7,12 @@ rounding boundary is never a finding. Nothing here knows what the tables contain
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Iterator
 from fractions import Fraction
 from math import ceil, floor
 from pathlib import Path
+from statistics import mean
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -22,8 +23,7 @@ COMPUTED = ("mean", "relative")  # metrics of reported.csv that follow from othe
 VARIANT_COLUMNS = ["benchmark", "variant", "problems", "samples", "expected"]
 
 
-@dataclass(frozen=True, slots=True)
-class ReportedCell:
+class ReportedCell(NamedTuple):
     """One reported number; `value` is exact, `half` is half a unit of its last printed decimal."""
 
     table: str
@@ -34,9 +34,20 @@ class ReportedCell:
     value: Fraction
     half: Fraction
 
+    @property
+    def row(self) -> tuple[str, str, str]:
+        return self.table, self.model, self.method
 
-@dataclass(frozen=True, slots=True)
-class Variant:
+    @property
+    def low(self) -> Fraction:
+        return self.value - self.half
+
+    @property
+    def high(self) -> Fraction:
+        return self.value + self.half
+
+
+class Variant(NamedTuple):
     """One reading of a benchmark: so many problems, so many samples each. `expected`: what the paper describes."""
 
     benchmark: str
@@ -50,8 +61,7 @@ class Variant:
         return self.problems * self.samples
 
 
-@dataclass(frozen=True, slots=True)
-class Finding:
+class Finding(NamedTuple):
     """A row of compare/audit.csv. For check "size", `reported` counts cells and `recomputed` those that fit."""
 
     check: str
@@ -63,6 +73,9 @@ class Finding:
     recomputed: float
     consistent: bool
     note: str
+
+
+Rows = dict[tuple[str, str, str], list[ReportedCell]]  # (table, model, method) -> the cells that nothing computes
 
 
 # ---------------------------------------------------------------- reading
@@ -111,115 +124,75 @@ def nearest(value: Fraction, responses: int) -> Fraction:
     return Fraction(100 * min(responses, max(0, round(value * responses / 100))), responses)
 
 
-def _attainability(cells: Iterable[ReportedCell], variants: list[Variant]) -> list[Finding]:
-    expected = {variant.benchmark: variant for variant in variants if variant.expected}
-    found = []
+def _finding(check: str, c: ReportedCell, recomputed: Fraction, consistent: bool, note: str) -> Finding:
+    return Finding(check, *c.row, c.benchmark, float(c.value), round(float(recomputed), 3), consistent, note)
+
+
+def _attainability(cells: list[ReportedCell], variants: list[Variant]) -> Iterator[Finding]:
+    expected = {variant.benchmark: variant.responses for variant in variants if variant.expected}
     for c in cells:
-        if c.benchmark in expected:
-            responses = expected[c.benchmark].responses
+        if responses := expected.get(c.benchmark):
             fits = attainable(c.value, c.half, responses)
-            near = round(float(nearest(c.value, responses)), 3)
-            note = f"a multiple of 1/{responses}" if fits else f"not a multiple of 1/{responses}"
-            row = (c.table, c.model, c.method, c.benchmark, float(c.value), near, fits, note)
-            found.append(Finding("attainable", *row))
-    return found
+            note = f"{'' if fits else 'not '}a multiple of 1/{responses}"
+            yield _finding("attainable", c, nearest(c.value, responses), fits, note)
 
 
-def _sizes(cells: list[ReportedCell], variants: list[Variant]) -> list[Finding]:
+def _sizes(cells: list[ReportedCell], variants: list[Variant]) -> Iterator[Finding]:
     """Which readings of a benchmark fit all of its cells."""
-    found = []
     for variant in variants:
-        own = [c for c in cells if c.benchmark == variant.benchmark]
-        if not own:
+        printed = [c for c in cells if c.benchmark == variant.benchmark]
+        if not printed:
             continue
-        fits = sum(attainable(c.value, c.half, variant.responses) for c in own)
+        fits = sum(attainable(c.value, c.half, variant.responses) for c in printed)
         # steps no wider than the rounding interval can give any printed value
-        blind = all(Fraction(100, variant.responses) <= 2 * c.half for c in own)
-        note = f"{variant.variant}: {fits} of {len(own)} cells fit {variant.responses} responses"
+        blind = all(Fraction(100, variant.responses) <= 2 * c.half for c in printed)
+        note = f"{variant.variant}: {fits} of {len(printed)} cells fit {variant.responses} responses"
         note += "; any value would" if blind else ""
-        row = (own[0].table, "", "", variant.benchmark, len(own), fits, fits == len(own), note)
-        found.append(Finding("size", *row))
-    return found
+        row = (printed[0].table, "", "", variant.benchmark, len(printed), fits, fits == len(printed), note)
+        yield Finding("size", *row)
 
 
 # ---------------------------------------------------------------- averages and improvements
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A closed range of possible values."""
-
-    low: Fraction
-    high: Fraction
-
-    def meets(self, other: Range) -> bool:
-        return self.low <= other.high and other.low <= self.high
-
-    def with_point(self, point: Fraction) -> Range:
-        return Range(min(self.low, point), max(self.high, point))
+def _mean(cells: list[ReportedCell], printed: ReportedCell | None = None) -> tuple[Fraction, Fraction, Fraction]:
+    """Mean of the values, and the least and the highest that it can be; with `printed`, it may be that one as well."""
+    low, high = mean(c.low for c in cells), mean(c.high for c in cells)
+    also = [printed.value] if printed else []
+    return mean(c.value for c in cells), min([low, *also]), max([high, *also])
 
 
-def _printed(c: ReportedCell) -> Range:
-    return Range(c.value - c.half, c.value + c.half)
-
-
-def _mean(cells: list[ReportedCell]) -> Fraction:
-    return sum((c.value for c in cells), Fraction(0)) / len(cells)
-
-
-def _mean_range(cells: list[ReportedCell]) -> Range:
-    slack = sum((c.half for c in cells), Fraction(0)) / len(cells)
-    return Range(_mean(cells) - slack, _mean(cells) + slack)
-
-
-def _row(c: ReportedCell, cells: list[ReportedCell], method: str) -> list[ReportedCell]:
-    key = (c.table, c.model, method)
-    return [o for o in cells if (o.table, o.model, o.method) == key and o.metric not in COMPUTED]
-
-
-def _averages(cells: list[ReportedCell]) -> list[Finding]:
-    found = []
+def _averages(cells: list[ReportedCell], rows: Rows) -> Iterator[Finding]:
     for c in cells:
-        parts = _row(c, cells, c.method)
-        if c.benchmark == "average" and parts:
-            follows = _mean_range(parts).meets(_printed(c))
-            mean = round(float(_mean(parts)), 3)
-            note = f"mean of {len(parts)} cells"
-            row = (c.table, c.model, c.method, c.benchmark, float(c.value), mean, follows, note)
-            found.append(Finding("average", *row))
-    return found
+        if c.benchmark == "average" and (parts := rows.get(c.row)):
+            exact, low, high = _mean(parts)
+            yield _finding("average", c, exact, low <= c.high and c.low <= high, f"mean of {len(parts)} cells")
 
 
-def _improvements(cells: list[ReportedCell]) -> list[Finding]:
+def _improvements(cells: list[ReportedCell], rows: Rows) -> Iterator[Finding]:
     """Relative gain over the base row, whether it was taken from the printed averages or from exact ones."""
-    averages = {(c.table, c.model, c.method): c for c in cells if c.benchmark == "average"}
-    found = []
+    averages = {c.row: c for c in cells if c.benchmark == "average"}
     for c in cells:
-        parts, base_parts = _row(c, cells, c.method), _row(c, cells, "base")
-        if c.benchmark != "improvement_pct" or not parts or not base_parts:
-            continue
-        own, base = _mean_range(parts), _mean_range(base_parts)
-        if printed := averages.get((c.table, c.model, c.method)):
-            own = own.with_point(printed.value)
-        if printed := averages.get((c.table, c.model, "base")):
-            base = base.with_point(printed.value)
-        possible = Range(100 * (own.low / base.high - 1), 100 * (own.high / base.low - 1))
-        exact = round(float(100 * (_mean(parts) / _mean(base_parts) - 1)), 3)
-        note = f"cells allow {float(possible.low):.2f} to {float(possible.high):.2f}"
-        follows = possible.meets(_printed(c))
-        row = (c.table, c.model, c.method, c.benchmark, float(c.value), exact, follows, note)
-        found.append(Finding("improvement", *row))
-    return found
+        base_row = (c.table, c.model, "base")
+        if c.benchmark == "improvement_pct" and c.row in rows and base_row in rows:
+            exact, low, high = _mean(rows[c.row], averages.get(c.row))
+            base, base_low, base_high = _mean(rows[base_row], averages.get(base_row))
+            least, most = 100 * (low / base_high - 1), 100 * (high / base_low - 1)
+            note = f"cells allow {float(least):.2f} to {float(most):.2f}"
+            yield _finding("improvement", c, 100 * (exact / base - 1), least <= c.high and c.low <= most, note)
 
 
 def audit(cells: list[ReportedCell], variants: list[Variant]) -> list[Finding]:
     """Every check on every number; `consistent` is false where a number cannot follow from the others."""
     single = [c for c in cells if c.metric not in COMPUTED]
-    recomputed = [*_averages(cells), *_improvements(cells)]
+    rows: Rows = {}
+    for c in single:
+        rows.setdefault(c.row, []).append(c)
+    recomputed = [*_averages(cells, rows), *_improvements(cells, rows)]
     return [*recomputed, *_attainability(single, variants), *_sizes(single, variants)]
 
 
 def audit_frame(folder: Path) -> pd.DataFrame:
     """compare/audit.csv from the folder with reported.csv and benchmarks.csv."""
     findings = audit(read_cells(folder / "reported.csv"), read_variants(folder / "benchmarks.csv"))
-    return pd.DataFrame([astuple(f) for f in findings], columns=[field.name for field in fields(Finding)])
+    return pd.DataFrame(findings, columns=Finding._fields)
