@@ -63,10 +63,3 @@ def over_runs(values: pd.Series) -> Interval:
     if len(values) < ENOUGH:
         return Interval(float(values.mean()), np.nan, np.nan, f"{len(values)} runs")
     return t_estimate(list(values), "runs").interval()
-
-
-def errors(intervals: Sequence[Interval]) -> np.ndarray:
-    """Distances [2, count] down and up from the value, as matplotlib's errorbar takes them."""
-    down = [max(i.value - i.low, 0.0) for i in intervals]
-    up = [max(i.high - i.value, 0.0) for i in intervals]
-    return np.array([down, up])

@@ -39,7 +39,7 @@ def draw_average(inputs: Inputs) -> Figure:
     _with_runs(panel, ns, list(found.values()), runs, [ink] * len(ns), ink)
     _axis(panel, ns)
     panel.set_ylabel("gain over the base model, % points")
-    panel.set_title(f"{model}, for {style.stands_for(config, model)}")
+    panel.set_title(style.model_title(config, model))
     style.end_labels(panel, ends)
     return figure
 
@@ -100,7 +100,7 @@ def _with_runs(
         heights = [of_n[run] for of_n in runs]
         panel.plot(ns, heights, color=style.tint(mean_ink, 0.6), lw=0.7, marker="o", ms=2.5, zorder=1.5)
     for n, mean, ink in zip(ns, means, inks, strict=True):
-        error = None if few else cells.errors([mean])
+        error = None if few else style.errors([mean])
         panel.errorbar(n, mean.value, yerr=error, color=ink, fmt="o", ms=5.5, elinewidth=1.3, zorder=3)
 
 

@@ -5,18 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from intro.analysis.data.inputs import Inputs, SourceInputs
-from intro.analysis.figures import (
-    ablation,
-    conditioning,
-    cost,
-    dynamics,
-    learning_rate,
-    length,
-    overview,
-    posterior,
-    style,
-    training,
-)
+from intro.analysis.figures import ablation, answer, cost, learning_rate, length, overview, posterior, style, training
 from intro.config import Config
 from intro.sources import figure_sources
 
@@ -25,13 +14,13 @@ DRAW = {
     "length": length.draw,
     "training_length": training.draw_length,
     "training_accuracy": training.draw_accuracy,
-    "answer_conditioning": conditioning.draw,
+    "answer_conditioning": answer.draw,
     "entropy_n": ablation.draw_entropy,
     "ablation_n": ablation.draw_average,
     "posterior": posterior.draw,
     "cost": cost.draw,
     "learning_rate": learning_rate.draw,
-    "dynamics": dynamics.draw,
+    "dynamics": training.draw_dynamics,
 }
 
 

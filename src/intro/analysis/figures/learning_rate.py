@@ -22,7 +22,7 @@ def draw(inputs: Inputs) -> Figure:
     figure, axes = style.blank(len(models), height=3.1, width=3.4 * len(models) + 1.2, sharey=True)
     for panel, model in zip(axes[0], models, strict=True):
         _panel(panel, inputs, grid[grid.model == model], chosen)
-        panel.set_title(f"{model}, for {style.stands_for(config, model)}")
+        panel.set_title(style.model_title(config, model))
     axes[0, 0].set_ylabel("validation accuracy, %")
     return figure
 

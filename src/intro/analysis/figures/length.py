@@ -23,8 +23,7 @@ def draw(inputs: Inputs) -> Figure:
         _panel(panel, inputs, models, benchmarks)
         panel.set_title(f"{words} problems")
         panel.set_xlabel("mean response length, tokens")
-    names = [m if m == style.stands_for(config, m) else f"{m}\n{style.stands_for(config, m)}" for m in models]
-    axes[0, 0].set_yticks(range(len(models)), names)
+    axes[0, 0].set_yticks(range(len(models)), [style.model_name(config, model) for model in models])
     axes[0, 0].set_ylim(len(models) - 0.5, -0.75)
     return figure
 
@@ -35,35 +34,19 @@ def _panel(panel: Axes, inputs: Inputs, models: list[str], benchmarks: list[str]
     for place, model in enumerate(models):
         found = {}
         for method in (BASE, *config.compared):
-            mean, ink = (cells.tokens(inputs.results, model, method, benchmarks), style.colour(config, method))
+            mean, ink = cells.tokens(inputs.results, model, method, benchmarks), style.colour(config, method)
             if mean is cells.NOTHING:
                 continue
-            found[method] = mean.value
-            panel.errorbar(
-                mean.value,
-                place + shifts[method],
-                xerr=cells.errors([mean]),
-                fmt="o",
-                ms=5,
-                color=ink,
-                elinewidth=1.4,
-            )
+            found[method], y = mean.value, place + shifts[method]
+            style.dot(panel, mean, y, ink, size=5)
             if method != BASE and BASE in found:
-                panel.plot(
-                    [found[BASE], mean.value],
-                    [place, place + shifts[method]],
-                    color=style.tint(ink, 0.55),
-                    lw=1,
-                    zorder=1,
-                )
+                ends = [found[BASE], mean.value]
+                panel.plot(ends, [place, y], color=style.tint(ink, 0.55), lw=1, zorder=1)
             if place == 0:
-                y = place + shifts[method]
                 _name(panel, style.label(config, method), mean.value, y, ink, below=y > place)
     panel.set_xlim(left=0)
     panel.margins(x=0.08)
-    panel.grid(axis="x")
-    panel.grid(False, axis="y")
-    panel.spines["left"].set_visible(False)
+    style.horizontal(panel)
 
 
 def _name(panel: Axes, text: str, x: float, y: float, ink: str, below: bool) -> None:

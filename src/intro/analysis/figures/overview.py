@@ -15,13 +15,7 @@ from intro.analysis.data.inputs import Inputs
 from intro.analysis.data.results import BASE, SHARED_RATE
 from intro.analysis.figures import palette, style
 
-SIGNS = {
-    "reproduced": "✓",
-    "contradicted": "✗",
-    "inconclusive": "?",
-    "depends on learning rate": "±",
-    "not tested": "–",
-}
+SIGNS = dict(zip(palette.VERDICTS, "✓✗?±–", strict=True))
 
 
 def draw(inputs: Inputs) -> Figure:
@@ -54,19 +48,16 @@ def _gains(panel: Axes, inputs: Inputs, models: list[str]) -> None:
             panel.axhspan(place - 0.5, place + 0.5, color="#f6f6f6", lw=0, zorder=0)
         for rank, (method, mean) in enumerate(found.items()):
             y, ink = place + 0.78 * ((rank + 0.5) / len(methods) - 0.5), style.colour(config, method)
-            panel.errorbar(mean.value, y, xerr=cells.errors([mean]), fmt="o", ms=4.2, color=ink, elinewidth=1.5)
+            style.dot(panel, mean, y, ink, size=4.2, line=1.5)
             if method == best:
                 panel.annotate(f"{mean.value:+.1f}", (mean.high, y), (4, 0), textcoords="offset points", va="center",
                                fontsize=7.5, color=ink, fontweight="bold")  # fmt: skip
-        of = "" if model == style.stands_for(config, model) else f"\nfor {style.stands_for(config, model)}"
-        names.append(f"{model}{of}\nbase {base:.1f} %")
+        names.append(style.model_name(config, model, between="\nfor ") + f"\nbase {base:.1f} %")
     panel.axvline(0, color=style.SOFT, lw=0.9, zorder=1)
     panel.set_yticks(range(len(models)), names)
     panel.set_ylim(len(models) - 0.5, -0.5)
     panel.margins(x=0.14)
-    panel.grid(axis="x")
-    panel.grid(False, axis="y")
-    panel.spines["left"].set_visible(False)
+    style.horizontal(panel)
     panel.set_xlabel("points over the base model, average of the benchmarks")
     style.key(panel, [(style.label(config, m), style.colour(config, m)) for m in methods])
     panel.set_title("Gain over the base model, one learning rate for all", pad=style.KEY_PAD)

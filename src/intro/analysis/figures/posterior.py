@@ -38,9 +38,7 @@ def draw(inputs: Inputs) -> Figure:
     panel.set(xlabel="KL from true to estimated posterior, nats per sequence", ylim=(-0.3, len(groups) - 0.02))
     if not log:
         panel.set_xlim(left=min(0, frame.kl.min()))
-    panel.grid(axis="x")
-    panel.grid(False, axis="y")
-    panel.spines["left"].set_visible(False)
+    style.horizontal(panel)
     return figure
 
 

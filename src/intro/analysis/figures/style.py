@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import count, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
+import numpy as np
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
@@ -18,52 +19,29 @@ from intro.infra.files import atomic_file
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from intro.analysis.stats.intervals import Interval
     from intro.config import Config, Method
 
 INK, SOFT, FAINT = "#222222", "#6b6b6b", "#e4e4e4"
 KEY_PAD = 22  # points between axes and title that leave room for a key
 WIDTH = 7.0  # inches: the text width of a two-column page
 
-RC: Any = {
-    "font.family": "DejaVu Sans",  # ships with matplotlib, so every machine draws the same glyphs
-    "font.size": 8,
-    "axes.titlesize": 8.5,
-    "axes.titleweight": "bold",
-    "axes.titlelocation": "left",
-    "axes.titlepad": 7,
-    "axes.labelsize": 8,
-    "axes.labelcolor": INK,
-    "axes.edgecolor": SOFT,
-    "axes.linewidth": 0.7,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "axes.grid.axis": "y",
-    "grid.color": FAINT,
-    "grid.linewidth": 0.7,
-    "text.color": INK,
-    "xtick.labelsize": 7.5,
-    "ytick.labelsize": 7.5,
-    "xtick.color": SOFT,
-    "ytick.color": SOFT,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "xtick.major.size": 3,
-    "ytick.major.size": 0,
-    "lines.linewidth": 1.7,
-    "lines.solid_capstyle": "round",
-    "lines.markersize": 4.5,
-    "legend.frameon": False,
-    "legend.fontsize": 7.5,
-    "legend.handlelength": 1.4,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-    "figure.dpi": 100,
-    "savefig.dpi": 160,
-    "pdf.fonttype": 42,
-    "svg.hashsalt": "intro",
-}
+RC: dict[str, dict[str, Any]] = {  # group -> settings, as `matplotlib.rc` takes them
+    "font": {"family": "DejaVu Sans", "size": 8},  # ships with matplotlib, so every machine draws the same glyphs
+    "axes": {"titlesize": 8.5, "titleweight": "bold", "titlelocation": "left", "titlepad": 7, "labelsize": 8,
+             "labelcolor": INK, "edgecolor": SOFT, "linewidth": 0.7, "axisbelow": True, "grid": True, "grid.axis": "y",
+             "spines.top": False, "spines.right": False},
+    "grid": {"color": FAINT, "linewidth": 0.7},
+    "text": {"color": INK},
+    "xtick": {"labelsize": 7.5, "color": SOFT, "labelcolor": INK, "major.size": 3},
+    "ytick": {"labelsize": 7.5, "color": SOFT, "labelcolor": INK, "major.size": 0},
+    "lines": {"linewidth": 1.7, "solid_capstyle": "round", "markersize": 4.5},
+    "legend": {"frameon": False, "fontsize": 7.5, "handlelength": 1.4},
+    "figure": {"facecolor": "white", "dpi": 100},
+    "savefig": {"facecolor": "white", "dpi": 160},
+    "pdf": {"fonttype": 42},
+    "svg": {"hashsalt": "intro"},
+}  # fmt: skip
 
 
 @contextmanager
@@ -71,7 +49,8 @@ def applied() -> Iterator[None]:
     """Draw inside this: matplotlib's defaults first, so that no personal matplotlibrc leaks in."""
     with matplotlib.rc_context():
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(RC)
+        for group, settings in RC.items():
+            matplotlib.rc(group, **settings)
         yield
 
 
@@ -122,14 +101,12 @@ def colours(methods: Mapping[str, Method]) -> dict[str, str]:
 
 def tint(colour: str, amount: float) -> str:
     """Towards white by `amount` in 0..1."""
-    red, green, blue = (c + (1 - c) * amount for c in to_rgb(colour))
-    return to_hex((red, green, blue))
+    return to_hex([c + (1 - c) * amount for c in to_rgb(colour)])
 
 
 def shade(colour: str, amount: float) -> str:
     """Towards black by `amount` in 0..1."""
-    red, green, blue = (c * (1 - amount) for c in to_rgb(colour))
-    return to_hex((red, green, blue))
+    return to_hex([c * (1 - amount) for c in to_rgb(colour)])
 
 
 def ramp(count: int, colour: str) -> list[str]:
@@ -146,6 +123,37 @@ def label(config: Config, method: str) -> str:
 
 def stands_for(config: Config, model: str) -> str:
     return config.models[model].stands_for if model in config.models else model
+
+
+def model_title(config: Config, model: str) -> str:
+    return f"{model}, for {stands_for(config, model)}"
+
+
+def model_name(config: Config, model: str, between: str = "\n") -> str:
+    """A model and, on a second line after `between`, the paper's that it stands for."""
+    paper = stands_for(config, model)
+    return model if model == paper else f"{model}{between}{paper}"
+
+
+# ---------------------------------------------------------------- panels
+
+
+def horizontal(axes: Axes) -> None:
+    """For rows of dots or bars: vertical grid lines and no line at the left."""
+    axes.grid(axis="x")
+    axes.grid(False, axis="y")
+    axes.spines["left"].set_visible(False)
+
+
+def errors(intervals: Sequence[Interval]) -> np.ndarray:
+    """Distances [2, count] down and up from the value, as matplotlib's errorbar takes them."""
+    ends = [(max(i.value - i.low, 0.0), max(i.high - i.value, 0.0)) for i in intervals]
+    return np.transpose(ends)
+
+
+def dot(axes: Axes, mean: Interval, y: float, ink: str, size: float = 5.5, line: float = 1.4) -> None:
+    """A value with its interval as a horizontal whisker."""
+    axes.errorbar(mean.value, y, xerr=errors([mean]), fmt="o", ms=size, color=ink, elinewidth=line)
 
 
 # ---------------------------------------------------------------- direct labels

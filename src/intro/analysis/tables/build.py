@@ -127,11 +127,16 @@ def _scores_sheet(inputs: Inputs, layout: experiments.TableLayout, frame: pd.Dat
     return Sheet(heads, blocks, _note(inputs, layout))
 
 
+def benchmark_names(config: Config, name: str) -> tuple[str, str]:
+    """The name of a benchmark and the printed one of the paper's that it stands for, empty where it is the same."""
+    paper = config.data.benchmarks[name].stands_for
+    return (PAPER.get(paper, paper), "") if name == paper else (name, PAPER.get(paper, paper))
+
+
 def _benchmark_head(config: Config, name: str) -> Head:
-    spec = config.data.benchmarks[name]
-    paper = PAPER.get(spec.stands_for, spec.stands_for)
-    k = f" (avg@{spec.samples})" if spec.samples > 1 else ""
-    return Head(paper + k) if name == spec.stands_for else Head(name + k, paper)
+    text, below = benchmark_names(config, name)
+    samples = config.data.benchmarks[name].samples
+    return Head(text + (f" (avg@{samples})" if samples > 1 else ""), below)
 
 
 def _note(inputs: Inputs, layout: experiments.TableLayout) -> str:

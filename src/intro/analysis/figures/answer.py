@@ -9,7 +9,7 @@ from intro.analysis.data import cells
 from intro.analysis.data.inputs import Inputs
 from intro.analysis.data.results import BASE
 from intro.analysis.figures import palette, style
-from intro.analysis.tables.build import PAPER, benchmarks
+from intro.analysis.tables.build import benchmark_names, benchmarks
 
 WITHOUT, GIVEN = palette.OKABE_ITO["grey"], palette.OKABE_ITO["green"]
 
@@ -21,17 +21,12 @@ def draw(inputs: Inputs) -> Figure:
     if not models:
         return style.nothing("No responses with the answer in the prompt in this configuration.")
     columns = benchmarks(config, "given")
-    figure, axes = style.blank(
-        len(models), height=1.0 + 0.36 * len(columns), width=1.2 + 2.9 * len(models), sharey=True
-    )
+    height, width = 1.0 + 0.36 * len(columns), 1.2 + 2.9 * len(models)
+    figure, axes = style.blank(len(models), height=height, width=width, sharey=True)
     for panel, model in zip(axes[0], models, strict=True):
         _panel(panel, inputs, model, columns)
-        panel.set_title(f"{model}, for {style.stands_for(config, model)}", pad=style.KEY_PAD)
-    stands_for = {b: config.data.benchmarks[b].stands_for for b in columns}
-    heads = [
-        PAPER.get(paper, paper) if b == paper else f"{b}\n{PAPER.get(paper, paper)}" for b, paper in stands_for.items()
-    ]
-    axes[0, 0].set_yticks(range(len(columns)), heads)
+        panel.set_title(style.model_title(config, model), pad=style.KEY_PAD)
+    axes[0, 0].set_yticks(range(len(columns)), ["\n".join(benchmark_names(config, name)).strip() for name in columns])
     axes[0, 0].set_ylim(len(columns) - 0.5, -0.5)
     return figure
 
@@ -43,12 +38,10 @@ def _panel(panel: Axes, inputs: Inputs, model: str, columns: list[str]) -> None:
             mean = cells.accuracy(inputs.results, model, BASE, suite, [benchmark], "verified_correct")
             if mean is cells.NOTHING:
                 continue
-            panel.errorbar(mean.value, y, xerr=cells.errors([mean]), fmt="o", ms=5.5, color=ink, elinewidth=1.4)
+            style.dot(panel, mean, y, ink)
             pair.append((mean.value, y))
         if len(pair) == 2:
             panel.plot(*zip(*pair, strict=True), color=style.FAINT, lw=5, zorder=1)
     style.key(panel, [("question only", WITHOUT), ("answer in the prompt", GIVEN)])
     panel.set(xlabel="correct and verified, %", xlim=(0, 102))
-    panel.grid(axis="x")
-    panel.grid(False, axis="y")
-    panel.spines["left"].set_visible(False)
+    style.horizontal(panel)
