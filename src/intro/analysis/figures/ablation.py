@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, NullLocator, ScalarFormatter
+from matplotlib.ticker import ScalarFormatter
 
 from intro.analysis.data import cells
 from intro.analysis.data.inputs import Inputs, under
@@ -36,8 +34,7 @@ def draw_average(inputs: Inputs) -> Figure:
         panel.plot(*zip(*shape, strict=True), color=style.INK, lw=1, **dashes)
         ends.append((shape[-1][1], "paper", style.INK))
     runs = [cells.gain_by_run(inputs.results, model, methods_by_n(config)[n]) for n in ns]
-    _with_runs(panel, ns, list(found.values()), runs, [ink] * len(ns), ink)
-    _axis(panel, ns)
+    _against_n(panel, ns, list(found.values()), runs, [ink] * len(ns), ink)
     panel.set_ylabel("gain over the base model, % points")
     panel.set_title(style.model_title(config, model))
     style.end_labels(panel, ends)
@@ -52,25 +49,20 @@ def draw_entropy(inputs: Inputs) -> Figure:
     methods = {n: m for n, m in methods_by_n(config).items() if m in set(metrics.method)}
     if not methods:
         return style.nothing("No policy entropy over n in this configuration.")
-    figure, (row,) = style.blank(2, height=2.7, gridspec_kw={"width_ratios": [3, 2]}, sharey=True)
-    ends, last = [], []
+    figure, ((left, right),) = style.blank(2, height=2.7, gridspec_kw={"width_ratios": [3, 2]}, sharey=True)
+    ends, runs = [], []
     ramp = style.ramp(len(methods), style.colour(config, config.ablation_n.method))
     for (n, method), ink in zip(methods.items(), ramp, strict=True):
-        own = metrics[metrics.method == method]
-        end = lines.draw(row[0], own, "entropy", ink, noisy=True)
-        if end is not None:
-            ends.append((end, f"n = {n}", ink))
-        by_seed = {seed: final_entropy(run) for seed, run in own.groupby("train_seed")}
-        last.append((n, pd.Series(by_seed, dtype=float), ink))
-    ns, runs, inks = zip(*last, strict=True)
-    means = [cells.over_runs(of_n) for of_n in runs]
-    _with_runs(row[1], ns, means, runs, inks, style.SOFT)
-    _axis(row[1], ns)
-    row[0].set(xlabel="training step", ylabel="policy entropy, nats per token")
-    row[0].set_title("over training")
-    row[1].set_title("last quarter of training")
-    row[0].margins(x=0.02)
-    style.end_labels(row[0], ends)
+        of_method = metrics[metrics.method == method]
+        ends.append((lines.draw(left, of_method, "entropy", ink, noisy=True), f"n = {n}", ink))
+        by_seed = {seed: final_entropy(run) for seed, run in of_method.groupby("train_seed")}
+        runs.append(pd.Series(by_seed, dtype=float))
+    _against_n(right, list(methods), [cells.over_runs(of_n) for of_n in runs], runs, ramp, style.SOFT)
+    left.set(xlabel="training step", ylabel="policy entropy, nats per token")
+    left.set_title("over training")
+    right.set_title("last quarter of training")
+    left.margins(x=0.02)
+    style.end_labels(left, ends)
     return figure
 
 
@@ -85,13 +77,8 @@ def reported_gains(inputs: Inputs, paper_model: str) -> dict[int, float]:
     return dict(zip(swept.method.str.extract(r"n=(\d+)")[0].astype(int), swept.value - base.iloc[0], strict=True))
 
 
-def _with_runs(
-    panel: Axes,
-    ns: Sequence[int],
-    means: Sequence[Interval],
-    runs: Sequence[pd.Series],
-    inks: Sequence[str],
-    mean_ink: str,
+def _against_n(
+    panel: Axes, ns: list[int], means: list[Interval], runs: list[pd.Series], inks: list[str], mean_ink: str
 ) -> None:
     """Means against n; around them a thin line for each run, where the same few have every n, and intervals else."""
     panel.plot(ns, [mean.value for mean in means], color=mean_ink, zorder=2)
@@ -102,12 +89,6 @@ def _with_runs(
     for n, mean, ink in zip(ns, means, inks, strict=True):
         error = None if few else style.errors([mean])
         panel.errorbar(n, mean.value, yerr=error, color=ink, fmt="o", ms=5.5, elinewidth=1.3, zorder=3)
-
-
-def _axis(panel: Axes, ns: list[int]) -> None:
-    panel.set_xscale("log")
-    panel.xaxis.set_major_locator(FixedLocator(ns))
-    panel.xaxis.set_minor_locator(NullLocator())
-    panel.xaxis.set_major_formatter(ScalarFormatter())
+    style.log_axis(panel, ns, ScalarFormatter())
     panel.set_xlim(min(ns) / 1.25, max(ns) * 1.25)
     panel.set_xlabel("candidates n, own token included")

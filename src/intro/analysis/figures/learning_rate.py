@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FuncFormatter
 
 from intro.analysis.data.inputs import Inputs
 from intro.analysis.data.results import BASE
@@ -36,26 +36,23 @@ def _panel(panel: Axes, inputs: Inputs, grid: pd.DataFrame, chosen: dict) -> Non
     for place, method in enumerate(methods):
         line = grid[grid.method == method].groupby("lr")[["value", "ci_low", "ci_high"]].mean().reset_index()
         ink = style.colour(config, method)
-        x = line.lr * 10 ** (
-            0.012 * (place - (len(methods) - 1) / 2)
-        )  # apart, so that intervals do not hide each other
+        aside = 0.012 * (place - (len(methods) - 1) / 2)  # so that intervals do not hide each other
+        x = line.lr * 10**aside
         panel.vlines(x, line.ci_low, line.ci_high, color=ink, lw=1, alpha=0.55)
         panel.plot(x, line.value, color=ink, marker="o", lw=1.3)
         best = line.lr == tuned.get(method, np.nan)
         panel.plot(x[best], line.value[best], "o", ms=10, mfc="none", mec=ink, mew=1.2)
         ends.append((line.value.iloc[-1], style.label(config, method), ink))
     if len(base := grid[grid.method == BASE]):
-        ink = style.colour(config, BASE)
-        panel.axhline(base.value.mean(), color=ink, lw=1, ls=(0, (4, 3)), zorder=0)
-        ends.append((base.value.mean(), style.label(config, BASE), ink))
+        height, ink = base.value.mean(), style.colour(config, BASE)
+        panel.axhline(height, color=ink, lw=1, ls=(0, (4, 3)), zorder=0)
+        ends.append((height, style.label(config, BASE), ink))
     if shared:
         panel.axvspan(shared * 0.86, shared / 0.86, color=style.FAINT, alpha=0.6, lw=0, zorder=0)
         panel.annotate("shared rate", (shared, 0), (0, 3), xycoords=("data", "axes fraction"),
                        textcoords="offset points", ha="center", fontsize=7, color=style.SOFT)  # fmt: skip
     panel.set_xlim(rates[0] * 0.8, rates[-1] / 0.8)
-    panel.xaxis.set_major_locator(FixedLocator(rates))
-    panel.xaxis.set_minor_locator(NullLocator())
-    panel.xaxis.set_major_formatter(FuncFormatter(_rate))
+    style.log_axis(panel, rates, FuncFormatter(_rate))
     panel.set_xlabel("learning rate (ring: the method's own best)" if tuned else "learning rate")
     style.end_labels(panel, ends, gap=0.06)
 

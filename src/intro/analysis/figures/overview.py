@@ -66,7 +66,9 @@ def _gains(panel: Axes, inputs: Inputs, models: list[str]) -> None:
 def _scoreboard(panel: Axes, claims: pd.DataFrame) -> None:
     """A disc with the verdict's sign (readable without colour), the statement, the verdict in words."""
     panel.axis("off")
-    panel.set_title(_count(claims), pad=style.KEY_PAD)
+    reproduced = int((claims.verdict == "reproduced").sum())
+    title = "Claims" if claims.empty else f"Claims of the paper: {reproduced} of {len(claims)} reproduced here"
+    panel.set_title(title, pad=style.KEY_PAD)
     if claims.empty:
         panel.text(0, 0.9, "no claims have been judged", color=style.SOFT, style="italic")
         return
@@ -83,10 +85,3 @@ def _scoreboard(panel: Axes, claims: pd.DataFrame) -> None:
 def _two_lines(statement: str) -> str:
     lines = textwrap.wrap(statement, 64)
     return "\n".join(lines[:2]) + (" …" if len(lines) > 2 else "")
-
-
-def _count(claims: pd.DataFrame) -> str:
-    if claims.empty:
-        return "Claims"
-    held = int((claims.verdict == "reproduced").sum())
-    return f"Claims of the paper: {held} of {len(claims)} reproduced here"

@@ -12,6 +12,7 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.ticker import FixedLocator, Formatter, NullLocator
 
 from intro.analysis.figures.palette import CYCLE, OKABE_ITO
 from intro.infra.files import atomic_file
@@ -143,6 +144,12 @@ def horizontal(axes: Axes) -> None:
     axes.grid(axis="x")
     axes.grid(False, axis="y")
     axes.spines["left"].set_visible(False)
+
+
+def log_axis(axes: Axes, ticks: list[float], formatter: Formatter) -> None:
+    """A logarithmic x axis with these ticks alone."""
+    axes.set_xscale("log")
+    axes.xaxis.set(major_locator=FixedLocator(ticks), minor_locator=NullLocator(), major_formatter=formatter)
 
 
 def errors(intervals: Sequence[Interval]) -> np.ndarray:
