@@ -14,9 +14,8 @@ from intro.analysis.data.inputs import REPORTED
 from intro.analysis.data.results import BASE
 from intro.analysis.tables import typeset
 from intro.analysis.tables.build import PAPER
-from intro.analysis.tables.typeset import Block, Entry, Head, Sheet, bracket, number
+from intro.analysis.tables.typeset import Block, Head, Sheet, bracket, number, plain
 from intro.config import Config
-from intro.infra.files import write_text
 
 FLAGS = {agreement.Agreement.WITHIN: "", agreement.Agreement.OUTSIDE: " **outside**"}
 
@@ -28,10 +27,7 @@ def base_check(config: Config, reported: Path = REPORTED) -> list[Path]:
     frame = agreement.table_frame(results, paper, reference, "main")
     frame = frame[frame.method == BASE].drop(columns="table")
     texts = {"csv": frame.round(4).to_csv(index=False), "md": markdown(config, frame)}
-    folder = config.results_dir / "tables"
-    for suffix, text in texts.items():
-        write_text(folder / f"main_base.{suffix}", text)
-    return [folder / f"main_base.{suffix}" for suffix in texts]
+    return typeset.write(config.results_dir / "tables" / "main_base", texts)
 
 
 def markdown(config: Config, frame: pd.DataFrame) -> str:
@@ -39,7 +35,7 @@ def markdown(config: Config, frame: pd.DataFrame) -> str:
     columns = list(dict.fromkeys(frame.benchmark))
     heads = [PAPER.get(config.data.benchmarks[c].stands_for, c) if c in config.data.benchmarks else c for c in columns]
     blocks = [
-        Block([[Entry(_compared(row)) for row in rows.itertuples()]], str(model), str(model))
+        Block(plain([map(_compared, rows.itertuples())]), str(model), str(model))
         for model, rows in frame.groupby("model", sort=False)
     ]
     outside = int((frame.agreement == agreement.Agreement.OUTSIDE).sum())

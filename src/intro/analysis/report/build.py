@@ -17,7 +17,7 @@ from intro.analysis.data.inputs import Inputs
 from intro.analysis.figures.palette import VERDICTS
 from intro.analysis.report import page
 from intro.analysis.tables.build import method_labels, typeset_table
-from intro.analysis.tables.typeset import DASH, MINUS, Block, Entry, Head, Sheet, bracket, number, sheet, three_figures
+from intro.analysis.tables.typeset import DASH, MINUS, Block, Head, Sheet, bracket, number, plain, sheet, three_figures
 from intro.config import Config
 from intro.infra.files import write_text
 from intro.infra.provenance import ROOT
@@ -35,15 +35,13 @@ def report(config: Config, captions: Path = CAPTIONS) -> Path:
     claims = inputs.frame("claims")
     parts = {
         "claims": _claims(claims),
-        "comparisons": _comparisons(inputs),
+        "comparison": _comparison(inputs),
         "tables": _tables(inputs, captions),
         "figures": _figures(config, captions),
         "theory": _theory(inputs.record("theory/identities.json")),
         "audit": _audit(inputs.compare("audit")),
+        "provenance": _provenance(inputs.record("run.json")),
     }
-    anchors = {"claims": "Claims", "comparisons": "Comparison", "tables": "Tables", "figures": "Figures"}
-    anchors |= {"theory": "Theory", "audit": "Audit"}
-    sections = [("compare" if k == "comparisons" else k, words) for k, words in anchors.items() if parts[k]]
     settings = {
         "scale": config.scale,
         "style": Markup(page.STYLE),
@@ -51,8 +49,7 @@ def report(config: Config, captions: Path = CAPTIONS) -> Path:
         "tally": _tally(claims),
         "protocols": [PROTOCOLS.get(p, p) for p in _protocols(claims)],
         "stand_ins": any(name != spec.stands_for for name, spec in config.models.items()),
-        "sections": [*sections, ("provenance", "Provenance")],
-        "provenance": _provenance(inputs.record("run.json")),
+        "sections": [("compare" if name == "comparison" else name, name.capitalize()) for name in parts if parts[name]],
     }
     text = Environment(autoescape=True, trim_blocks=True).from_string(page.PAGE).render(settings | parts)
     path = config.results_dir / "report.html"
@@ -77,53 +74,52 @@ def _claims(claims: pd.DataFrame) -> list[dict[str, Any]]:
     """One row per claim with a cell per protocol; a claim that no training enters spans them all."""
     protocols, shown = _protocols(claims), []
     for _, rows in claims.groupby("claim", sort=False):
-        own = {row.protocol: _verdict(row) for row in rows.itertuples()}
-        empty = {"verdict": "", "span": 1}
-        cells = [own[ANY] | {"span": len(protocols)}] if ANY in own else [own.get(p, empty) for p in protocols]
+        verdicts = {row.protocol: _verdict(row) for row in rows.itertuples()}
+        spanning = [verdicts[ANY] | {"span": len(protocols)}] if ANY in verdicts else None
+        cells = spanning or [verdicts.get(p, {"verdict": "", "span": 1}) for p in protocols]
         first = rows.iloc[0]
         shown.append({"statement": first.statement, "measure": first.estimand, "cells": cells})
     return shown
 
 
 def _verdict(row: Any) -> dict[str, Any]:
-    estimate, low, high = (
-        "" if pd.isna(v) else three_figures(v).replace("-", MINUS) for v in (row.estimate, row.ci_low, row.ci_high)
-    )
+    numbers = (row.estimate, row.ci_low, row.ci_high)
+    estimate, low, high = ("" if pd.isna(v) else three_figures(v).replace("-", MINUS) for v in numbers)
     return {"verdict": row.verdict, "estimate": estimate, "range": f"[{low}, {high}]" if low else "", "span": 1}
 
 
 # ---------------------------------------------------------------- comparison
 
 
-def _comparisons(inputs: Inputs) -> list[dict[str, Any]]:
+def _comparison(inputs: Inputs) -> list[dict[str, Any]]:
+    """Per table the averages, and every cell where the table has more than averages."""
     shown = []
     for table, title in TITLES.items():
-        frame = inputs.compare(table)
-        if frame.empty:
+        if (frame := inputs.compare(table)).empty:
             continue
         short = frame[frame.benchmark == "average"]
-        full = _comparison(inputs.config, frame) if len(short) < len(frame) else ""
-        shown.append({"title": title, "short": _comparison(inputs.config, short), "full": full})
+        full = _compared(inputs.config, frame) if len(short) < len(frame) else ""
+        shown.append({"title": title, "short": _compared(inputs.config, short), "full": full})
     return shown
 
 
-def _comparison(config: Config, frame: pd.DataFrame) -> Sheet:
-    heads = [Head("Method", words=True), Head("Benchmark", words=True), Head("Reported"), Head("Reference")]
-    heads += [Head("This run"), Head("95 %"), Head("Agreement", words=True)]
+def _compared(config: Config, frame: pd.DataFrame) -> Sheet:
+    words = {"Method": True, "Benchmark": True, "Reported": False, "Reference": False, "This run": False, "95 %": False}
+    heads = [Head(text, words=is_text) for text, is_text in (words | {"Agreement": True}).items()]
     labels, blocks = method_labels(config), []
     for model, rows in frame.groupby("model", sort=False):
         texts = [
-            [
+            (
                 labels.get(row.method, row.method),
-                "improvement, %" if row.benchmark == "improvement_pct" else row.benchmark,
-                *(number(value) for value in (row.reported, row.reference, row.ours)),
+                row.benchmark.replace("improvement_pct", "improvement, %"),
+                *map(number, (row.reported, row.reference, row.ours)),
                 bracket(row.ci_low, row.ci_high),
                 row.agreement,
-            ]
+            )
             for row in rows.itertuples()
         ]
         paper = config.models[model].stands_for if model in config.models else model
-        blocks.append(Block([[Entry(text) for text in row] for row in texts], str(model), paper))
+        blocks.append(Block(plain(texts), str(model), paper))
     return Sheet(heads, blocks)
 
 
@@ -132,11 +128,11 @@ def _comparison(config: Config, frame: pd.DataFrame) -> Sheet:
 
 def _tables(inputs: Inputs, captions: Path) -> list[dict[str, Any]]:
     """The tables that were made, typeset again from the collected responses: a test holds that they are the same."""
-    folder = inputs.config.results_dir / "tables"
-    found = [name for name in experiments.table_names(inputs.config) if (folder / f"{name}.csv").exists()]
+    folder, names = inputs.config.results_dir / "tables", experiments.table_names(inputs.config)
     return [
         {"name": name, "sheet": typeset_table(inputs, name)[1], "caption": caption(captions / f"{name}.rst")}
-        for name in found
+        for name in names
+        if (folder / f"{name}.csv").exists()
     ]
 
 
@@ -168,15 +164,13 @@ def _theory(record: Any) -> Sheet | None:
     rows = record.get("identities", []) if isinstance(record, dict) else record
     if not rows:
         return None
-    heads = [Head(text, words=True) for text in ("Kind", "Statement", "Formula", "Verdict")]
     shown = []
     for row in rows:
         size = row.get("decimal")
         verdict = row.get("verdict", "") + ("" if size is None else f", by {size:.3g} at the witness")
         formula = Markup("<code>{}</code>").format(row.get("statement", ""))
-        texts = (row.get("kind", ""), row.get("title") or row.get("name", ""), formula, verdict)
-        shown.append([Entry(text) for text in texts])
-    return Sheet(heads, [Block(shown)])
+        shown.append((row.get("kind", ""), row.get("title") or row.get("name", ""), formula, verdict))
+    return Sheet([Head(h, words=True) for h in ("Kind", "Statement", "Formula", "Verdict")], [Block(plain(shown))])
 
 
 def _audit(frame: pd.DataFrame) -> dict[str, Any] | None:
@@ -191,15 +185,13 @@ def _provenance(record: Any) -> Markup:
     """One line of run.json: commit, versions, hardware, wall time, whatever of them is there."""
     if not record:
         return Markup("No record of this run was kept.")
-    flat = []
+    parts = []
     for key, value in record.items():
         if key == "wall_seconds":
             hours, minutes = divmod(round(float(value) / 60), 60)
-            flat.append(f"wall time {hours} h {minutes} min")
+            parts.append(f"wall time {hours} h {minutes} min")
         elif isinstance(value, dict):
-            flat.append(
-                ", ".join(f"{name} {text}" for name, text in value.items() if not isinstance(text, dict | list))
-            )
+            parts.append(", ".join(f"{name} {v}" for name, v in value.items() if not isinstance(v, dict | list)))
         elif not isinstance(value, list):
-            flat.append(f"{key.replace('_', ' ')} {DASH if value is None else value}")
-    return Markup(" &middot; ").join(part for part in flat if part)
+            parts.append(f"{key.replace('_', ' ')} {DASH if value is None else value}")
+    return Markup(" &middot; ").join(part for part in parts if part)

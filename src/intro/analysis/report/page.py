@@ -90,7 +90,7 @@ on the other, and inconclusive otherwise.</p>
 </table></div>
 {% else %}<p class="small">No claims have been judged.</p>{% endif %}
 
-{% for c in comparisons %}
+{% for c in comparison %}
 {% if loop.first %}<h2 id="compare">Reported, reference, this run</h2>
 <p>Reported is the paper, reference our published run of this scale, this run the one that made this page.</p>
 {% endif %}

@@ -11,7 +11,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,34 +41,6 @@ class Interval:
     replicates: str
 
 
-# imported when asked: most tables need neither, and scipy.special takes a fifth of a table's time (scipy.stats: all)
-
-
-def t_quantile(p: float | Array, freedom: int) -> float | Array:
-    """Where Student's t has the share p of its mass below."""
-    from scipy.special import stdtrit
-
-    return stdtrit(freedom, p)
-
-
-def t_below(x: float, freedom: int) -> float:
-    """The mass of Student's t below x."""
-    from scipy.special import stdtr
-
-    return stdtr(freedom, x)
-
-
-class Estimate(Protocol):
-    """An estimate whose uncertainty can be asked at any level."""
-
-    @property
-    def value(self) -> float: ...
-    @property
-    def replicates(self) -> str: ...
-    def interval(self, level: float = LEVEL) -> Interval: ...
-    def p_value(self, null: float = 0.0) -> float: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Student:
     """An estimate with a standard error and its degrees of freedom."""
@@ -80,15 +51,19 @@ class Student:
     replicates: str
 
     def interval(self, level: float = LEVEL) -> Interval:
-        half = float(t_quantile(0.5 + level / 2, self.freedom)) * self.error
+        from scipy.special import stdtrit  # imported when asked: it takes a fifth of the time of a table without it
+
+        half = float(stdtrit(self.freedom, 0.5 + level / 2)) * self.error
         return Interval(self.value, self.value - half, self.value + half, self.replicates)
 
     def p_value(self, null: float = 0.0) -> float:
         """Two-sided."""
+        from scipy.special import stdtr
+
         distance = abs(self.value - null)
         if self.error == 0:
             return 1.0 if distance <= ROUNDING else 0.0
-        return float(2 * t_below(-distance / self.error, self.freedom))
+        return float(2 * stdtr(self.freedom, -distance / self.error))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +83,9 @@ class Resampled:
         below = np.count_nonzero(self.draws <= null + ROUNDING)
         above = np.count_nonzero(self.draws >= null - ROUNDING)
         return min(1.0, 2 * (1 + min(below, above)) / (1 + len(self.draws)))
+
+
+Estimate = Student | Resampled  # an estimate whose uncertainty can be asked at any level
 
 
 # ---------------------------------------------------------------- problems and runs
@@ -156,10 +134,11 @@ def within_model(strata: Strata, resampling: Resampling) -> Resampled:
 
 def _t_draws(freedom: int, resampling: Resampling) -> Array:
     """Evenly spaced quantiles of Student's t in random order: the added spread is exact, not sampled."""
+    from scipy.special import stdtrit
+
     grid = (np.arange(resampling.resamples) + 0.5) / resampling.resamples
-    quantiles = t_quantile(grid, freedom)
     # another stream than the problems': the two sources are independent
-    return np.random.default_rng([resampling.seed, 1]).permutation(quantiles)
+    return np.random.default_rng([resampling.seed, 1]).permutation(stdtrit(freedom, grid))
 
 
 def t_estimate(values: Sequence[float], what: str) -> Student:
@@ -202,8 +181,7 @@ def holm_levels(p_values: Sequence[float], level: float = LEVEL) -> list[float]:
     first that fails, the rest keep its level, so that an interval excludes the null exactly when Holm rejects.
     """
     alpha, m = 1 - level, len(p_values)
-    levels, divisor = [level] * m, m
-    stopped = False
+    levels, divisor, stopped = [level] * m, m, False
     for rank, index in enumerate(np.argsort(p_values, kind="stable")):
         divisor = divisor if stopped else m - rank
         levels[int(index)] = 1 - alpha / divisor
@@ -219,6 +197,6 @@ def smallest(estimates: Mapping[str, Estimate], level: float = LEVEL) -> Interva
     """
     levels = holm_levels([estimate.p_value() for estimate in estimates.values()], level)
     ends = [estimate.interval(at) for estimate, at in zip(estimates.values(), levels, strict=True)]
-    least = min(estimates, key=lambda name: estimates[name].value)
-    note = f"{estimates[least].replicates}; {least}, Holm over {len(estimates)}"
-    return Interval(estimates[least].value, min(e.low for e in ends), min(e.high for e in ends), note)
+    name, least = min(estimates.items(), key=lambda item: item[1].value)
+    note = f"{least.replicates}; {name}, Holm over {len(estimates)}"
+    return Interval(least.value, min(e.low for e in ends), min(e.high for e in ends), note)

@@ -13,27 +13,18 @@ from intro.analysis.data import cells
 from intro.analysis.data.inputs import Inputs, SourceInputs, under
 from intro.analysis.data.results import BASE, SHARED_RATE, Results, by_benchmark
 from intro.analysis.stats.intervals import ENOUGH
-from intro.analysis.tables.typeset import Block, Entry, Head, Sheet, bracket, entries, latex, markdown, number
+from intro.analysis.tables.typeset import Block, Entry, Head, Sheet, bracket, entries, latex, markdown, number, write
 from intro.config import Config
 from intro.experiments import methods_by_n
-from intro.infra.files import write_text
 from intro.sources import table_sources
 from intro.types import IntroError
 
 # The paper's columns in the paper's order, by the name of the benchmark that one stands for.
 PAPER = {
-    "math500": "MATH500",
-    "minerva_math": "Minerva Math",
-    "olympiadbench": "OlympiadBench",
-    "college_math": "College Math",
-    "amc23": "AMC23",
-    "aime25": "AIME25",
-    "livecodebench": "LiveCodeBench",
-    "bigcodebench": "BigCodeBench",
-    "gpqa": "GPQA",
-    "humaneval": "HumanEval",
-    "ifeval": "IFEval",
-}
+    "math500": "MATH500", "minerva_math": "Minerva Math", "olympiadbench": "OlympiadBench",
+    "college_math": "College Math", "amc23": "AMC23", "aime25": "AIME25", "livecodebench": "LiveCodeBench",
+    "bigcodebench": "BigCodeBench", "gpqa": "GPQA", "humaneval": "HumanEval", "ifeval": "IFEval",
+}  # fmt: skip
 
 
 def table(config: Config, name: str, inputs: Inputs | None = None) -> list[Path]:
@@ -45,11 +36,8 @@ def table(config: Config, name: str, inputs: Inputs | None = None) -> list[Path]
     if name not in names:
         raise IntroError(f"there is no table '{name}' in this config; it has {', '.join(names)}")
     frame, sheet = typeset_table(inputs or SourceInputs(config, table_sources(config, name)), name)
-    written = {"csv": frame.round(4).to_csv(index=False), "md": markdown(sheet), "tex": latex(sheet)}
-    folder = config.results_dir / "tables"
-    for suffix, text in written.items():
-        write_text(folder / f"{name}.{suffix}", text)
-    return [folder / f"{name}.{suffix}" for suffix in written]
+    texts = {"csv": frame.round(4).to_csv(index=False), "md": markdown(sheet), "tex": latex(sheet)}
+    return write(config.results_dir / "tables" / name, texts)
 
 
 def typeset_table(inputs: Inputs, name: str) -> tuple[pd.DataFrame, Sheet]:
@@ -83,7 +71,7 @@ def scores_table(inputs: Inputs, layout: experiments.TableLayout) -> pd.DataFram
             values = means(results, layout.suite, model, method, columns)
             average = float(np.mean(values))
             row: dict[str, Any] = {"model": model, "stands_for": config.models[model].stands_for, "method": method}
-            row |= dict(zip(columns, values, strict=True)) | {"average": average}
+            row |= dict(zip([*columns, "average"], [*values, average], strict=True))
             if _improves(layout):
                 row["improvement_pct"] = 100 * (average / base - 1) if base > 0 and method != BASE else np.nan
             interval = cells.accuracy(results, model, method, layout.suite)
@@ -141,24 +129,20 @@ def _benchmark_head(config: Config, name: str) -> Head:
 
 def _note(inputs: Inputs, layout: experiments.TableLayout) -> str:
     spread = _spread(inputs.results.under(layout.protocol), layout.suite, layout.models[0], layout.methods)
-    rate = (
-        "each method at its own best learning rate on validation"
-        if layout.protocol == "tuned"
-        else "one learning rate for all"
-    )
+    tuned = layout.protocol == "tuned"
+    rate = "each method at its own best learning rate on validation" if tuned else "one learning rate for all"
     gain = " Improvement is relative to the base model's average." if _improves(layout) else ""
-    bold = "Bold: best of its block."
-    return f"Accuracy in percent, {rate}. Brackets: 95 % interval of the average ({spread}).{gain} {bold}"
+    brackets = f"Brackets: 95 % interval of the average ({spread})."
+    return f"Accuracy in percent, {rate}. {brackets}{gain} Bold: best of its block."
 
 
 def _spread(results: Results, suite: str, model: str, methods: list[str]) -> str:
     """What the intervals of a table resample: problems only, or problems and training runs."""
     frames = [results.values(suite, model, method) for method in methods if method != BASE]
     seeds = max((len(frame.columns) for frame in frames if frame is not None), default=0)
-    if seeds < ENOUGH:
-        runs = "a single training run each" if seeds < 2 else f"mean of {seeds} training runs"
-        return f"problems only: {runs}"
-    return f"problems and {seeds} training runs"
+    if seeds >= ENOUGH:
+        return f"problems and {seeds} training runs"
+    return f"problems only: {'a single training run each' if seeds < 2 else f'mean of {seeds} training runs'}"
 
 
 # ---------------------------------------------------------------- n

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
+from intro.infra.files import write_text
 
 DASH = "–"
 MINUS = "−"
@@ -85,11 +88,15 @@ class Sheet:
 def sheet(frame: pd.DataFrame) -> Sheet:
     """A frame as it is: numbers in the shortest form, missing values empty."""
     numbers = set(frame.select_dtypes("number").columns)
-    rows = [
-        [Entry("" if pd.isna(v) else f"{v:g}" if c in numbers else str(v)) for c, v in row.items()]
-        for _, row in frame.iterrows()
-    ]
-    return Sheet([Head(str(c), words=c not in numbers) for c in frame.columns], [Block(rows)])
+    texts = [["" if pd.isna(v) else f"{v:g}" if c in numbers else str(v) for v in frame[c]] for c in frame.columns]
+    return Sheet(
+        [Head(str(c), words=c not in numbers) for c in frame.columns], [Block(plain(zip(*texts, strict=True)))]
+    )
+
+
+def plain(rows: Iterable[Iterable[str]]) -> list[list[Entry]]:
+    """Rows of text in which nothing is the best."""
+    return [[Entry(text) for text in row] for row in rows]
 
 
 def entries(values: Sequence[float], form: str = "{:.1f}") -> list[Entry]:
@@ -145,3 +152,11 @@ def _line(cells: Sequence[str]) -> str:
 def escape(text: str) -> str:
     """Text with LaTeX's special characters escaped."""
     return "".join(SPECIAL.get(c, c) for c in text)
+
+
+def write(path: Path, texts: Mapping[str, str]) -> list[Path]:
+    """Write `path` with each ending, the keys of `texts`; return the paths."""
+    files = [path.with_name(f"{path.name}.{ending}") for ending in texts]
+    for file, text in zip(files, texts.values(), strict=True):
+        write_text(file, text)
+    return files
