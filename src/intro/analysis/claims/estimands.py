@@ -6,8 +6,7 @@ problem by problem, averaged over a model's benchmarks; models are the replicate
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Literal
 
 import numpy as np
@@ -96,15 +95,7 @@ def share_best(results: Results, method: str) -> Interval | None:
         if method in means and len(means.columns) > 1:
             best = means.ge(means.max(axis=1) - ROUNDING, axis=0)
             shares.append(float(100 * (best[method] / best.sum(axis=1)).mean()))
-    return _over_replicates(shares, "models")
-
-
-def _over_replicates(values: Sequence[float], what: str) -> Interval | None:
-    if not len(values):
-        return None
-    if len(values) < ENOUGH:
-        return Interval(float(np.mean(values)), math.nan, math.nan, f"{len(values)} {what}, no interval")
-    return intervals.t_estimate(values, what).interval()
+    return intervals.of_replicates(shares, "models") if shares else None
 
 
 def curve_change(
@@ -119,8 +110,9 @@ def curve_change(
         if len(run) > 1:
             changes.setdefault(model, []).append(run.iloc[-1] - run.iloc[0])
     if len(changes) == 1:  # one model: its training runs are all the replication there is
-        return _over_replicates(next(iter(changes.values())), "runs")
-    return _over_replicates([float(np.mean(of_model)) for of_model in changes.values()], "models")
+        return intervals.of_replicates(next(iter(changes.values())), "runs")
+    means = [float(np.mean(of_model)) for of_model in changes.values()]
+    return intervals.of_replicates(means, "models") if means else None
 
 
 # ---------------------------------------------------------------- the number of candidates n

@@ -12,8 +12,6 @@ from dataclasses import astuple
 from enum import StrEnum
 from typing import NamedTuple
 
-import pandas as pd
-
 from intro.analysis.claims.records import Claim, Joint
 from intro.analysis.data.results import SHARED_RATE, Results
 from intro.analysis.stats.intervals import ROUNDING, Interval
@@ -135,13 +133,3 @@ def judge(results: Results, claims: Iterable[Claim | Joint], grid: list[ClaimAtR
             else:
                 rows.append(_judge(claim, results.under(protocol), grid))
     return rows
-
-
-def claims_frame(rows: list[JudgedClaim]) -> pd.DataFrame:
-    """claims.csv."""
-    return pd.DataFrame(rows, columns=JudgedClaim._fields)
-
-
-def grid_frame(rows: list[ClaimAtRate]) -> pd.DataFrame:
-    """compare/claims_grid.csv."""
-    return pd.DataFrame(rows, columns=ClaimAtRate._fields)

@@ -21,12 +21,11 @@ def _columns(texts: Sequence[str]) -> str:
 
 def scoreboard(path: Path) -> str:
     """claims.csv as plain text of at most 80 columns. Raises IntroError when there is no such file."""
-    if not Path(path).exists():
-        raise IntroError(f"{path}: no scoreboard yet; run `snakemake compare` to make it")
+    if not path.exists():
+        raise IntroError(f"{path}: no such file; run `snakemake compare` to make it")
     frame = pd.read_csv(path)
     lines = [_columns(HEADS), _columns(["-" * width for width in WIDTHS])]
-    for row in frame.itertuples():
-        lines.append(_columns([row.claim, row.protocol, _estimate(row), row.verdict]))
+    lines += [_columns([row.claim, row.protocol, _estimate(row), row.verdict]) for row in frame.itertuples()]
     counts = frame["verdict"].value_counts()
     return "\n".join([*lines, "", ", ".join(f"{count} {verdict}" for verdict, count in counts.items())])
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from intro.analysis.claims.judge import claims_frame, grid_frame, judge, judge_grid
+import pandas as pd
+
+from intro.analysis.claims.judge import ClaimAtRate, JudgedClaim, judge, judge_grid
 from intro.analysis.claims.records import record
 from intro.analysis.claims.scoreboard import markdown
 from intro.analysis.compare import agreement
@@ -20,21 +22,19 @@ def run(config: Config, reported: Path = REPORTED) -> list[Path]:
 
     The cells of compare/{main,ood,ablation_n}.csv are those of the shared-rate protocol, as in the paper's tables.
     """
-    folder, results = config.results_dir, load_results(config)
-    paper = agreement.read_reported(reported / "reported.csv")
-    reference = agreement.read_reference(config)
-    shared, texts = results.under(SHARED_RATE), {}
+    results, claims = load_results(config), record(config)
+    paper, reference = agreement.read_reported(reported / "reported.csv"), agreement.read_reference(config)
+    texts = {}
     for table in agreement.TABLES:
-        frame = agreement.table_frame(shared, paper, reference, table)
+        frame = agreement.table_frame(results.under(SHARED_RATE), paper, reference, table)
         texts[f"compare/{table}.csv"] = frame.round(4).to_csv(index=False)
+    at_rates = judge_grid(results, claims)
+    grid = pd.DataFrame(at_rates, columns=ClaimAtRate._fields)
+    rows = pd.DataFrame(judge(results, claims, at_rates), columns=JudgedClaim._fields)
     texts["compare/audit.csv"] = audit_frame(reported).to_csv(index=False)
-
-    claims = record(config)
-    grid = judge_grid(results, claims)
-    rows = claims_frame(judge(results, claims, grid))
-    texts["compare/claims_grid.csv"] = grid_frame(grid).to_csv(index=False)
+    texts["compare/claims_grid.csv"] = grid.to_csv(index=False)
     texts["claims.csv"] = rows.round(6).to_csv(index=False)
-    texts["claims.md"] = markdown(rows, grid_frame(grid))
+    texts["claims.md"] = markdown(rows, grid)
     for name, text in texts.items():
-        write_text(folder / name, text)
-    return [folder / name for name in texts]
+        write_text(config.results_dir / name, text)
+    return [config.results_dir / name for name in texts]

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from intro.analysis.data.results import BASE, Results, strata
-from intro.analysis.stats.intervals import ENOUGH, Interval, t_estimate, within_model
+from intro.analysis.stats.intervals import Interval, within_model
 
 NOTHING = Interval(np.nan, np.nan, np.nan, "nothing run")
 
@@ -55,11 +55,3 @@ def tokens(results: Results, model: str, method: str, benchmarks: Sequence[str] 
     values = results.values("main", model, method, "tokens")
     parts = [] if values is None else strata(values, benchmarks)
     return within_model([np.concatenate(parts)], results.resampling).interval() if parts else NOTHING
-
-
-def over_runs(values: pd.Series) -> Interval:
-    """Mean over training runs; the t-interval needs three of them and is nan below."""
-    values = values.dropna()
-    if len(values) < ENOUGH:
-        return Interval(float(values.mean()), np.nan, np.nan, f"{len(values)} runs")
-    return t_estimate(list(values), "runs").interval()

@@ -21,7 +21,7 @@ REPORTED_COLUMNS = ["table", "model", "method", "benchmark", "metric", "value"]
 
 @dataclass(frozen=True)
 class Inputs:
-    """Reads below results/{scale}, each file once."""
+    """Reads below results/{scale}."""
 
     config: Config
 
@@ -33,18 +33,6 @@ class Inputs:
     def results(self) -> Results:
         """Every response, problem by problem, under the paper's protocol."""
         return load_results(self.config).under(SHARED_RATE)
-
-    @cached_property
-    def curves(self) -> pd.DataFrame:
-        return self.frame("curves")
-
-    @cached_property
-    def metrics(self) -> pd.DataFrame:
-        return self.frame("metrics")
-
-    @cached_property
-    def grid(self) -> pd.DataFrame:
-        return self.frame("grid")
 
     def compare(self, table: str) -> pd.DataFrame:
         path = self.config.results_dir / "compare" / f"{table}.csv"
@@ -72,17 +60,13 @@ class SourceInputs(Inputs):
     def results(self) -> Results:
         return collect.results_of(self.config, self.sources.evaluations, self.sources.judged)
 
-    @cached_property
-    def curves(self) -> pd.DataFrame:
-        return read_table("curves", [cell.folder(self.config) / "curves.csv" for cell in self.sources.curves])
-
-    @cached_property
-    def metrics(self) -> pd.DataFrame:
-        return read_table("metrics", [cell.folder(self.config) / "metrics.csv" for cell in self.sources.metrics])
-
-    @cached_property
-    def grid(self) -> pd.DataFrame:
-        return collect.grid_rows(collect.read_grid(self.config, self.sources.sweeps), resampling(self.config))
+    def frame(self, name: str) -> pd.DataFrame:
+        if name == "grid":
+            return collect.grid_rows(collect.read_grid(self.config, self.sources.sweeps), resampling(self.config))
+        runs = {"curves": self.sources.curves, "metrics": self.sources.metrics}.get(name)
+        if runs is None:
+            return super().frame(name)
+        return read_table(name, [cell.folder(self.config) / f"{name}.csv" for cell in runs])
 
 
 def under(frame: pd.DataFrame, protocol: str) -> pd.DataFrame:

@@ -144,10 +144,8 @@ class Results:
     def at_rate(self, lr: float) -> Results:
         """The grid's validation problems at one learning rate, as if they were the main suite."""
         rows = self.grid[(self.grid["lr"] == lr) | (self.grid["method"] == BASE)].drop(columns="lr")
-        base = rows["method"] == BASE
-        rows = rows.assign(
-            suite="main", protocol=base.map({True: BASE, False: self.protocol}), pretrain_seed=0, benchmark="validation"
-        )
+        protocols = np.where(rows["method"] == BASE, BASE, self.protocol)
+        rows = rows.assign(suite="main", protocol=protocols, pretrain_seed=0, benchmark="validation")
         return replace(self, cells=cells_of(rows))
 
     def values(self, suite: str, model: str, method: str, column: str = "correct") -> pd.DataFrame | None:

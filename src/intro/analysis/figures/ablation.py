@@ -11,7 +11,7 @@ from intro.analysis.data import cells
 from intro.analysis.data.inputs import Inputs, under
 from intro.analysis.data.results import BASE
 from intro.analysis.figures import lines, style
-from intro.analysis.stats.intervals import Interval
+from intro.analysis.stats.intervals import Interval, of_replicates
 from intro.analysis.tables.build import final_entropy
 from intro.experiments import methods_by_n
 
@@ -44,7 +44,7 @@ def draw_average(inputs: Inputs) -> Figure:
 def draw_entropy(inputs: Inputs) -> Figure:
     """Left: entropy over training, light to dark with n. Right: where it ends."""
     config = inputs.config
-    metrics = under(inputs.metrics, "paper")
+    metrics = under(inputs.frame("metrics"), "paper")
     metrics = metrics[metrics.model == config.ablation_n.model].dropna(subset=["entropy"])
     methods = {n: m for n, m in methods_by_n(config).items() if m in set(metrics.method)}
     if not methods:
@@ -57,7 +57,7 @@ def draw_entropy(inputs: Inputs) -> Figure:
         ends.append((lines.draw(left, of_method, "entropy", ink, noisy=True), f"n = {n}", ink))
         by_seed = {seed: final_entropy(run) for seed, run in of_method.groupby("train_seed")}
         runs.append(pd.Series(by_seed, dtype=float))
-    _against_n(right, list(methods), [cells.over_runs(of_n) for of_n in runs], runs, ramp, style.SOFT)
+    _against_n(right, list(methods), [of_replicates(of_n, "runs") for of_n in runs], runs, ramp, style.SOFT)
     left.set(xlabel="training step", ylabel="policy entropy, nats per token")
     left.set_title("over training")
     right.set_title("last quarter of training")

@@ -14,7 +14,7 @@ from intro.analysis.figures import style
 
 
 def draw(inputs: Inputs) -> Figure:
-    config, grid = inputs.config, inputs.grid
+    config, grid = inputs.config, inputs.frame("grid")
     if grid.empty:
         return style.nothing("No learning-rate grid in this configuration.")
     chosen = inputs.record("learning_rates.json") or {}

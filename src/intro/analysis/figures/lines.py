@@ -5,8 +5,8 @@ from __future__ import annotations
 import pandas as pd
 from matplotlib.axes import Axes
 
-from intro.analysis.data import cells
 from intro.analysis.figures import style
+from intro.analysis.stats.intervals import of_replicates
 
 MANY = 6  # seeds that a band shows better than a line each; the interval of three leaves any axis
 NOISY = 12  # logged steps above which a quantity of one batch is read better as a running mean over WINDOW of them
@@ -15,11 +15,9 @@ WINDOW = 5
 
 def over_seeds(frame: pd.DataFrame, column: str) -> pd.DataFrame:
     """Per step the mean of `column` and its t-interval over seeds (missing below three seeds)."""
-    rows = []
-    for step, values in frame.dropna(subset=[column]).groupby("step")[column]:
-        mean = cells.over_runs(values)
-        rows.append((step, mean.value, mean.low, mean.high))
-    return pd.DataFrame(rows, columns=["step", "mean", "low", "high"])
+    steps = frame.dropna(subset=[column]).groupby("step")[column]
+    means = [(step, of_replicates(values, "runs")) for step, values in steps]
+    return pd.DataFrame([(step, m.value, m.low, m.high) for step, m in means], columns=["step", "mean", "low", "high"])
 
 
 def smooth(frame: pd.DataFrame, column: str, window: int) -> pd.DataFrame:

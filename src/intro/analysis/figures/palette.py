@@ -4,14 +4,9 @@ from __future__ import annotations
 
 # Okabe and Ito (2008): distinguishable under every common colour blindness; its yellow is too light for lines.
 OKABE_ITO = {
-    "grey": "#8a8a8a",
-    "orange": "#E69F00",
-    "sky": "#56B4E9",
-    "green": "#009E73",
-    "blue": "#0072B2",
-    "vermillion": "#D55E00",
-    "purple": "#CC79A7",
-}
+    "grey": "#8a8a8a", "orange": "#E69F00", "sky": "#56B4E9", "green": "#009E73", "blue": "#0072B2",
+    "vermillion": "#D55E00", "purple": "#CC79A7",
+}  # fmt: skip
 # For methods whose config entry names none, in this order; the darker ones are of Tol's "muted" scheme
 CYCLE = [
     *(OKABE_ITO[name] for name in ("orange", "green", "sky", "purple", "blue", "vermillion")),

@@ -26,7 +26,7 @@ SUBSETS = {"train": "training questions", "all": "test questions"}
 
 def draw_length(inputs: Inputs) -> Figure:
     """Fig. 4: mean response length over steps, a column per model, training questions above test questions."""
-    config, curves = inputs.config, under(inputs.curves, "paper")
+    config, curves = inputs.config, under(inputs.frame("curves"), "paper")
     models = [m for m in config.models if m in set(curves.model)]
     if not models:
         return style.nothing("No training curves in this configuration.")
@@ -51,7 +51,7 @@ def draw_length(inputs: Inputs) -> Figure:
 
 def draw_accuracy(inputs: Inputs) -> Figure:
     """Fig. 5: accuracy on the hard problems over steps, for the models that stand for the paper's two."""
-    config, curves = inputs.config, under(inputs.curves, "paper")
+    config, curves = inputs.config, under(inputs.frame("curves"), "paper")
     curves = curves[curves.subset == "hard"]
     models = [m for m in figure_5_models(config) if m in set(curves.model)]
     if not models:
@@ -74,7 +74,7 @@ def draw_accuracy(inputs: Inputs) -> Figure:
 
 def draw_dynamics(inputs: Inputs) -> Figure:
     """Six small panels for one model: the one of the ablation, where the controls live too."""
-    config, metrics = inputs.config, under(inputs.metrics, "paper")
+    config, metrics = inputs.config, under(inputs.frame("metrics"), "paper")
     model = config.ablation_n.model
     mine = metrics[(metrics.model == model) & metrics.method.isin(config.compared)]
     if mine.empty:

@@ -104,8 +104,8 @@ def _comparison(inputs: Inputs) -> list[dict[str, Any]]:
 
 
 def _compared(config: Config, frame: pd.DataFrame) -> Sheet:
-    words = {"Method": True, "Benchmark": True, "Reported": False, "Reference": False, "This run": False, "95 %": False}
-    heads = [Head(text, words=is_text) for text, is_text in (words | {"Agreement": True}).items()]
+    heads = [Head("Method", words=True), Head("Benchmark", words=True), Head("Reported"), Head("Reference")]
+    heads += [Head("This run"), Head("95 %"), Head("Agreement", words=True)]
     labels, blocks = method_labels(config), []
     for model, rows in frame.groupby("model", sort=False):
         texts = [

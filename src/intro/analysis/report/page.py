@@ -36,21 +36,19 @@ code, .literal { font-family: monospace; font-size: .86em; background: var(--was
 PAGE = """{% macro chip(verdict, text) -%}
 <span class="chip" style="background: {{ inks.get(verdict, '#8a8a8a') }}">{{ text }}</span>
 {%- endmacro -%}
-{% macro cell(tag, words) -%}
-<{{ tag }}{% if words %} class="word wrap"{% endif %}>{{ caller() }}</{{ tag }}>
-{%- endmacro %}
+{% macro words(head) %}{% if head.words %} class="word wrap"{% endif %}{% endmacro %}
 {% macro table(sheet) %}
 <table><tr>{% if sheet.named %}<th class="word wrap">Model</th>{% endif %}
 {% for head in sheet.heads %}
-{% call cell("th", head.words) %}{{ head.text }}{% if head.below %}<br>{{ head.below }}{% endif %}{% endcall %}
+<th{{ words(head) }}>{{ head.text }}{% if head.below %}<br>{{ head.below }}{% endif %}</th>
 {% endfor %}</tr>
 {% for block in sheet.blocks %}{% for row in block.rows %}
 <tr{% if sheet.named and loop.first %} class="block"{% endif %}>{% if sheet.named %}<td class="word wrap">
 {%- if loop.first %}<b>{{ block.model }}</b>
 {%- if block.stands_for != block.model %}<br>{{ block.stands_for }}{% endif %}{% endif %}</td>{% endif %}
 {% for entry in row %}
-{% call cell("td", sheet.heads[loop.index0].words) %}
-{%- if entry.best %}<b>{{ entry.text }}</b>{% else %}{{ entry.text }}{% endif %}{% endcall %}
+<td{{ words(sheet.heads[loop.index0]) }}>
+{%- if entry.best %}<b>{{ entry.text }}</b>{% else %}{{ entry.text }}{% endif %}</td>
 {% endfor %}</tr>
 {% endfor %}{% endfor %}
 </table>{% if sheet.note %}<p class="small">{{ sheet.note }}</p>{% endif %}
@@ -76,8 +74,7 @@ PAGE = """{% macro chip(verdict, text) -%}
 <p>A claim is reproduced when its 95&nbsp;% interval lies wholly on the claimed side, contradicted when it lies wholly
 on the other, and inconclusive otherwise.</p>
 <div class="scroll"><table>
-<tr><th class="word">Claim</th>
-{% for p in protocols %}<th class="word">{{ p }}</th>{% endfor %}
+<tr><th class="word">Claim</th>{% for p in protocols %}<th class="word">{{ p }}</th>{% endfor %}
 <th class="word">Measured as</th></tr>
 {% for claim in claims %}
 <tr><td class="word wrap"><b>{{ claim.statement }}</b></td>
@@ -115,12 +112,10 @@ on the other, and inconclusive otherwise.</p>
 <p>Each statement is decided symbolically; a counterexample is an equality that one might expect and that fails.</p>
 <div class="scroll">{{ table(theory) }}</div>{% endif %}
 
-{% if audit %}<h2 id="audit">Audit of the reported tables</h2>
-<p>{{ audit.sentence }}</p>
+{% if audit %}<h2 id="audit">Audit of the reported tables</h2><p>{{ audit.sentence }}</p>
 {% if audit.findings %}<div class="scroll">{{ table(audit.findings) }}</div>{% endif %}
 <details><summary>Every check</summary><div class="scroll">{{ table(audit.every) }}</div></details>{% endif %}
 
-<h2 id="provenance">Provenance</h2>
-<p class="small">{{ provenance }}</p>
+<h2 id="provenance">Provenance</h2><p class="small">{{ provenance }}</p>
 </main></body></html>
 """

@@ -8,7 +8,7 @@ import pandas as pd
 
 from intro.analysis.claims.judge import ANY
 from intro.analysis.data.results import BASE, SHARED_RATE
-from intro.analysis.stats.intervals import ENOUGH, t_estimate
+from intro.analysis.stats.intervals import of_replicates
 from intro.analysis.tables.typeset import markdown_table, spread
 from intro.config import Config
 from intro.infra.files import write_text
@@ -24,12 +24,11 @@ def findings(config: Config, folder: Path) -> str:
         (claim.statement, spread(claim.estimate, claim.ci_low, claim.ci_high), claim.estimand, claim.verdict)
         for claim in claims[claims.protocol.isin([SHARED_RATE, ANY])].itertuples()
     ]
-    by_model = gains(_read(folder / "scores.csv"))
-    of_methods = [
-        (method.label, spread(*_over_models(by_model[name])))
-        for name, method in config.methods.items()
-        if name in by_model
-    ]
+    by_model, of_methods = gains(_read(folder / "scores.csv")), []
+    for name, method in config.methods.items():
+        if name in by_model:
+            gain = of_replicates(by_model[name].dropna(), "models")
+            of_methods.append((method.label, spread(gain.value, gain.low, gain.high)))
     first = markdown_table(("claim of the paper", "estimate [95 %]", "measured as", "verdict"), rows)
     return f"{first}\n{markdown_table(('method', 'gain over the base model, points [95 %]'), of_methods)}"
 
@@ -42,15 +41,6 @@ def gains(scores: pd.DataFrame) -> pd.DataFrame:
     runs = main[main.method != BASE].groupby([*start, "method", "train_seed"]).value.mean().reset_index()
     runs = runs.join(base, on=start)
     return runs.assign(gain=runs.value - runs.base).groupby(["model", "method"]).gain.mean().unstack("method")
-
-
-def _over_models(values: pd.Series) -> tuple[float, float, float]:
-    """Mean over models with its t-interval; below three models the mean alone."""
-    values = values.dropna()
-    if len(values) < ENOUGH:
-        return float(values.mean()), float("nan"), float("nan")
-    interval = t_estimate(list(values), "models").interval()
-    return interval.value, interval.low, interval.high
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -6,24 +6,19 @@ import json
 
 from intro.analysis.claims.scoreboard import scoreboard
 from intro.config import Config
-from intro.types import IntroError
 
 
 def summary(config: Config) -> str:
     """Paths of tables, figures and report, then the scoreboard. Raises IntroError before a run is finished."""
     folder = config.results_dir
-    claims = folder / "claims.csv"
-    if not claims.is_file():
-        raise IntroError(f"{claims}: no such file; `snakemake --cores all` makes it")
-    lines = [
-        "",
-        f"tables      {folder}/tables/   (csv, md, tex)",
-        f"figures     {config.figures_dir}/   (png, pdf)",
-        f"comparison  {folder}/compare/   (reported | reference | yours, audit)",
-        f"theory      {folder}/theory/identities.md",
-        f"report      {folder}/report.html",
-        "",
-    ]
-    rates = json.loads((folder / "learning_rates.json").read_text())
-    lines += [f"shared learning rate, chosen on validation problems: {rates['paper']['learning_rate']:g}", ""]
-    return "\n".join(lines) + scoreboard(claims)
+    claims = scoreboard(folder / "claims.csv")
+    rate = json.loads((folder / "learning_rates.json").read_text())["paper"]["learning_rate"]
+    return f"""
+tables      {folder}/tables/   (csv, md, tex)
+figures     {config.figures_dir}/   (png, pdf)
+comparison  {folder}/compare/   (reported | reference | yours, audit)
+theory      {folder}/theory/identities.md
+report      {folder}/report.html
+
+shared learning rate, chosen on validation problems: {rate:g}
+{claims}"""

@@ -7,10 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from intro.config import Config
-from intro.experiments import Cell, evaluations, problems_file
+from intro.experiments import Cell, evaluations, problems_file, table_layouts
 from intro.types import IntroError
-
-SUITES = {"main": "main", "main_tuned": "main", "ood": "ood", "controls": "main", "ablation_n": "main"}
 
 
 def trace(config: Config, table: str, model: str, method: str, benchmark: str, protocol: str) -> str:
@@ -18,12 +16,13 @@ def trace(config: Config, table: str, model: str, method: str, benchmark: str, p
 
     Model and benchmark may be given by the names they stand for. Raises IntroError when there is no such cell.
     """
-    if table not in SUITES:
-        raise IntroError(f"table: expected one of {', '.join(SUITES)}, found '{table}'")
+    layouts = table_layouts(config)
+    if table not in layouts:
+        raise IntroError(f"table: expected one of {', '.join(layouts)}, found '{table}'")
+    suite = layouts[table].suite
     model = _named(model, {k: v.stands_for for k, v in config.models.items()}, "model")
     benchmark = _named(benchmark, {k: v.stands_for for k, v in config.data.benchmarks.items()}, "benchmark")
     protocol = "base" if method == "base" else "tuned" if table == "main_tuned" else protocol
-    suite = SUITES[table]
     wanted = (model, method, protocol, suite)
     cells = [c for c, s in evaluations(config) if (c.model, c.method, c.protocol, s) == wanted]
     if not cells or benchmark not in config.evaluation.suites[suite].benchmarks:
@@ -45,19 +44,18 @@ def _chain(config: Config, cell: Cell, suite: str, benchmark: str) -> list[str]:
     generated = _read(folder / "generations.record.json")
     trained = {} if cell.method == "base" else _read(cell.folder(config) / "record.json")
     base = _read(cell.base_folder(config) / "record.json")
-    found = score["scores"][benchmark]
+    value, problems, samples = (score["scores"][benchmark][key] for key in ("value", "problems", "samples"))
     lines = [
-        f"  seed {cell.seed}: {found['value']:.1f} over {found['problems']} problems x {found['samples']} samples",
+        f"  seed {cell.seed}: {value:.1f} over {problems} problems x {samples} samples",
         f"    score        {folder / 'score.json'}",
         f"    grades       {folder / 'grades.jsonl'}   {_made(score['record'])}",
         f"    generations  {folder / 'generations.jsonl'}   {_made(generated)}",
         f"    checkpoint   {cell.weights_folder(config)}   sha256 {generated['weights_hash']}",
     ]
     if trained:
-        settings = trained["settings"]
+        rate, method = trained["settings"]["learning_rate"], trained["settings"]["method"]
         lines.append(f"      trained    {_made(trained)}, config {trained['config_hash']}")
-        rate = f"learning rate {settings['learning_rate']:g}"
-        lines.append(f"      settings   {rate}, {trained['steps']} steps, {settings['method']}")
+        lines.append(f"      settings   learning rate {rate:g}, {trained['steps']} steps, {method}")
     return [
         *lines,
         f"    base model   {cell.base_folder(config)}   {_made(base)}, config {base['config_hash']}",

@@ -151,6 +151,14 @@ def t_estimate(values: Sequence[float], what: str) -> Student:
     return Student(float(np.mean(values)), error, len(values) - 1, f"{len(values)} {what}")
 
 
+def of_replicates(values: Sequence[float], what: str) -> Interval:
+    """Mean of independent replicates with its t-interval; below three replicates the mean alone."""
+    values = list(values)  # numpy's mean and deviation, also of a pandas series
+    if len(values) >= ENOUGH:
+        return t_estimate(values, what).interval()
+    return Interval(float(np.mean(values)), math.nan, math.nan, f"{len(values)} {what}, no interval")
+
+
 def over_models(by_model: Mapping[str, Strata], resampling: Resampling) -> Estimate:
     """Mean over models. Three or more models are the replicates; fewer are fixed and their problems resampled."""
     if len(by_model) >= ENOUGH:

@@ -150,7 +150,7 @@ def _spread(results: Results, suite: str, model: str, methods: list[str]) -> str
 
 def ablation_n(inputs: Inputs) -> pd.DataFrame:
     """Average accuracy and the entropy that training ends with, per number of candidates n."""
-    model, metrics = inputs.config.ablation_n.model, under(inputs.metrics, SHARED_RATE)
+    model, metrics = inputs.config.ablation_n.model, under(inputs.frame("metrics"), SHARED_RATE)
     rows = []
     for n, method in methods_by_n(inputs.config).items():
         average = cells.accuracy(inputs.results, model, method)
