@@ -228,16 +228,16 @@ def _claims() -> pd.DataFrame:
 
 
 def _compare(made: Config) -> pd.DataFrame:
-    """compare/main.csv in this run's own names, with the paper's values beside made-up ones."""
+    """compare/main.csv in this run's names, with the paper's values beside made-up ones."""
     reported = pd.read_csv(ROOT / "workflow" / "reported" / "reported.csv")
     main = reported[reported.table == "main"]
     models = {spec.stands_for: name for name, spec in made.models.items()}
     benchmarks = {spec.stands_for: name for name, spec in made.data.benchmarks.items()}
     ours = main.value * 0.9 + 8
-    own = {"table": "main", "model": main.model.map(models), "method": main.method}
-    own |= {"benchmark": main.benchmark.map(lambda b: benchmarks.get(b, b)), "reported": main.value}
-    own |= {"reference": ours + 0.7, "ours": ours, "ci_low": ours - 3, "ci_high": ours + 3}
-    return pd.DataFrame(own | {"agreement": "same direction"})
+    columns = {"table": "main", "model": main.model.map(models), "method": main.method}
+    columns |= {"benchmark": main.benchmark.map(lambda b: benchmarks.get(b, b)), "reported": main.value}
+    columns |= {"reference": ours + 0.7, "ours": ours, "ci_low": ours - 3, "ci_high": ours + 3}
+    return pd.DataFrame(columns | {"agreement": "same direction"})
 
 
 def _audit() -> pd.DataFrame:

@@ -40,7 +40,7 @@ def verdicts_of(configuration, protocol: str = "paper") -> dict[str, str]:
 def test_a_run_as_the_paper_claims_reproduces(tmp_path: Path) -> None:
     run = config(tmp_path)
     write(run, graded_responses=responses(AS_CLAIMED, tokens=LENGTHS))
-    found = verdicts_of(run)
+    verdicts = verdicts_of(run)
     expected = ["above_base", "above_grpo", "best_of_all", "best_per_benchmark", "sft_below_base"]
     expected += [
         "shorter_than_grpo_hard",
@@ -49,31 +49,31 @@ def test_a_run_as_the_paper_claims_reproduces(tmp_path: Path) -> None:
         "n1_below_base",
         "n40_below_best",
     ]
-    assert {claim: found[claim] for claim in expected} == dict.fromkeys(expected, "reproduced")
+    assert {claim: verdicts[claim] for claim in expected} == dict.fromkeys(expected, "reproduced")
 
 
 def test_a_run_against_the_paper_contradicts(tmp_path: Path) -> None:
     run = config(tmp_path)
     rates = {"base": 0.4, "sft": 0.6, "grpo": 0.7, "intro": 0.25, "intro-n1": 0.6, "intro-n2": 0.25, "intro-n40": 0.7}
     write(run, graded_responses=responses(rates, tokens={"intro": 90.0}))
-    found = verdicts_of(run)
+    verdicts = verdicts_of(run)
     expected = ["above_base", "above_grpo", "best_of_all", "best_per_benchmark", "sft_below_base"]
     expected += ["shorter_than_grpo_hard", "shorter_than_grpo_all", "moderate_n_best", "n1_below_base"]
-    assert {claim: found[claim] for claim in expected} == dict.fromkeys(expected, "contradicted")
+    assert {claim: verdicts[claim] for claim in expected} == dict.fromkeys(expected, "contradicted")
 
 
 def test_a_run_without_differences_is_inconclusive(tmp_path: Path) -> None:
     run = config(tmp_path)
     write(run, graded_responses=responses(dict.fromkeys(AS_CLAIMED, 0.5)))
-    found = verdicts_of(run)
+    verdicts = verdicts_of(run)
     for claim in ("above_base", "above_grpo", "best_of_all", "sft_below_base", "moderate_n_best", "n1_below_base"):
-        assert found[claim] == "inconclusive", claim
+        assert verdicts[claim] == "inconclusive", claim
 
 
 def test_nothing_run_is_nothing_tested(tmp_path: Path) -> None:
-    found = rows(config(tmp_path))
-    assert {str(row.verdict) for row in found.values()} == {"not tested"}
-    assert all(math.isnan(row.estimate) for row in found.values())
+    judged = rows(config(tmp_path))
+    assert {str(row.verdict) for row in judged.values()} == {"not tested"}
+    assert all(math.isnan(row.estimate) for row in judged.values())
 
 
 def test_best_of_all_names_the_baseline_that_comes_closest(tmp_path: Path) -> None:
@@ -99,8 +99,8 @@ def test_gains_that_grow_and_gains_that_shrink(tmp_path: Path) -> None:
 def test_an_n_outside_the_grid_is_not_tested(tmp_path: Path) -> None:
     run = config(tmp_path, ablation_n={"model": "qwen2-s", "method": "intro", "grid": [1, 2, 5]})
     write(run, graded_responses=responses(AS_CLAIMED))
-    found = verdicts_of(run)
-    assert (found["n40_below_best"], found["n1_below_base"]) == ("not tested", "reproduced")
+    verdicts = verdicts_of(run)
+    assert (verdicts["n40_below_best"], verdicts["n1_below_base"]) == ("not tested", "reproduced")
 
 
 def test_length_counts_every_problem_the_same(tmp_path: Path) -> None:
@@ -111,9 +111,9 @@ def test_length_counts_every_problem_the_same(tmp_path: Path) -> None:
     few = (grades.benchmark == HARD) & ~grades.problem.isin([f"{HARD}-{i}" for i in range(12)])
     grades.loc[(grades.method == "intro") & (grades.benchmark == HARD), "tokens"] = 20
     write(run, graded_responses=grades[~few])
-    found = rows(run)
-    assert found["shorter_than_grpo_hard", "paper"].estimate == pytest.approx(-40)
-    assert found["shorter_than_grpo_all", "paper"].estimate == pytest.approx(-(12 * 40 + 240 * 20) / 252)
+    judged = rows(run)
+    assert judged["shorter_than_grpo_hard", "paper"].estimate == pytest.approx(-40)
+    assert judged["shorter_than_grpo_all", "paper"].estimate == pytest.approx(-(12 * 40 + 240 * 20) / 252)
 
 
 def test_training_seeds_widen_the_interval_of_the_ablation(tmp_path: Path) -> None:
@@ -144,9 +144,9 @@ def test_a_grid_that_disagrees_makes_the_verdict_depend_on_it(tmp_path: Path) ->
     assert [p.verdict for p in points if p.claim == "above_grpo"] == ["reproduced", "inconclusive", "contradicted"]
     assert [p.verdict for p in points if p.claim == "best_of_all"] == ["reproduced", "inconclusive", "contradicted"]
     assert {p.verdict for p in points if p.claim == "above_base"} == {"not tested"}, "no base in this grid"
-    found = verdicts_of(run)
-    assert found["above_grpo"] == found["best_of_all"] == "depends on learning rate"
-    assert found["above_base"] == "reproduced"
+    verdicts = verdicts_of(run)
+    assert verdicts["above_grpo"] == verdicts["best_of_all"] == "depends on learning rate"
+    assert verdicts["above_base"] == "reproduced"
 
 
 def test_tuned_rates_do_not_depend_on_the_grid(tmp_path: Path) -> None:
@@ -207,8 +207,8 @@ def test_shorter_and_better_needs_both(
 ) -> None:
     run = config(tmp_path)
     write(run, curves=curves(length, accuracy))
-    found = verdicts_of(run)
-    assert tuple(found[c] for c in ("length_falls", "hard_accuracy_rises", "shorter_and_better")) == expected
+    verdicts = verdicts_of(run)
+    assert tuple(verdicts[c] for c in ("length_falls", "hard_accuracy_rises", "shorter_and_better")) == expected
 
 
 def test_one_curve_has_no_interval_and_decides_nothing(tmp_path: Path) -> None:
@@ -225,8 +225,8 @@ def test_the_answer_helps_on_hard_and_hurts_on_easy(tmp_path: Path) -> None:
     given = responses({"base": 0.6}, suite="given", benchmarks={"chain-2": -0.2, "chain-5": 0.0, HARD: 0.2})
     two = given.model.isin(list(MODELS)[:2])  # two models are fixed, their problems resampled
     write(run, graded_responses=pd.concat([without, given[two]]))
-    found = rows(run)
-    most, hurts = found["answer_helps_hard_most", "any"], found["answer_hurts_easy", "any"]
+    judged = rows(run)
+    most, hurts = judged["answer_helps_hard_most", "any"], judged["answer_hurts_easy", "any"]
     assert (most.verdict, hurts.verdict) == ("reproduced", "reproduced")
     assert most.estimate == pytest.approx(70, abs=6)
     assert hurts.estimate == pytest.approx(-20, abs=5)
@@ -251,9 +251,9 @@ def test_without_a_verifier_the_claim_is_not_tested(tmp_path: Path) -> None:
 def test_counted_passes_are_exact(tmp_path: Path) -> None:
     run = config(tmp_path)
     write(run, cost=pd.DataFrame({"method": ["intro", "grpo"], "forward_passes": [2.0, 2.0]}))
-    found = rows(run)
-    assert found["two_forward_passes", "any"].verdict == "reproduced"
-    per_rationale = found["grpo_needs_2g_passes", "any"]
+    judged = rows(run)
+    assert judged["two_forward_passes", "any"].verdict == "reproduced"
+    per_rationale = judged["grpo_needs_2g_passes", "any"]
     assert (per_rationale.estimate, per_rationale.verdict) == (1.0, "contradicted")
 
 

@@ -77,9 +77,9 @@ def test_the_improvement_is_relative_to_base(main: pd.DataFrame) -> None:
 
 def test_values_are_compared_on_the_papers_own_models(tmp_path: Path, reported: dict[Key, float]) -> None:
     shape = {"architecture": "qwen2", "hidden": 32, "layers": 1, "heads": 2, "kv_heads": 2}
-    own = {paper: {"stands_for": paper, **shape} for paper in MODELS.values()}
-    names = dict.fromkeys(own, 0.0)
-    changes = {"models": own, "ablation_n": {"model": "Qwen2.5-1.5B", "method": "intro", "grid": [1, 2, 5]}}
+    models = {paper: {"stands_for": paper, **shape} for paper in MODELS.values()}
+    names = dict.fromkeys(models, 0.0)
+    changes = {"models": models, "ablation_n": {"model": "Qwen2.5-1.5B", "method": "intro", "grid": [1, 2, 5]}}
     few = {"training": {**config(tmp_path).training.model_dump(), "sweep_models": [], "learning_rates": [1e-4]}}
     elsewhere = {"controls": {"model": "Qwen2.5-3B"}, "cost": {"model": "Qwen2.5-3B"}, "posterior": {}}
     paper = config(tmp_path, **changes, **few, **elsewhere)

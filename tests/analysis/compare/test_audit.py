@@ -173,13 +173,13 @@ def test_an_improvement_may_come_from_printed_averages() -> None:
     """Base cells of mean 10.03 may average to 10.08, print as 10.1, and 99 / 10.1 is a gain of 880.2."""
     texts = {"x": "10.0", "y": "10.0", "z": "10.1"}
     base = [cell("main", "m", "base", name, "pass@1", text) for name, text in texts.items()]
-    own = [cell("main", "m", "x", name, "pass@1", "99.0") for name in "xyz"]
+    row = [cell("main", "m", "x", name, "pass@1", "99.0") for name in "xyz"]
     printed_ones = [
         cell("main", "m", "base", "average", "mean", "10.1"),
         cell("main", "m", "x", "average", "mean", "99.0"),
         cell("main", "m", "x", "improvement_pct", "relative", "880.2"),
     ]
-    assert false_ones([*base, *own, *printed_ones]) == []
+    assert false_ones([*base, *row, *printed_ones]) == []
 
 
 def test_an_unattainable_cell_is_found_and_its_neighbour_named() -> None:

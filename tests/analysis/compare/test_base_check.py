@@ -44,11 +44,11 @@ def test_cells_outside_sampling_error_are_flagged(config, tmp_path: Path) -> Non
     """Half of 60 problems: 50.0 fits, 90.0 does not, and a stand-in is compared with nothing."""
     csv, page = base_check(config, tmp_path)
     rows = pd.read_csv(csv).set_index(["model", "benchmark"])
-    own = rows.loc["Qwen2.5-1.5B"]
-    assert own.agreement.to_dict() == {
+    paper = rows.loc["Qwen2.5-1.5B"]
+    assert paper.agreement.to_dict() == {
         "chain-2": "within interval", "chain-3": "outside interval", "average": "outside interval"
     }  # fmt: skip
-    assert own.ours.tolist() == [50.0] * 3 and (own.ci_low < 50).all() and (own.ci_high > 50).all()
+    assert paper.ours.tolist() == [50.0] * 3 and (paper.ci_low < 50).all() and (paper.ci_high > 50).all()
     assert set(rows.loc["qwen3-m"].agreement) == {"not compared"}
     text = page.read_text()
     assert text.count("**outside**") == 2 and "2 of 3 comparable cells lie outside" in text

@@ -177,7 +177,7 @@ def test_every_planned_figure_can_be_drawn():
 
 @pytest.mark.parametrize(("steps", "noisy", "drawn"), [(20, True, 2), (20, False, 1), (lines.NOISY, True, 1)])
 def test_a_noisy_quantity_is_smoothed_over_what_was_logged_where_that_is_much(steps, noisy, drawn):
-    """Of a single smoothed run what was logged is drawn behind it."""
+    """A single smoothed run has its logged values as a second line."""
     frame = pd.DataFrame({"train_seed": 0, "step": range(steps), "value": [float(t % 2) for t in range(steps)]})
     _, axes = style.blank()
     end = lines.draw(axes[0, 0], frame, "value", "#000000", noisy)

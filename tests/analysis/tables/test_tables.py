@@ -102,8 +102,8 @@ def test_ablation_takes_the_tables_own_run_for_its_n(config):
     frame, main = read(config, "ablation_n"), read(config, "main")
     assert list(frame) == ["n", "average", "ci_low", "ci_high", "policy_entropy"]
     assert list(frame.n) == sorted(config.ablation_n.grid)
-    own = main[(main.model == config.ablation_n.model) & (main.method == "intro")].average.iloc[0]
-    assert frame.set_index("n").average[5] == pytest.approx(own, abs=1e-3)
+    average = main[(main.model == config.ablation_n.model) & (main.method == "intro")].average.iloc[0]
+    assert frame.set_index("n").average[5] == pytest.approx(average, abs=1e-3)
 
 
 def test_entropy_is_that_of_the_last_quarter():

@@ -44,7 +44,7 @@ def collect(config: Config) -> None:
 
 def write_frame(path: Path, frame: pd.DataFrame) -> None:
     """A CSV, compressed where its name ends so: equal frames give equal bytes."""
-    # a compressed file holds its own name, here a temporary one, and its time unless both are set
+    # a compressed file holds its name, here a temporary one, and its time unless both are set
     packing = {"method": "gzip", "filename": "", "mtime": 0} if path.suffix == ".gz" else None
     with atomic_file(path) as temporary, temporary.open("wb") as file:
         frame.to_csv(file, index=False, compression=packing)

@@ -114,7 +114,7 @@ def strata(frame: pd.DataFrame, benchmarks: Sequence[str] | None = None) -> list
 
 
 def _answered(values: pd.DataFrame) -> pd.DataFrame | None:
-    """A cell's own runs and the problems that all of them answered: others cannot be compared between runs."""
+    """A cell's runs and the problems that all of them answered: others cannot be compared between runs."""
     there = values.notna().to_numpy()
     runs = there.any(axis=0)
     frame = values.loc[there[:, runs].all(axis=1), runs]

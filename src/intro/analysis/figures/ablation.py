@@ -19,22 +19,22 @@ from intro.experiments import methods_by_n
 def draw_average(inputs: Inputs) -> Figure:
     """Gain over the base model against n, beside the paper's."""
     config, model = inputs.config, inputs.config.ablation_n.model
-    found = {n: cells.gain(inputs.results, model, method) for n, method in methods_by_n(config).items()}
-    found = {n: gain for n, gain in found.items() if gain is not cells.NOTHING}
-    if not found:
+    gains = {n: cells.gain(inputs.results, model, method) for n, method in methods_by_n(config).items()}
+    gains = {n: gain for n, gain in gains.items() if gain is not cells.NOTHING}
+    if not gains:
         return style.nothing("No ablation over n, or no base model, in this configuration.")
-    ink, ns = style.colour(config, config.ablation_n.method), list(found)
+    ink, ns = style.colour(config, config.ablation_n.method), list(gains)
     figure, axes = style.blank(height=2.8, width=4.6)
     panel = axes[0, 0]
     panel.axhline(0, color=style.SOFT, lw=0.9)
-    ends = [(found[ns[-1]].value, "this run", ink), (0.0, "base", style.SOFT)]
+    ends = [(gains[ns[-1]].value, "this run", ink), (0.0, "base", style.SOFT)]
     reported = reported_gains(inputs, style.stands_for(config, model))
     if len(shape := [(n, reported[n]) for n in ns if n in reported]) > 1:
         dashes = {"ls": (0, (3, 2)), "marker": "o", "ms": 3, "mfc": "white"}
         panel.plot(*zip(*shape, strict=True), color=style.INK, lw=1, **dashes)
         ends.append((shape[-1][1], "paper", style.INK))
     runs = [cells.gain_by_run(inputs.results, model, methods_by_n(config)[n]) for n in ns]
-    _against_n(panel, ns, list(found.values()), runs, [ink] * len(ns), ink)
+    _against_n(panel, ns, list(gains.values()), runs, [ink] * len(ns), ink)
     panel.set_ylabel("gain over the base model, % points")
     panel.set_title(style.model_title(config, model))
     style.end_labels(panel, ends)

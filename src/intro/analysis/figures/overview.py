@@ -42,11 +42,11 @@ def _gains(panel: Axes, inputs: Inputs, models: list[str]) -> None:
     names = []
     for place, model in enumerate(models):
         base = cells.accuracy(inputs.results, model, BASE).value
-        found = {m: cells.cut(cells.gain(inputs.results, model, m), -base, 100 - base) for m in methods}
-        best = max(found, key=lambda m: np.nan_to_num(found[m].value, nan=-np.inf))
+        gains = {m: cells.cut(cells.gain(inputs.results, model, m), -base, 100 - base) for m in methods}
+        best = max(gains, key=lambda m: np.nan_to_num(gains[m].value, nan=-np.inf))
         if place % 2 == 0:
             panel.axhspan(place - 0.5, place + 0.5, color="#f6f6f6", lw=0, zorder=0)
-        for rank, (method, mean) in enumerate(found.items()):
+        for rank, (method, mean) in enumerate(gains.items()):
             y, ink = place + 0.78 * ((rank + 0.5) / len(methods) - 0.5), style.colour(config, method)
             style.dot(panel, mean, y, ink, size=4.2, line=1.5)
             if method == best:

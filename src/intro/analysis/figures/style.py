@@ -84,20 +84,20 @@ def colours(methods: Mapping[str, Method]) -> dict[str, str]:
 
     The first of an objective takes the next colour of CYCLE that no entry names, over again in a darker shade.
     """
-    found = {name: method.colour for name, method in methods.items() if method.colour}
+    chosen = {name: method.colour for name, method in methods.items() if method.colour}
     turns = ([*CYCLE] if turn == 0 else [shade(c, 0.45) for c in CYCLE] for turn in count())
-    free = (c for turn in turns for c in turn if c not in found.values())
+    free = (c for turn in turns for c in turn if c not in chosen.values())
     families: dict[str, list[str]] = {}
     for name, method in methods.items():
         families.setdefault(method.objective, []).append(name)
     for names in families.values():
-        if not any(name in found for name in names):
-            found[names[0]] = next(free)
-        family = next(found[name] for name in names if name in found)
-        others = [name for name in names if name not in found]
+        if not any(name in chosen for name in names):
+            chosen[names[0]] = next(free)
+        family = next(chosen[name] for name in names if name in chosen)
+        others = [name for name in names if name not in chosen]
         for place, name in enumerate(others):
-            found[name] = tint(family, 0.2 + 0.5 * place / max(len(others) - 1, 1))
-    return found
+            chosen[name] = tint(family, 0.2 + 0.5 * place / max(len(others) - 1, 1))
+    return chosen
 
 
 def tint(colour: str, amount: float) -> str:

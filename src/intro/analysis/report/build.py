@@ -149,10 +149,10 @@ def _figures(config: Config, captions: Path) -> list[dict[str, Any]]:
     for name in FIGURES:
         path = config.figures_dir / f"{name}.png"
         if path.exists():
-            raw = path.read_bytes()
-            width = int.from_bytes(raw[16:20], "big")  # of a PNG's header
-            shown.append({"name": name, "data": base64.b64encode(raw).decode(), "width": round(width * PNG_SCALE),
-                          "caption": caption(captions / f"{name}.rst")})  # fmt: skip
+            raw, words = path.read_bytes(), caption(captions / f"{name}.rst")
+            width = round(int.from_bytes(raw[16:20], "big") * PNG_SCALE)  # from a PNG's header
+            data = base64.b64encode(raw).decode()
+            shown.append({"name": name, "data": data, "width": width, "caption": words})
     return shown
 
 
@@ -176,9 +176,9 @@ def _theory(record: Any) -> Sheet | None:
 def _audit(frame: pd.DataFrame) -> dict[str, Any] | None:
     if frame.empty:
         return None
-    found = frame[~frame.consistent.astype(bool)] if "consistent" in frame else frame
-    sentence = f"{len(frame)} checks; {len(found)} found a printed number that its own table or benchmark cannot give."
-    return {"sentence": sentence, "findings": sheet(found) if len(found) else None, "every": sheet(frame)}
+    failed = frame[~frame.consistent.astype(bool)] if "consistent" in frame else frame
+    sentence = f"{len(frame)} checks; {len(failed)} found a printed number that its own table or benchmark cannot give."
+    return {"sentence": sentence, "findings": sheet(failed) if len(failed) else None, "every": sheet(frame)}
 
 
 def _provenance(record: Any) -> Markup:
