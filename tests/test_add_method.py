@@ -28,7 +28,7 @@ methods:
 baseline: dr-grpo
 ablation_n: {grid: [5]}
 controls: {methods: {intro-frozen: null}}
-evaluation: {suites: {ood: null, given: null}}
+evaluation: {suites: {ood: null, answer_in_prompt: null}}
 cost: {methods: [sft, dr-grpo, upft]}
 """
 METHODS = ["base", "sft", "intro", "dr-grpo", "upft"]

@@ -27,8 +27,8 @@ def test_a_checkpoint_on_cpus_has_one_process_and_one_on_gpus_one_per_suite() ->
     tiny, paper = load(CONFIG / "tiny.yaml"), load(CONFIG / "paper.yaml")
     processes = Counter(cell for cells in evaluation_jobs(tiny).values() for cell in cells)
     assert set(processes.values()) == {1}
-    assert ("main", "ood", "given") in evaluation_jobs(tiny)
-    assert set(evaluation_jobs(paper)) == {("main",), ("ood",), ("given",)}
+    assert ("main", "ood", "answer_in_prompt") in evaluation_jobs(tiny)
+    assert set(evaluation_jobs(paper)) == {("main",), ("ood",), ("answer_in_prompt",)}
 
 
 def test_every_training_seed_has_a_base_model_that_is_evaluated() -> None:

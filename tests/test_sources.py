@@ -37,7 +37,7 @@ def test_figure_5_shows_the_two_models_that_stand_for_the_papers() -> None:
 
 def test_figure_6_needs_base_models_and_what_the_judge_read() -> None:
     needed = figure_sources(PAPER, "answer_conditioning")
-    assert {suite for _, suite in needed.evaluations} == {"main", "given"}
+    assert {suite for _, suite in needed.evaluations} == {"main", "answer_in_prompt"}
     assert {cell.method for cell, _ in needed.evaluations} == {"base"}
     assert PAPER.verifier and needed.judged == needed.evaluations
     assert not figure_sources(TINY, "answer_conditioning").judged

@@ -163,12 +163,12 @@ def evaluation_jobs(config: Config) -> dict[tuple[str, ...], list[Cell]]:
 
 def answer_conditioning_evaluations(config: Config) -> list[tuple[Cell, str]]:
     """The evaluations of Fig. 6: base models with and without the answer in the prompt, if the config has both."""
-    given = config.evaluation.suites.get("given")
+    given = config.evaluation.suites.get("answer_in_prompt")
     if given is None:
         return []
     models = config.models if given.models is None else given.models
     bases = [(cell, suite) for cell, suite in evaluations(config) if cell.method == "base" and cell.model in models]
-    return [(cell, suite) for cell, suite in bases if suite in ("main", "given")]
+    return [(cell, suite) for cell, suite in bases if suite in ("main", "answer_in_prompt")]
 
 
 def judged_evaluations(config: Config) -> list[tuple[Cell, str]]:

@@ -91,7 +91,7 @@ def test_all_cells_share_random_numbers(generated: Config) -> None:
 def test_suites_that_share_a_process_are_as_each_alone(generated: Config) -> None:
     """Loading a checkpoint once for several suites changes no byte of their files; each has a record of its own."""
     main = generated.evaluation.suites["main"]
-    suites = {"main": main, "given": main.model_copy(update={"prompt": "posterior"})}
+    suites = {"main": main, "answer_in_prompt": main.model_copy(update={"prompt": "posterior"})}
     both = generated.model_copy(update={"evaluation": generated.evaluation.model_copy(update={"suites": suites})})
     files = [suite_file(both, BASE, suite, name) for suite in suites for name in ("generations.jsonl", "grades.jsonl")]
     for suite in suites:
@@ -99,10 +99,10 @@ def test_suites_that_share_a_process_are_as_each_alone(generated: Config) -> Non
         grade(both, BASE, [suite])
     alone = [file.read_bytes() for file in files]
     assert alone[0] != alone[2]
-    generate(both, BASE, ["given", "main"])
-    grade(both, BASE, ["given", "main"])
+    generate(both, BASE, ["answer_in_prompt", "main"])
+    grade(both, BASE, ["answer_in_prompt", "main"])
     assert [file.read_bytes() for file in files] == alone
-    record = json.loads(suite_file(both, BASE, "given", "generations.record.json").read_text())
+    record = json.loads(suite_file(both, BASE, "answer_in_prompt", "generations.record.json").read_text())
     assert record["settings"]["suite"]["prompt"] == "posterior"
 
 

@@ -27,14 +27,18 @@ def config(toy_root: Path, toy_config: Config, tmp_path: Path) -> Config:
     """The toy world with a judge, and graded responses of one suite: the first problem right, the others wrong."""
     mapping = toy.mapping(tmp_path)
     mapping["verifier"] = VERIFIER | {"checkpoint": str(base_folder(toy_config, "qwen3-m"))}
-    mapping["evaluation"]["suites"]["given"] = {"benchmarks": ["chain-2"], "prompt": "posterior", "methods": ["base"]}
+    mapping["evaluation"]["suites"]["answer_in_prompt"] = {
+        "benchmarks": ["chain-2"],
+        "prompt": "posterior",
+        "methods": ["base"],
+    }
     config = parse(mapping)
     problems = read_problems(experiments.problems_file(config, "chain-2"))
     said = [(p, j) for p in problems for j in range(2)]
     graded = [("chain-2", p.id, j, int(p is problems[0]), "", None, None, 4, 0) for p, j in said]
     spoken = [("chain-2", p.id, j, 4, 0, f"{j} + {j} = 0 ;") for p, j in said]
     for name, keys, lines in (("grades", GRADE_KEYS, graded), ("generations", GENERATION_KEYS, spoken)):
-        file = suite_file(config, CELL, "given", f"{name}.jsonl")
+        file = suite_file(config, CELL, "answer_in_prompt", f"{name}.jsonl")
         write_jsonl(file, [dict(zip(keys, values, strict=True)) for values in lines])
     return config
 
@@ -48,10 +52,10 @@ def test_correct_responses_are_judged_and_collected(config: Config, monkeypatch:
         return ["Yes.", "no, it copies"]
 
     monkeypatch.setattr(judging, "answer", replies)
-    judge(config, CELL, "given")
+    judge(config, CELL, "answer_in_prompt")
     first = read_problems(experiments.problems_file(config, "chain-2"))[0]
     assert asked == [f"{first.question} {first.answer} {j} + {j} = 0 ;" for j in range(2)]
-    rows = grades_of(config, [(CELL, "given")], experiments.judged_evaluations(config))
+    rows = grades_of(config, [(CELL, "answer_in_prompt")], experiments.judged_evaluations(config))
     assert list(rows.correct[:4]) == [1, 1, 0, 0] and list(rows.verified[:2]) == [1, 0]
     assert rows.verified[2:].isna().all()
 
@@ -59,8 +63,8 @@ def test_correct_responses_are_judged_and_collected(config: Config, monkeypatch:
 def test_a_real_model_answers_every_prompt(config: Config) -> None:
     """Fetched like any checkpoint, prompted without a template where it has none, greedy."""
     fetch_judge(config)
-    judge(config, CELL, "given")
-    file = suite_file(config, CELL, "given", "judged.jsonl")
+    judge(config, CELL, "answer_in_prompt")
+    file = suite_file(config, CELL, "answer_in_prompt", "judged.jsonl")
     lines = read_jsonl(file, ("reply", "verified"), "")
     assert len(lines) == 2 and {line["verified"] for line in lines} <= {0, 1}
     assert json.loads(file.with_name("judged.record.json").read_text())["judged"] == 2

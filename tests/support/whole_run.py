@@ -102,7 +102,7 @@ def _grades(made: Config, seeds: tuple[int, ...], rng: np.random.Generator) -> p
     for suite, model, method, protocol, seed in _cells(made, seeds):
         gain = 0.0 if method == "base" else GAIN.get(method, 20) + 2 * (protocol == "tuned") + rng.normal(0, 1)
         for rank, benchmark in enumerate(made.evaluation.suites[suite].benchmarks):
-            level = 66 - 7 * rank + strength[model] + gain + 35 * (suite == "given")
+            level = 66 - 7 * rank + strength[model] + gain + 35 * (suite == "answer_in_prompt")
             length = LENGTH.get(method, 32) * (0.7 + 0.12 * rank)
             cell = _responses(made, benchmark, (level - 50) / 22 + difficulty[benchmark], length, rng)
             cell |= {"suite": suite, "model": model, "method": method, "protocol": protocol, "train_seed": seed}

@@ -222,7 +222,7 @@ def test_the_answer_helps_on_hard_and_hurts_on_easy(tmp_path: Path) -> None:
     run = config(tmp_path)
     # without the answer 0.6 / 0.6 / 0.2; with it 0.4 / 0.6 / 0.8
     without = responses({"base": 0.6}, benchmarks={"chain-2": 0.0, "chain-5": 0.0, HARD: -0.4})
-    given = responses({"base": 0.6}, suite="given", benchmarks={"chain-2": -0.2, "chain-5": 0.0, HARD: 0.2})
+    given = responses({"base": 0.6}, suite="answer_in_prompt", benchmarks={"chain-2": -0.2, "chain-5": 0.0, HARD: 0.2})
     two = given.model.isin(list(MODELS)[:2])  # two models are fixed, their problems resampled
     write(run, graded_responses=pd.concat([without, given[two]]))
     judged = rows(run)
@@ -236,14 +236,14 @@ def test_the_answer_helps_on_hard_and_hurts_on_easy(tmp_path: Path) -> None:
 def test_answers_that_are_copied_do_not_count(tmp_path: Path) -> None:
     """Every response given the answer is right, but none of its rationales passes the verifier."""
     run = config(tmp_path)
-    given = responses({"base": 2.0}, suite="given").assign(verified=0)
+    given = responses({"base": 2.0}, suite="answer_in_prompt").assign(verified=0)
     write(run, graded_responses=pd.concat([responses({"base": 0.3}), given]))
     assert rows(run)["answer_hurts_easy", "any"].estimate < 0
 
 
 def test_without_a_verifier_the_claim_is_not_tested(tmp_path: Path) -> None:
     run = config(tmp_path)
-    grades = pd.concat([responses({"base": 0.3}), responses({"base": 0.9}, suite="given")])
+    grades = pd.concat([responses({"base": 0.3}), responses({"base": 0.9}, suite="answer_in_prompt")])
     write(run, graded_responses=grades.assign(verified=np.nan))
     assert rows(run)["answer_hurts_easy", "any"].verdict == "not tested"
 
@@ -323,7 +323,7 @@ def test_runs_from_several_base_models_are_held_against_their_own() -> None:
 
 def test_compare_writes_every_file_and_a_scoreboard_that_fits(tmp_path: Path) -> None:
     run = config(tmp_path)
-    given = responses({"base": 0.9}, suite="given")
+    given = responses({"base": 0.9}, suite="answer_in_prompt")
     rates = {1e-4: {"base": 0.3, "grpo": 0.3, "intro": 0.7}}
     write(
         run,

@@ -169,7 +169,9 @@ def _gain_given_answer(results: Results) -> dict[str, pd.DataFrame]:
     """Per model the gain in correct AND verified rationales when the answer stands in the prompt (Fig. 6)."""
     gains = {}
     for model in results.config.models:
-        given, without = (results.values(suite, model, BASE, "verified_correct") for suite in ("given", "main"))
+        given, without = (
+            results.values(suite, model, BASE, "verified_correct") for suite in ("answer_in_prompt", "main")
+        )
         if given is not None and without is not None:
             gains[model] = difference(given, without)
     return gains

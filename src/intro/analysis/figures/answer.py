@@ -17,10 +17,10 @@ WITHOUT, GIVEN = palette.OKABE_ITO["grey"], palette.OKABE_ITO["green"]
 def draw(inputs: Inputs) -> Figure:
     """Per model a panel, per benchmark a pair of dots; a response counts when it is correct and verified."""
     config = inputs.config
-    models = [m for m in config.models if inputs.results.values("given", m, BASE) is not None]
+    models = [m for m in config.models if inputs.results.values("answer_in_prompt", m, BASE) is not None]
     if not models:
         return style.nothing("No responses with the answer in the prompt in this configuration.")
-    columns = benchmarks(config, "given")
+    columns = benchmarks(config, "answer_in_prompt")
     height, width = 1.0 + 0.36 * len(columns), 1.2 + 2.9 * len(models)
     figure, axes = style.blank(len(models), height=height, width=width, sharey=True)
     for panel, model in zip(axes[0], models, strict=True):
@@ -34,7 +34,7 @@ def draw(inputs: Inputs) -> Figure:
 def _panel(panel: Axes, inputs: Inputs, model: str, columns: list[str]) -> None:
     for place, benchmark in enumerate(columns):
         pair = []
-        for suite, ink, y in (("main", WITHOUT, place - 0.07), ("given", GIVEN, place + 0.07)):
+        for suite, ink, y in (("main", WITHOUT, place - 0.07), ("answer_in_prompt", GIVEN, place + 0.07)):
             mean = cells.accuracy(inputs.results, model, BASE, suite, [benchmark], "verified_correct")
             if mean is cells.NOTHING:
                 continue

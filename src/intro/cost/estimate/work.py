@@ -268,7 +268,7 @@ def work_by_target(estimator: Estimator) -> Iterator[Work]:
     for table in experiments.table_names(config):
         yield from needs(f"table_{table}", experiments.table_evaluations(config, table))
     judged = experiments.judged_evaluations(config)
-    given = [(cell, suite) for cell, suite in experiments.evaluations(config) if suite == "given"]
+    given = [(cell, suite) for cell, suite in experiments.evaluations(config) if suite == "answer_in_prompt"]
     yield from needs("answer_conditioning", judged or given)
     if config.verifier is not None:
         yield "answer_conditioning", "judge", estimator.judge_model
