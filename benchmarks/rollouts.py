@@ -1,10 +1,10 @@
 """How many tokens a second a policy generates: `python benchmarks/rollouts.py`, with `--device cuda` on a GPU.
 
-The own engine against transformers: `generate` with a dynamic and with a static cache, and continuous batching. On the
-tiny world's shape, and on a GPU on that of Qwen2.5-1.5B in bfloat16, its weights random; every prompt comes G = 4
-times. Lengths are "fixed", or "ragged": any token may be the last, so they fall off like an exponential, and there are
-twice as many prompts as rows. `own` is the own engine's time per token over the row's; `floor` is what a step cannot
-do without: the bytes of weights, keys and values that it reads, at the speed at which the device copies.
+The native engine against transformers: `generate` with a dynamic and with a static cache, and continuous batching. On
+the tiny world's shape, and on a GPU on that of Qwen2.5-1.5B in bfloat16, with random weights; every prompt occurs G = 4
+times. Lengths are "fixed", or "ragged": any token may be the last, so they are about exponential, and there are twice as
+many prompts as rows. `native` is the native engine's time per token over the row's; `floor` is a bound on tokens per
+second: the bytes of weights, keys and values that a step reads, at the speed at which the device copies.
 Needs this package's base dependencies only. `--shapes small` and the like choose others.
 """
 

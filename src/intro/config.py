@@ -351,7 +351,7 @@ class Config(Record):
 
 
 def _merge(base: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
-    """`over` laid on `base`: mappings merge key by key, everything else replaces, null takes an entry away."""
+    """`over` laid on `base`: mappings merge key by key, everything else replaces, null removes an entry."""
     merged = dict(base)
     for key, value in over.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
@@ -424,5 +424,5 @@ def load(path: str | Path) -> Config:
 
 
 def schema() -> str:
-    """The JSON schema of the config, as YAML: workflow/schemas/config.schema.yaml holds this text."""
+    """The JSON schema of the config, as YAML."""
     return yaml.safe_dump(Config.model_json_schema(), sort_keys=False, allow_unicode=True)
