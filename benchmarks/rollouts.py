@@ -2,8 +2,8 @@
 
 The native engine against transformers: `generate` with a dynamic and with a static cache, and continuous batching. On
 the tiny world's shape, and on a GPU on that of Qwen2.5-1.5B in bfloat16, with random weights; every prompt occurs G = 4
-times. Lengths are "fixed", or "ragged": any token may be the last, so they are about exponential, and there are twice as
-many prompts as rows. `native` is the native engine's time per token over the row's; `floor` is a bound on tokens per
+times. Lengths are "fixed", or "ragged": any token may be the last, so they are about exponential, and there are twice
+as many prompts as rows. `native` is the native engine's time per token over the row's; `floor` is a bound on tokens per
 second: the bytes of weights, keys and values that a step reads, at the speed at which the device copies.
 Needs this package's base dependencies only. `--shapes small` and the like choose others.
 """

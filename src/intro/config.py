@@ -1,4 +1,4 @@
-"""The typed configuration: the only place that reads YAML. Unknown keys raise; a scale is a file of this shape."""
+"""The typed configuration: the only place that reads YAML. Unknown keys raise; a scale is one config file."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class HubData(Record):
     validation_problems: Annotated[int, Field(ge=0)]  # taken off the training set
     mirror: str | None = None  # folder with {collection}.jsonl instead of the Hub; INTRO_DATA_DIR wins
     sample: bool = False  # the mirror holds a few rows of each set: published row counts are not asked for
-    lock: str  # file that remembers the hashes of what was fetched first
+    lock: str  # file with the hash of each set as first fetched
     unsandboxed: bool = False  # run model-written programs even where there is no sandbox
     bigcodebench_python: str | None = None  # interpreter of the environment with BigCodeBench's libraries
     benchmarks: dict[Name, Benchmark]
@@ -86,7 +86,7 @@ class Serving(Record):
 
 
 class Hardware(Serving):
-    """How one run of a model is laid out; a config says it, since rounding and random numbers depend on it."""
+    """The layout of a model's runs. It is part of the config, since rounding and random numbers depend on it."""
 
     processes: Count = 1  # data-parallel ranks of training; with GPUs, one for each
     zero: Literal[0, 1, 2, 3] = 0  # DeepSpeed's ZeRO stage; 0 is plain torch, one process, fp32
@@ -329,7 +329,7 @@ class Config(Record):
 
     @property
     def compared(self) -> list[str]:
-        """The methods that figures set side by side: the baseline, where there is one, and the method of ablation_n."""
+        """The methods that figures compare: the baseline, where there is one, and the method of ablation_n."""
         return [*([self.baseline] if self.baseline else []), self.ablation_n.method]
 
     @property

@@ -1,4 +1,4 @@
-"""What each table and figure is made from: the rules ask for just these files, and the commands read just these."""
+"""The result files that each table and figure is made from: its rule requires these and its command reads no others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from intro.types import IntroError
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """What one table or figure is made from. Nothing else has to exist to make it."""
+    """What one table or figure is made from. It can be made when these files exist."""
 
     evaluations: list[tuple[Cell, str]] = field(default_factory=list)  # their grades.jsonl
     judged: list[tuple[Cell, str]] = field(default_factory=list)  # those of them whose judged.jsonl counts

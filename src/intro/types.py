@@ -61,7 +61,7 @@ class Grade:
 
 
 class Signal(Enum):
-    """What an objective may ask the trainer to compute before its loss."""
+    """What an objective may require the trainer to compute before its loss."""
 
     ROLLOUTS = auto()  # own samples, graded
     GOLD_RATIONALE = auto()  # the data set's rationale instead of own samples
@@ -74,7 +74,7 @@ class Signal(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Outcomes:
-    """What is known of a step's rationales before its loss: P prompts x G samples."""
+    """Rewards and log-probs of a step's rationales, computed before the loss: P prompts x G samples."""
 
     rewards: Tensor  # [P, G] in {0, 1}
     truncated: Tensor  # [P, G] bool

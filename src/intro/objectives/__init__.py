@@ -1,7 +1,7 @@
 """One short file per method. `intro.py` is the paper; `base.py` says what a method is.
 
-Every file here is found by itself: a class with `objective: Literal["name"]` is known to configs by that name. Reading
-a config imports these files, so they import torch inside functions only.
+Files of this folder need no registration: configs name a class by the value of its `objective: Literal["name"]`.
+Reading a config imports these files, so they import torch inside functions only.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Cell by cell: the value that the paper reports, the one of our published run, and the one of this run.
 
-A value is held against the paper's only where the model is the paper's own. Everywhere else (a scale model) the
-direction of a method against its base model is, since only that can carry over.
+Values are compared on the paper's own models only. On all other models, such as the tiny ones, the direction of a
+method's gain over its base model is compared, since values cannot carry over.
 """
 
 from __future__ import annotations
@@ -135,7 +135,7 @@ def same_value(reported: float, ours: Interval) -> Agreement:
 
 
 def same_direction(reported_gain: float, our_gain: Interval) -> Agreement:
-    """Whether both gains over the base model point the same way, as far as either points anywhere."""
+    """Whether both gains over the base model have the same sign; inconclusive where either may be zero."""
     settled = our_gain.low > 0 or our_gain.high < 0
     if not settled or abs(reported_gain) <= 2 * HALF:  # two rounded numbers: a gap of 0.1 may be none
         return Agreement.INCONCLUSIVE

@@ -1,8 +1,8 @@
-"""Can the reported tables be right? Recomputed averages and improvements, and attainability of every cell.
+"""The audit of the reported tables: recomputed averages and improvements, and whether each cell is attainable.
 
 Every printed number stands for an interval of half a unit of its last decimal on each side; a finding is a
 number that no values inside those intervals could give. Arithmetic is exact (fractions), so a cell on a
-rounding boundary is never a finding. Nothing here knows what the tables contain.
+rounding boundary is never a finding. No check refers to a particular cell.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def read_cells(path: Path) -> list[ReportedCell]:
 
 
 def read_variants(path: Path) -> list[Variant]:
-    """Sizes of the benchmarks and of what else they could have been."""
+    """Sizes of the benchmarks, in every version that the paper may have used."""
     rows = _read(path, VARIANT_COLUMNS)[VARIANT_COLUMNS].itertuples(index=False, name=None)
     return [Variant(name, what, int(n), int(k), expected == "1") for name, what, n, k, expected in rows]
 

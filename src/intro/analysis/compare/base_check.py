@@ -31,7 +31,7 @@ def base_check(config: Config, reported: Path = REPORTED) -> list[Path]:
 
 
 def markdown(config: Config, frame: pd.DataFrame) -> str:
-    """One row per model: our value with its interval, the paper's below it, and a word where they do not fit."""
+    """One row per model: our value with its interval, the paper's below it, and a flag where that lies outside."""
     columns = list(dict.fromkeys(frame.benchmark))
     heads = [PAPER.get(config.data.benchmarks[c].stands_for, c) if c in config.data.benchmarks else c for c in columns]
     blocks = [

@@ -29,7 +29,7 @@ def _average(results: Results, values: pd.DataFrame | None, benchmarks: Sequence
 
 
 def cut(interval: Interval, low: float, high: float) -> Interval:
-    """The interval within what can be: with few runs Student's t reaches beyond."""
+    """The interval cut to the possible range, which a t-interval of few runs exceeds."""
     if interval is NOTHING:
         return NOTHING
     return replace(interval, low=max(interval.low, low), high=min(interval.high, high))

@@ -1,4 +1,4 @@
-"""What tables, figures and the report read; a file that was not made is an empty frame."""
+"""What tables, figures and the report read. A file that does not exist is read as an empty frame."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Inputs:
 
     @cached_property
     def results(self) -> Results:
-        """Every response, problem by problem, under the paper's protocol."""
+        """Every graded response under the protocol with one shared learning rate."""
         return load_results(self.config).under(SHARED_RATE)
 
     def compare(self, table: str) -> pd.DataFrame:
@@ -40,7 +40,7 @@ class Inputs:
 
     @cached_property
     def reported(self) -> pd.DataFrame:
-        """The paper's own numbers, for orientation in figures; empty when the package runs outside its repository."""
+        """The numbers that the paper reports; empty when the package runs outside its repository."""
         path = REPORTED / "reported.csv"
         return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=REPORTED_COLUMNS)
 

@@ -1,4 +1,4 @@
-"""The result files of a run as frames, and cells of problem-level values to estimate from."""
+"""The result files of a run as data frames, and each cell's values per problem, which estimates are made from."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ VALUES = ["correct", "verified_correct", "tokens"]  # percent, percent, tokens; 
 
 CellKey = tuple[str, str, str, str]  # suite, model, method, protocol
 
-# table -> its columns: a file must have those before the bar, and those after it are nan where it lacks them
+# table -> its columns: a file must have those before the bar; those after it are optional, and nan where missing
 COLUMNS = {
     "graded_responses": "suite model method protocol pretrain_seed train_seed benchmark problem correct tokens",
     "grid_graded_responses": "model method lr train_seed problem correct tokens",

@@ -1,4 +1,4 @@
-"""The number of candidates n: what it does to accuracy (Table 3, as gains) and to policy entropy (the appendix)."""
+"""The number of candidates n: its effect on accuracy (Table 3, as gains) and on policy entropy (the appendix)."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def draw_average(inputs: Inputs) -> Figure:
 
 
 def draw_entropy(inputs: Inputs) -> Figure:
-    """Left: entropy over training, light to dark with n. Right: where it ends."""
+    """Left: entropy over training, darker for larger n. Right: its mean over the last quarter of training."""
     config = inputs.config
     metrics = under(inputs.frame("metrics"), "paper")
     metrics = metrics[metrics.model == config.ablation_n.model].dropna(subset=["entropy"])

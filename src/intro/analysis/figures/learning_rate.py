@@ -1,4 +1,4 @@
-"""Validation accuracy over the learning-rate grid: where the shared rate sits, and each method's own best."""
+"""Validation accuracy over the learning-rate grid, with the shared rate and the best rate of each method marked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lines over training steps: the mean over seeds; around it the seeds themselves, or of many its interval."""
+"""Lines over training steps: the mean over seeds, with a thin line per seed or, for MANY seeds, an interval."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The picture that opens the README: what every method gains on every model, and what became of each claim."""
+"""The figure at the top of the README: the gain of every method on every model, and the verdict on each claim."""
 
 from __future__ import annotations
 

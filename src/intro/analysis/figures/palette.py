@@ -1,4 +1,4 @@
-"""The colours of figures and report, in a file that needs no matplotlib: the report draws nothing."""
+"""The colours of figures and report. Imports no matplotlib, which the report does not need."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How every figure of the project looks: one type, one colour per method, deterministic files."""
+"""The style of all figures: one typeface, one colour per method, deterministic files."""
 
 from __future__ import annotations
 

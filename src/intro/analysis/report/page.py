@@ -1,4 +1,4 @@
-"""The page of the report: one HTML file with its style inside, nothing fetched from anywhere."""
+"""The template of the report: one HTML file with its style inside, which loads no other file."""
 
 STYLE = """
 :root { --ink: #222; --soft: #666; --line: #e2e2e2; --wash: #f7f7f5; --accent: #D55E00; }

@@ -1,4 +1,4 @@
-"""What an estimate assumes: accelerators, engines, and numbers that only a run can tell."""
+"""What an estimate assumes: accelerators, engines, and numbers that only a run can measure."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ PROGRAM_S: Mapping[str, float] = {"livecodebench": 10.0, "bigcodebench": 5.0, "h
 
 @dataclass(frozen=True, slots=True)
 class Assumptions:
-    """Numbers that decide the estimate and that only a run can tell. `intro plan` prints all of them.
+    """Numbers that decide the estimate and that only a run can measure. `intro plan` prints all of them.
 
     The mean of a response's length includes the tail cut at the limit; the accuracy decides how many rollouts a filter
     keeps; the slack is waiting, loading, and moving weights between engines.

@@ -1,4 +1,4 @@
-"""Multiple choice (GPQA) as lm-evaluation-harness has it: zero-shot, the letter after a chain of thought.
+"""Multiple choice (GPQA) as in lm-evaluation-harness: zero-shot, the letter after a chain of thought.
 
 No question, option or other text of the benchmark leaves this module: a grade holds a letter.
 """

@@ -1,8 +1,8 @@
 """Mathematics answers: where a response states its answer, and whether that equals the gold one.
 
 The answer is looked for in one order, the one that untemplated base models need: the last box; what follows the last
-"answer is"; the last formula or number. Equality is math-verify's, but exact numbers are compared exactly. A
-failure is the reason of a wrong grade; nothing raises. Grading happens in worker processes that can be killed:
+"answer is"; the last formula or number. Equality is math-verify's, but exact numbers are compared exactly. An
+answer that cannot be compared is graded wrong, with the reason. Grading happens in worker processes that can be killed:
 math-verify's own timeouts are signals, which fail off the main thread and cancel a caller's alarm.
 """
 

@@ -1,4 +1,4 @@
-"""The published sets: where each one is, which columns its rows have, how many there are, and who grades them."""
+"""The published sets: their addresses, columns, numbers of rows, readers and graders."""
 
 from __future__ import annotations
 
