@@ -13,7 +13,7 @@ from pydantic_core import CoreSchema
 
 from intro.types import IntroError
 
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's where it is there: ten times as fast
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml's where available: ten times as fast
 Count = Annotated[int, Field(ge=1)]
 NonNegative = Annotated[float, Field(ge=0)]
 Positive = Annotated[float, Field(gt=0)]
@@ -53,10 +53,10 @@ class HubData(Record):
 
     source: Literal["hub"]
     train: Literal["math-3-to-5", "math-3-to-5-contaminated"] = "math-3-to-5"
-    train_problems: Count  # held against what the set has
-    validation_problems: Annotated[int, Field(ge=0)]  # taken off the training set
-    mirror: str | None = None  # folder with {collection}.jsonl instead of the Hub; INTRO_DATA_DIR wins
-    sample: bool = False  # the mirror holds a few rows of each set: published row counts are not asked for
+    train_problems: Count  # compared with the number of rows of the set
+    validation_problems: Annotated[int, Field(ge=0)]  # removed from the training set
+    mirror: str | None = None  # folder with {collection}.jsonl instead of the Hub; INTRO_DATA_DIR comes first
+    sample: bool = False  # the mirror holds a few rows of each set: published row counts are not checked
     lock: str  # file with the hash of each set as first fetched
     unsandboxed: bool = False  # run model-written programs even where there is no sandbox
     bigcodebench_python: str | None = None  # interpreter of the environment with BigCodeBench's libraries
@@ -246,7 +246,7 @@ class Verifier(Record):
     revision: str | None = None
     hardware: Serving = Serving()
     python: str | None = None  # interpreter of another environment, where the engine needs one
-    prompt: str  # with {question}, {answer} and {response}; its first word decides
+    prompt: str  # with {question}, {answer} and {response}; the first word of the reply decides
     accepts: str = "yes"
     max_response_tokens: Count = 8
 

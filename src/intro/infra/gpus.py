@@ -15,7 +15,7 @@ from intro.types import IntroError
 
 MOST_WORKERS = 16  # each holds a few hundred megabytes, and several commands may run beside one another
 VISIBLE = "CUDA_VISIBLE_DEVICES"
-TIMEOUT_S = 600.0  # long enough for a command that is ending; a machine that is full is not waited for
+TIMEOUT_S = 600.0  # long enough for a command that is about to end, not for one that has just begun
 
 
 def workers() -> int:
@@ -73,7 +73,8 @@ def _acquire(ids: list[str], count: int, held: ExitStack, deadline: float) -> li
     folder = Path(tempfile.gettempdir()) / f"intro-gpus-{os.getuid()}{os.environ.get('SLURM_JOB_ID', '')}"
     folder.mkdir(exist_ok=True)  # of a job, where SLURM shares out GPUs: each job sees its own as number 0
     while True:
-        with FileLock(folder / "choosing.lock"), ExitStack() as found:  # one at a time: no two half-served commands
+        # one command at a time chooses, so that no two wait for each other's GPUs
+        with FileLock(folder / "choosing.lock"), ExitStack() as found:
             chosen = []
             for name in ids:
                 lock = FileLock(folder / f"{name.replace('/', '_')}.lock")

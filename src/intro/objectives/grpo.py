@@ -23,7 +23,7 @@ class Grpo(Objective):
     def credit(self, outcomes: Outcomes) -> Credit:
         rewards = outcomes.rewards  # [P, G]
         spread = rewards.std(dim=1, keepdim=True, correction=0) + self.epsilon
-        # groups of equal rewards stay: they have A = 0 but feel the KL penalty, and count in the mean
+        # groups of equal rewards stay: A = 0, but the KL penalty applies to them, and they count in the mean
         return Credit(every_rationale(outcomes), group_advantage(rewards) / spread)
 
     def loss(self, batch: LossBatch, weights: Tensor, generator: Generator) -> Loss:

@@ -44,7 +44,7 @@ class VllmEngine:
         self._weights = tempfile.TemporaryDirectory(prefix="intro-weights-", dir=MEMORY if MEMORY.is_dir() else None)
         self._llm = LLM(
             model=str(source) if self.live is None else self._write_weights(),
-            skip_tokenizer_init=True,  # ids go in and out
+            skip_tokenizer_init=True,  # prompts and responses are token ids
             generation_config="vllm",  # the checkpoint's may keep the 20 most likely tokens only
             dtype=options.dtype if self.live is None else str(self.live.dtype).removeprefix("torch."),
             tensor_parallel_size=options.gpus,

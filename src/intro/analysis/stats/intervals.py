@@ -98,7 +98,7 @@ def average(strata: Strata) -> float:
 
 @lru_cache(maxsize=16)
 def _drawn(problems: int, stratum: int, resampling: Resampling) -> Array:
-    """How often each problem of a stratum is drawn [resamples, problems]; kept, since every cell asks again."""
+    """How often each problem of a stratum is drawn [resamples, problems]; cached, since every cell needs it."""
     rng = np.random.default_rng([resampling.seed, stratum, problems])
     return rng.multinomial(problems, np.full(problems, 1 / problems), resampling.resamples).astype(np.float64)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from intro.types import IntroError
 
-if TYPE_CHECKING:  # the command line takes options from here, and its help waits for no config
+if TYPE_CHECKING:  # the command line imports this module for its options, and its help must not import config
     from intro.config import Config
 
 
