@@ -95,7 +95,7 @@ def rows_of(
 def ranks(given: argparse.Namespace) -> Iterator[Row]:
     """The same 16 rationales on one DeepSpeed process and on two, a thread each.
 
-    Processes start anew in each round, and tell how long their steps took: their start is not a step.
+    Each round starts new processes, which report the time of their steps; starting is not part of it.
     """
     seconds: dict[str, list[float]] = {"1": [], "2": []}
     peaks: dict[str, int] = {}

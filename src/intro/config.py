@@ -157,7 +157,7 @@ class Method(Record):
 
 
 class _AnyMethod:
-    """The union of the methods in objectives/, told apart by `objective`.
+    """The union of the methods in objectives/, distinguished by `objective`.
 
     It is looked up when the first config is read, not imported: objectives are built on this module.
     """

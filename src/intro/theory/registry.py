@@ -45,7 +45,7 @@ class Identity:
     gap: str | None = None  # closed form of left minus right, proved in every setting
     size: str | None = None  # largest component of left minus right at the witness, exactly
     decimal: float | None = None  # the same as a float
-    rescaling: bool | None = None  # at the witness, left is merely a multiple of right
+    rescaling: bool | None = None  # at the witness, left is a multiple of right
     witness: dict[str, str] | None = None
 
 

@@ -1,4 +1,4 @@
-"""The decided statements as files: records for programs, a page for readers."""
+"""The decided statements as files: identities.json for programs, identities.md for readers."""
 
 from __future__ import annotations
 

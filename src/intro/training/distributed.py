@@ -31,7 +31,7 @@ class Ranks:
 
     @property
     def name(self) -> tuple[int, ...]:
-        """The part of a generator's name that tells ranks apart; empty for a single process."""
+        """The part of a generator's name that differs between ranks; empty for a single process."""
         return (self.rank,) if self.size > 1 else ()
 
     def shard(self, whole: Sequence[T]) -> list[T]:

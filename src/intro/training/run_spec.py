@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NO_OUTCOME = {
     *("learning_rates", "sweep_models", "protocols", "train_seeds", "tensorboard", "checkpoint_every", "keep_states")
 }
-# what a run reads from files, or what tells runs of one model and method apart
+# what a run reads from files, and what differs between the runs of one model and method
 OUTSIDE_SETTINGS = ("base", "data", "learning_rate", "seed")
 
 

@@ -107,8 +107,8 @@ def end_in_answer(tokens: tuple[int, ...], problem: Problem, prompter: Prompter)
 
     LaTRO needs log pi(y | x, z).
 
-    z is cut before its last answer marker; a rationale that never got there has the marker appended. The marker is
-    looked for in the text, since a tokenizer may join its ends with what stands beside it; tokens before it stay.
+    z is cut before its last answer marker; a rationale without a marker has one appended. The marker is searched in the
+    text, since a tokenizer may merge its first or last characters with the text around it; tokens before it stay.
     """
     tokenizer, marker = prompter.tokenizer, prompter.source.answer_marker
     body = tuple(t for t in tokens if t not in tokenizer.stop)

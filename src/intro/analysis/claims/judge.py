@@ -1,7 +1,8 @@
-"""The verdict on each claim, from its interval alone.
+"""The verdict on each claim, from its interval and, under the shared rate, its intervals over the grid.
 
-Reproduced: the interval lies wholly on the claimed side of the null. Contradicted: wholly on the other. Depends
-on learning rate: some rates of the grid reproduce it and others contradict it. Not tested: nothing was run.
+Reproduced: the interval lies wholly on the claimed side of the null. Contradicted: wholly on the other. Inconclusive:
+neither. Depends on learning rate: some rates of the grid reproduce it and others contradict it. Not tested: nothing was
+run, or the value is comparable on the paper's models only.
 """
 
 from __future__ import annotations

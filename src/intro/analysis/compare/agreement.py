@@ -129,7 +129,7 @@ def _improvement(results: Results, cell: TableCell) -> Interval:
 
 
 def same_value(reported: float, ours: Interval) -> Agreement:
-    """Whether the printed number, give or take its rounding, lies in our interval."""
+    """Whether the printed number, with its rounding, lies in our interval."""
     inside = ours.low - HALF <= reported <= ours.high + HALF
     return Agreement.WITHIN if inside else Agreement.OUTSIDE
 

@@ -182,7 +182,7 @@ def _audit(frame: pd.DataFrame) -> dict[str, Any] | None:
 
 
 def _provenance(record: Any) -> Markup:
-    """One line of run.json: commit, versions, hardware, wall time, whatever of them is there."""
+    """One line of run.json: those of commit, versions, hardware and wall time that it has."""
     if not record:
         return Markup("No record of this run was kept.")
     parts = []

@@ -31,7 +31,7 @@ CHUNK = 64  # responses that are sent to a worker together
 
 LONGEST_ANSWER = 500  # characters; nothing that a benchmark asks for is longer
 LARGEST_EXPONENT = 1_000  # of numbers, and of what a factorial is taken of: beyond it sympy does not end
-EXACT_DIGITS = 3_000  # the most digits that tell two irrational numbers apart
+EXACT_DIGITS = 3_000  # digits in which two irrational numbers are compared
 TAIL = 20_000  # characters of a response that are searched, from its end
 
 _NUMBER = r"[-+]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d))(?:[eE][-+]?\d+)?"
