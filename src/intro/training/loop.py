@@ -1,4 +1,4 @@
-"""The training loop of every method: rollouts, grades, forward passes, updates, metrics and checkpoints.
+"""The training loop of every method: rollouts, grades, forward passes, updates, metrics and saved states.
 
 Several ranks share the prompts of a step; all compute the same rows and curves.
 """

@@ -93,7 +93,7 @@ class DeepSpeed:
                 whole.copy_(part)
 
     def save(self, folder: Path | None, step: int) -> dict[str, Any]:
-        """A folder per checkpoint: the previous one stays complete until state.pt names the new one."""
+        """A folder per saved state: the previous one stays complete until state.pt names the new one."""
         tag = f"{ENGINE}{step}"
         self.engine.save_checkpoint(str(folder), tag=tag, save_latest=False)
         return {"engine": tag}
