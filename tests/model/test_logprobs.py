@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from intro.model.logprobs import log_distribution, token_logprobs
+from toy import plain_logp
 
 N, D, V = 6, 5, 11  # positions, width, vocabulary
 
@@ -15,15 +16,6 @@ def case(seed: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor,
     g = torch.Generator().manual_seed(seed)
     hidden, head = (torch.randn(rows, D, generator=g, dtype=torch.float64).to(dtype) for rows in (N, V))
     return hidden.requires_grad_(), head.requires_grad_(), torch.randint(V, (N,), generator=g)
-
-
-def plain_logp(hidden: Tensor, head: Tensor) -> Tensor:
-    """log softmax from its definition, one row at a time."""
-    rows = []
-    for h in hidden:
-        logits = torch.stack([(h * w).sum() for w in head])
-        rows.append(logits - logits.exp().sum().log())
-    return torch.stack(rows)
 
 
 def test_reduced_precision_input_keeps_precise_logs() -> None:

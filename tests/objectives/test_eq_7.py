@@ -11,6 +11,7 @@ from torch import Tensor
 
 from intro import intro_loss
 from intro.objectives.intro import draw_candidates
+from toy import plain_logp
 
 N, D, V = 6, 5, 11  # positions, width, vocabulary
 
@@ -49,15 +50,6 @@ def case(seed: int, own_head: bool = False, dtype: torch.dtype = torch.float64) 
 
 def own_column(tokens: Tensor, own_token: str) -> Tensor:
     return tokens[:, None][:, : own_token != "excluded"]
-
-
-def plain_logp(hidden: Tensor, head: Tensor) -> Tensor:
-    """log softmax from its definition, one row at a time."""
-    rows = []
-    for h in hidden:
-        logits = torch.stack([(h * w).sum() for w in head])
-        rows.append(logits - logits.exp().sum().log())
-    return torch.stack(rows)
 
 
 def plain_loss(c: Case, n: int | None, clip: float, own_token: str, baseline: float, candidates: Tensor | None):

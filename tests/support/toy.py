@@ -36,6 +36,15 @@ FAMILIES = {
 }
 
 
+def plain_logp(hidden: Tensor, head: Tensor) -> Tensor:
+    """log softmax from its definition, one row at a time."""
+    rows = []
+    for h in hidden:
+        logits = torch.stack([(h * w).sum() for w in head])
+        rows.append(logits - logits.exp().sum().log())
+    return torch.stack(rows)
+
+
 def random_model(family: str = "qwen2", tied: bool = True, vocabulary: int = 20, seed: int = 0) -> PreTrainedModel:
     """A model with spread-out logits whose biases and norms are not at their starting values."""
     config_class, model_class = FAMILIES[family]
